@@ -1,0 +1,70 @@
+"""What happens, told to whoever listens. Silent by default; the command line draws it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from supapy.model import Difference, Entry, Omission, Problem, Proof
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A verb or one of its stages began. `total` counts its things, or its bytes when `unit` says so."""
+
+    stage: str
+    total: int | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Advanced:
+    """A stage got further by `amount` of its unit."""
+
+    stage: str
+    amount: int
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A stage ended well."""
+
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """The draft took an item."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A problem, an omission, a difference or a proof became known."""
+
+    what: Problem | Omission | Difference | Proof
+
+
+Event = Started | Advanced | Finished | Saved | Noted
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that hears nothing."""
+
+
+def to_json(event: Event) -> dict[str, Any]:
+    """One event as a plain dict, for a log line."""
+    match event:
+        case Saved(entry):
+            return {"event": "saved", **entry.to_json()}
+        case Noted(Proof() as proof):
+            return {"event": "proved", **asdict(proof)}
+        case Noted(what):
+            assert not isinstance(what, Proof)
+            return {"event": "noted", **what.to_json()}
+        case _:
+            return {"event": type(event).__name__.lower(), **asdict(event)}

@@ -1,0 +1,147 @@
+"""The nouns: what can be saved, what was saved, and what is said about what could not be.
+
+Nothing here reads or writes. Everything that ends up in a manifest turns itself into a plain dict and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing to save, not saved yet.
+
+    `open` is called once, when the draft takes the item, and gives its bytes in pieces. It raises `Unreadable` when
+    this one thing can't be had though the project can: the draft then records a `Problem` and goes on. Any other
+    error ends the backup. `size` (bytes) and `md5` (hex) are what the source says of the bytes; bytes that differ
+    from it are never committed.
+    """
+
+    part: str
+    name: str
+    path: str
+    open: Callable[[], Iterable[bytes]]
+    size: int | None = None
+    md5: str | None = None
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that was saved: a line of the manifest. Sizes in bytes, digests as hex SHA-256.
+
+    `size` and `sha256` are of the content, `stored_size` and `stored_sha256` of the file as it lies in the store
+    (after `encodings`, outermost last). `kept_in` names the backup that holds the bytes when it isn't this one.
+    """
+
+    part: str
+    name: str
+    path: str
+    size: int
+    sha256: str
+    stored_size: int
+    stored_sha256: str
+    encodings: tuple[str, ...] = ()
+    fingerprint: str | None = None
+    kept_in: str | None = None
+
+    def to_json(self) -> Json:
+        return {"kind": "entry", **{key: value for key, value in asdict(self).items() if value not in (None, ())}}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that should have been saved faithfully and wasn't. A run with a problem ends with exit 3."""
+
+    part: str
+    name: str
+    reason: str
+
+    def to_json(self) -> Json:
+        return {"kind": "problem", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Omission:
+    """Something known never to be saved, and what to do about it. It doesn't change the exit code."""
+
+    part: str
+    name: str
+    remedy: str
+
+    def to_json(self) -> Json:
+        return {"kind": "omission", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a comparison found: `name` is missing on the live side, extra there, or changed."""
+
+    part: str
+    name: str
+    kind: Literal["missing", "extra", "changed"]
+    detail: str = ""
+
+    def to_json(self) -> Json:
+        return {"kind": "difference", "part": self.part, "name": self.name, "change": self.kind, "detail": self.detail}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a comparison looked at and found equal: `count` things of one sort."""
+
+    part: str
+    sort: str
+    count: int
+
+
+Finding = Difference | Proof
+
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One act of a restore: it says what it will do, and does it when applied. Applying it again is safe.
+
+    `apply` is given a function to report progress to, in `unit`s of which there are `total`, and gives what could
+    not be brought back.
+    """
+
+    part: str
+    title: str
+    apply: Callable[[Progress], Iterable[Problem]]
+    total: int | None = None
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """A file in a store: its path and its size in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(slots=True)
+class Totals:
+    """How much of one part was saved."""
+
+    entries: int = 0
+    bytes: int = 0
+    problems: int = 0
+    omissions: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+Dumped = Item | Problem | Omission
+Dump = Iterator[Dumped]

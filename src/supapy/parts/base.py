@@ -1,0 +1,62 @@
+"""The first waist: what a kind of content must be able to do. Each part is one implementation; none knows another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from supapy.model import Dump, Entry, Finding, Json, Step
+from supapy.project.moment import Moment
+from supapy.project.project import Project
+
+
+class Source(Protocol):
+    """A committed backup as a part sees it."""
+
+    @property
+    def metadata(self) -> Json:
+        """What `metadata.json` says."""
+
+    def entries(self, part: str) -> Iterable[Entry]:
+        """The part's entries, in the order they were saved."""
+
+    def has(self, path: str) -> bool:
+        """Whether the backup has a file at that path (as its manifest says)."""
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """A file's content, or the bytes [start, end) of it, decoded. A whole read raises IntegrityError on damage."""
+
+    def read_json(self, path: str) -> Json:
+        """A small JSON file's content. Raises IntegrityError when it isn't an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Something in the target that a restore would meet. One that is `final` stays even if the target is named."""
+
+    part: str
+    text: str
+    final: bool = False
+
+
+class Part(Protocol):
+    """One kind of content of a project.
+
+    `streams` says how many of its items may be open at the same time.
+    """
+
+    name: str
+    streams: int
+
+    def dump(self, moment: Moment) -> Dump:
+        """What is to be saved, lazily and in a stable order, with problems and omissions among it. Reads only."""
+
+    def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
+        """What the target holds already, where this part would write. Reads only."""
+
+    def load(self, backup: Source, project: Project) -> Iterator[Step]:
+        """The steps that bring the part back, in order."""
+
+    def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
+        """The differences between backup and live project, and what was found equal. Reads only."""

@@ -1,0 +1,54 @@
+"""One instant of a project's database: a snapshot that stays open, and that other readers can join.
+
+Everything a backup reads from Postgres is read here or with `--snapshot=<id>`, so that tables, users and the list of
+storage objects belong together. The transaction is read only: a moment can't change anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from supapy.project.postgres import Row, Session, connect
+
+if TYPE_CHECKING:
+    from supapy.project.project import Project
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An open snapshot. `snapshot` is the id pg_dump takes; `taken_at` is the server's clock at its begin."""
+
+    project: Project
+    session: Session
+    snapshot: str
+    taken_at: datetime
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+        return self.session.server_version // 10_000
+
+    def rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows of a query, as the snapshot sees them."""
+        return self.session.rows(sql, params)
+
+    def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row; None when there is no row."""
+        return self.session.value(sql, params)
+
+    def copy_out(self, sql: str) -> Iterator[bytes]:
+        """The output of a `COPY … TO STDOUT`, in pieces of whole lines. One at a time."""
+        return self.session.copy_out(sql)
+
+
+@contextmanager
+def open_moment(project: Project) -> Iterator[Moment]:
+    """A moment of the project, kept open until the end of the block."""
+    with connect(project.db_url) as session:
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        snapshot, taken_at = session.rows("SELECT pg_catalog.pg_export_snapshot(), pg_catalog.now()")[0]
+        yield Moment(project, session, snapshot, taken_at)

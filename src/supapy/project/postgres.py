@@ -1,0 +1,249 @@
+"""One connection to a project's database: opened with the settings every read and write needs, and errors told plainly.
+
+Nothing outside this file and the database part knows which driver is used. A connection string is a `Secret`; the
+password in it reaches the driver and the PostgreSQL programs' environment, never an argument list or a message.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, LiteralString, cast
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from supapy.errors import AccessDenied, SqlError, Unreachable, UsageError, WrongConnection
+from supapy.secret import Secret
+
+Row = tuple[Any, ...]
+
+# Long enough for a connection over a slow line, short enough to be told of a wrong host.
+CONNECT_TIMEOUT_S = 15
+# A table that someone holds an exclusive lock on stops a backup after this long, not for ever.
+LOCK_TIMEOUT_S = 120
+# One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
+PIECE_BYTES = 256 * 1024
+# The transaction pooler (F§4.1): nothing set on it lasts longer than one transaction.
+TRANSACTION_POOLER_PORT = "6543"
+
+# What the text form of a value depends on, and what could cut a read short (F§4.2). Rounded floats, filtered rows and
+# a two-minute limit are the platform's defaults, all three fatal to a backup.
+SETTINGS: Mapping[str, str] = {
+    "client_encoding": "UTF8",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "xmloption": "content",
+    "extra_float_digits": "3",
+    "search_path": "",
+    "row_security": "off",
+    "statement_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+}
+
+POOLER_HINT = (
+    "Use the session pooler's string (port 5432, user postgres.<ref>) from the dashboard: "
+    "Connect > Session pooler; it is reachable over IPv4."
+)
+
+
+def parse(dsn: Secret) -> dict[str, str]:
+    """The parts of a connection string (libpq's names), checked: a host is named, and it isn't the transaction pooler."""
+    try:
+        parts = {key: str(value) for key, value in conninfo_to_dict(dsn.reveal()).items() if value is not None}
+    except psycopg.ProgrammingError:
+        raise UsageError(
+            "SUPABASE_DB_URL isn't a connection string",
+            "It looks like postgresql://postgres:PASSWORD@db.REF.supabase.co:5432/postgres; characters such as @ / # "
+            "in the password must be percent-encoded.",
+        ) from None
+    if not parts.get("host") and not parts.get("hostaddr"):
+        raise UsageError("SUPABASE_DB_URL names no host", "Copy it from the dashboard: Connect > Session pooler.")
+    if parts.get("port") == TRANSACTION_POOLER_PORT:
+        raise WrongConnection(
+            "port 6543 is the transaction pooler, over which no snapshot can be held",
+            "Use the same string with port 5432: the session pooler, or the direct connection.",
+        )
+    return parts
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, so that its traffic needs no TLS."""
+    return host in ("localhost", "::1") or host.startswith(("127.", "/"))
+
+
+def environment(dsn: Secret) -> dict[str, str]:
+    """The connection as the variables that PostgreSQL's programs read; they are given nothing in their arguments."""
+    named = {"host": "PGHOST", "hostaddr": "PGHOSTADDR", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD"}
+    named |= {"dbname": "PGDATABASE", "sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "options": "PGOPTIONS"}
+    parts = _with_defaults(parse(dsn))
+    return {"PGGSSENCMODE": "disable"} | {variable: parts[key] for key, variable in named.items() if key in parts}
+
+
+def _with_defaults(parts: dict[str, str]) -> dict[str, str]:
+    # GSS negotiation confuses the poolers (P25); a password must not cross a network in the clear.
+    defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "supapy", "gssencmode": "disable"}
+    if not is_loopback(parts.get("host", "")):
+        defaults["sslmode"] = "require"
+    return defaults | parts
+
+
+class Session:
+    """One open connection. SQL is sent as it is; values go as parameters. Not for use by two threads at once."""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+
+    @property
+    def server_version(self) -> int:
+        """As PostgreSQL counts: 150020 is 15.20."""
+        return self._connection.info.server_version
+
+    def rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
+        """All rows of a query."""
+        with told(), self._connection.cursor() as cursor:
+            return cursor.execute(_trusted(sql), params).fetchall()
+
+    def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
+        """The first column of the first row; None when there is no row."""
+        rows = self.rows(sql, params)
+        return rows[0][0] if rows else None
+
+    def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> int:
+        """Run a statement; gives the number of rows it touched."""
+        with told(), self._connection.cursor() as cursor:
+            return cursor.execute(_trusted(sql), params).rowcount
+
+    def copy_out(self, sql: str) -> Iterator[bytes]:
+        """The output of a `COPY … TO STDOUT`, in pieces of whole lines."""
+        with told(), self._connection.cursor() as cursor, cursor.copy(_trusted(sql)) as copy:
+            piece = bytearray()
+            for row in copy:
+                piece += row
+                if len(piece) >= PIECE_BYTES:
+                    yield bytes(piece)
+                    piece.clear()
+            if piece:
+                yield bytes(piece)
+
+    def copy_in(self, sql: str, pieces: Iterable[bytes]) -> int:
+        """Feed a `COPY … FROM STDIN`; gives the number of rows loaded."""
+        with told(), self._connection.cursor() as cursor:
+            with cursor.copy(_trusted(sql)) as copy:
+                for piece in pieces:
+                    copy.write(piece)
+            return cursor.rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing: commits at the end, rolls back on any error."""
+        with told(), self._connection.transaction():
+            yield
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def connect(dsn: Secret) -> Iterator[Session]:
+    """A connection with `SETTINGS`, closed at the end. Raises what is wrong with it, with a hint."""
+    parts = _with_defaults(parse(dsn))
+    try:
+        # Connection arguments go to libpq in memory; `options` is left to the user, so the settings are sent by SET.
+        connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **cast(dict[str, Any], parts))
+    except psycopg.OperationalError as error:
+        raise _why_not(parts, str(error)) from None
+    session = Session(connection)
+    try:
+        session.execute("SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SETTINGS.items()))
+        yield session
+    finally:
+        connection.close()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turns the driver's errors into ours. The message is the server's primary one: details may quote rows."""
+    try:
+        yield
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if (
+            isinstance(error, psycopg.OperationalError)
+            and error.sqlstate
+            and not error.sqlstate.startswith(("57P", "08"))
+        ):
+            raise _sql_error(error) from None
+        raise Unreachable(
+            f"the connection to the database was lost: {_first_line(error)}",
+            "Run the command again; if it happens every time, use the direct connection instead of the pooler.",
+        ) from None
+    except psycopg.Error as error:
+        raise _sql_error(error) from None
+
+
+def _sql_error(error: psycopg.Error) -> SqlError | AccessDenied:
+    message = error.diag.message_primary or _first_line(error)
+    if error.sqlstate == "42501":
+        return AccessDenied(
+            f"the database refused: {message}", "Connect as the project's postgres role, which supapy is made for."
+        )
+    return SqlError(f"the database refused: {message}", sqlstate=error.sqlstate or "")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _why_not(parts: Mapping[str, str], text: str) -> Unreachable | AccessDenied | WrongConnection:
+    host = parts.get("host", "")
+    if "password authentication failed" in text or "no password supplied" in text:
+        return AccessDenied(
+            f"the database refused the password of {parts.get('user', 'the user')}",
+            "Check SUPABASE_DB_URL; a forgotten password is set anew in the dashboard: Settings > Database. "
+            "Repeated failures get an address banned for a while.",
+        )
+    if "Tenant or user not found" in text or "tenant" in text.lower() and "not found" in text:
+        return AccessDenied(
+            "the pooler knows no such project or user", "The user is postgres.<ref>; the host names the region."
+        )
+    if "allow_list" in text:
+        return AccessDenied(
+            "this address is not in the project's network restrictions",
+            "Allow it in the dashboard: Settings > Database > Network.",
+        )
+    if "SSL" in text and ("required" in text or "does not support SSL" in text):
+        return WrongConnection(f"{host} and this connection disagree about TLS", "Set sslmode in SUPABASE_DB_URL.")
+    if "Max client connections" in text or "too many" in text or "remaining connection slots" in text:
+        return Unreachable("the database takes no more connections", "Close some, or try again in a minute.")
+    if _only_ipv6(host) or "Network is unreachable" in text:
+        return Unreachable(f"{host} is reachable over IPv6 only, and this machine has none", POOLER_HINT)
+    if "resolve" in text or "translate host name" in text or "Name or service not known" in text:
+        return Unreachable(
+            f"no such host: {host}", f"Check SUPABASE_DB_URL; a paused project has no host either. {POOLER_HINT}"
+        )
+    return Unreachable(f"no connection to {host} port {parts.get('port', '5432')}", f"{_reason(text)}. {POOLER_HINT}")
+
+
+def _reason(text: str) -> str:
+    line = (text.strip().splitlines() or ["no answer"])[-1]
+    return "The server said: " + line.rpartition(": ")[2].strip().rstrip(".?")
+
+
+def _only_ipv6(host: str) -> bool:
+    """Whether a name has IPv6 addresses only and this machine has no way to reach one (F§4.1)."""
+    if not host or is_loopback(host):
+        return False
+    try:
+        kinds = {info[0] for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return False
+    return kinds == {socket.AF_INET6}
+
+
+def _trusted(sql: str) -> LiteralString:
+    # The driver's type asks for literals; our SQL is built from catalog names through names.quoted().
+    return cast(LiteralString, sql)
