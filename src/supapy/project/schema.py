@@ -1,0 +1,161 @@
+"""Which schemas the platform manages, and the tables that are the user's own, with their columns.
+
+Every part that reads tables uses these two answers, so that no two parts disagree on what belongs to the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from supapy.names import qualified
+
+# What the platform makes in every project, or makes once a feature is switched on (F§4.5). Everything else is the
+# user's: a list of names to keep would lose schemas.
+PLATFORM_SCHEMAS = frozenset(
+    [
+        "auth",
+        "storage",
+        "realtime",
+        "vault",
+        "extensions",
+        "graphql",
+        "graphql_public",
+        "pgbouncer",
+        "supabase_functions",
+        "_realtime",
+        "_analytics",
+        "_supavisor",
+        "pgsodium",
+        "pgsodium_masks",
+        "pgtle",
+        "etl",
+        "supabase_subscription_mgmt",
+    ]
+)
+
+# Schemas that an extension made are its own (cron, net, pgmq, topology, ...): by membership, not by name, since a user
+# may well have a schema of such a name without the extension.
+_EXTENSION_SCHEMAS = """
+SELECT n.nspname
+FROM pg_catalog.pg_namespace n
+JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND d.objid = n.oid
+WHERE d.deptype = 'e' AND n.nspname <> 'public'
+"""
+
+# Plain tables and leaves of partitioned ones, in the user's schemas (and in `extensions`, where users may put things
+# too), but for those an extension made. `load_schema`/`load_name` is the topmost hash-partitioned ancestor: which
+# leaf a row belongs to may hang on oids (of enums) and on the version of a collation, so its rows are given to that
+# ancestor to route.
+_TABLES = """
+WITH RECURSIVE ancestor AS (
+    SELECT i.inhrelid AS leaf, i.inhparent AS oid, 1 AS height
+    FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid WHERE c.relispartition
+    UNION ALL
+    SELECT a.leaf, i.inhparent, a.height + 1
+    FROM ancestor a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid
+), hashed AS (
+    SELECT DISTINCT ON (a.leaf) a.leaf, a.oid
+    FROM ancestor a JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid AND p.partstrat = 'h'
+    ORDER BY a.leaf, a.height DESC
+)
+SELECT n.nspname, c.relname, c.oid::bigint, hn.nspname, hc.relname,
+    pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+    coalesce((
+        SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
+            a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity
+        ) ORDER BY a.attnum)
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    ), '[]'::json)
+FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN hashed h ON h.leaf = c.oid
+LEFT JOIN pg_catalog.pg_class hc ON hc.oid = h.oid
+LEFT JOIN pg_catalog.pg_namespace hn ON hn.oid = hc.relnamespace
+WHERE c.relkind = 'r' AND c.relpersistence <> 't'
+    AND (n.nspname = ANY(%s)
+         OR n.nspname <> ALL(%s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
+    )
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+
+
+class Reader(Protocol):
+    """What answers catalog queries: a `Session` or a `Moment`."""
+
+    def rows(self, sql: str, params: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its type as `format_type` spells it under an empty search path.
+
+    `generated` columns can't be written; `identity` is "a" (always), "d" (by default) or "".
+    """
+
+    name: str
+    type: str
+    generated: bool
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table that holds rows itself: a plain one, or a leaf of a partitioned one.
+
+    `load_into` is the (schema, name) its rows are loaded through: a hash-partitioned ancestor, else the table itself.
+    `readable` says whether this connection may read it.
+    """
+
+    schema: str
+    name: str
+    oid: int
+    columns: tuple[Column, ...]
+    load_into: tuple[str, str]
+    readable: bool
+
+    @property
+    def sql(self) -> str:
+        """The table's name for SQL."""
+        return qualified(self.schema, self.name)
+
+    @property
+    def stored_columns(self) -> tuple[Column, ...]:
+        """The columns that can be written: all but the generated ones."""
+        return tuple(column for column in self.columns if not column.generated)
+
+
+def managed_schemas(reader: Reader) -> set[str]:
+    """The schemas in which nothing is the user's but policies, triggers, grants (F§4.5) and objects in `extensions`."""
+    return {*PLATFORM_SCHEMAS, *(name for (name,) in reader.rows(_EXTENSION_SCHEMAS))}
+
+
+def user_tables(reader: Reader) -> list[Table]:
+    """The user's tables (supabase_migrations' among them) that hold rows themselves, by schema and name."""
+    managed = managed_schemas(reader)
+    return _tables(reader, sorted({"extensions"} & managed), sorted(managed))
+
+
+def tables_of(reader: Reader, schema: str) -> list[Table]:
+    """The tables of one schema, whoever manages it, but for those an extension made."""
+    every = sorted({schema for (schema,) in reader.rows("SELECT nspname FROM pg_catalog.pg_namespace")})
+    return _tables(reader, [schema], every)
+
+
+def _tables(reader: Reader, wanted: list[str], unwanted: list[str]) -> list[Table]:
+    return [
+        Table(
+            schema,
+            name,
+            oid,
+            tuple(Column(*column) for column in columns),
+            (load_schema, load_name) if load_name is not None else (schema, name),
+            readable,
+        )
+        for schema, name, oid, load_schema, load_name, readable, columns in reader.rows(_TABLES, (wanted, unwanted))
+    ]
