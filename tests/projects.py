@@ -1,0 +1,64 @@
+"""What tests stand on: fresh projects on real PostgreSQL, in folders of their own, ended by their pids."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from pathlib import Path
+
+import psycopg
+
+from supapy import settings
+from supapy.project import pgtools
+from supapy.sandbox.cluster import Cluster
+
+MAJORS = (15, 17)
+DEFAULT_MAJOR = 17
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder that the server's account can get into; pytest's own are closed to it when root runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="supapy-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def tools(major: int) -> pgtools.PgTools:
+    """A server of this major: of SUPAPY_PG_BIN, of the system, or downloaded."""
+    return pgtools.find_or_install(major, bin_dir=settings.load().pg_bin)
+
+
+class ClusterFactory:
+    """Makes fresh running clusters, as many as a test wants: `cluster_factory(15)`."""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        self._folder = folder
+        self._cleanup = cleanup
+
+    def __call__(self, major: int = DEFAULT_MAJOR) -> Cluster:
+        root = Path(tempfile.mkdtemp(dir=self._folder))
+        root.chmod(0o755)
+        self._cleanup.callback(shutil.rmtree, root)
+        cluster = Cluster(root, tools(major))
+        cluster.create()
+        self._cleanup.callback(cluster.stop)
+        cluster.start()
+        return cluster
+
+
+def owner(cluster: Cluster) -> psycopg.Connection:
+    """A connection as `postgres`, autocommit: what a project's owner has."""
+    return psycopg.connect(cluster.dsn.reveal(), autocommit=True)
+
+
+def superuser(cluster: Cluster) -> psycopg.Connection:
+    """A connection as `supabase_admin`, autocommit: for looking and for what only the platform does."""
+    return psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True)
