@@ -39,13 +39,15 @@ full_page_writes = off
 """
 # The one that every Linux has; macOS came to it lately.
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
+# Write-ahead files of 1 MB instead of 16 make the folder half as large to copy.
+INITDB_OPTIONS = ("--auth=scram-sha-256", "--encoding=UTF8", f"--locale={LOCALE}", "--no-sync", "--wal-segsize=1")
 INITDB_TIMEOUT_S = 120
 
 
 def template(tools: PgTools) -> tuple[Path, Secret]:
     """The data folder to copy and its superuser's password, made if need be. Raises ProjectError or ToolMissing."""
     scripts = _scripts()
-    recipe = "\\n".join([str(tools.bin), tools.version, LOCALE, CONFIGURATION, *scripts])
+    recipe = "\n".join([str(tools.bin), tools.version, *INITDB_OPTIONS, CONFIGURATION, *scripts])
     home = cache_folder() / "templates"
     target = home / f"{tools.major}-{hashlib.sha256(recipe.encode()).hexdigest()[:16]}"
     with locked(home):
@@ -85,10 +87,7 @@ def _make(work: Path, tools: PgTools, scripts: list[str]) -> None:
 
 def _initdb(data: Path, password_file: Path, tools: PgTools) -> None:
     initdb = process.start(
-        [
-            *(tools.path("initdb"), "-D", data, "-U", SUPERUSER, "--pwfile", password_file, "--auth=scram-sha-256"),
-            *("--encoding=UTF8", f"--locale={LOCALE}", "--no-sync"),
-        ],
+        [tools.path("initdb"), "-D", data, "-U", SUPERUSER, "--pwfile", password_file, *INITDB_OPTIONS],
         cwd=data.parent,
         log=(log := data.parent / "initdb.log"),
         env=environment(tools),
