@@ -61,7 +61,7 @@ WITH RECURSIVE ancestor AS (
     ORDER BY a.leaf, a.height DESC
 )
 SELECT n.nspname, c.relname, c.oid::bigint, hn.nspname, hc.relname,
-    pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+    pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.pg_get_userbyid(c.relowner),
     coalesce((
         SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
             a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity
@@ -76,10 +76,10 @@ LEFT JOIN pg_catalog.pg_namespace hn ON hn.oid = hc.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't'
     AND (n.nspname = ANY(%s)
          OR n.nspname <> ALL(%s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
-    AND NOT EXISTS (
+    AND (%s OR NOT EXISTS (
         SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
-    )
+    ))
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
@@ -118,6 +118,7 @@ class Table:
     columns: tuple[Column, ...]
     load_into: tuple[str, str]
     readable: bool
+    owner: str
 
     @property
     def sql(self) -> str:
@@ -138,16 +139,16 @@ def managed_schemas(reader: Reader) -> set[str]:
 def user_tables(reader: Reader) -> list[Table]:
     """The user's tables (supabase_migrations' among them) that hold rows themselves, by schema and name."""
     managed = managed_schemas(reader)
-    return _tables(reader, sorted({"extensions"} & managed), sorted(managed))
+    return _tables(reader, sorted({"extensions"} & managed), sorted(managed), False)
 
 
-def tables_of(reader: Reader, schema: str) -> list[Table]:
-    """The tables of one schema, whoever manages it, but for those an extension made."""
-    every = sorted({schema for (schema,) in reader.rows("SELECT nspname FROM pg_catalog.pg_namespace")})
-    return _tables(reader, [schema], every)
+def tables_of(reader: Reader, schema: str, *, with_extensions: bool = False) -> list[Table]:
+    """The tables of one schema, whoever manages it; those that an extension made only when asked for."""
+    every = sorted({name for (name,) in reader.rows("SELECT nspname FROM pg_catalog.pg_namespace")})
+    return _tables(reader, [schema], every, with_extensions)
 
 
-def _tables(reader: Reader, wanted: list[str], unwanted: list[str]) -> list[Table]:
+def _tables(reader: Reader, wanted: list[str], unwanted: list[str], with_extensions: bool) -> list[Table]:
     return [
         Table(
             schema,
@@ -156,6 +157,24 @@ def _tables(reader: Reader, wanted: list[str], unwanted: list[str]) -> list[Tabl
             tuple(Column(*column) for column in columns),
             (load_schema, load_name) if load_name is not None else (schema, name),
             readable,
+            owner,
         )
-        for schema, name, oid, load_schema, load_name, readable, columns in reader.rows(_TABLES, (wanted, unwanted))
+        for schema, name, oid, load_schema, load_name, readable, owner, columns in reader.rows(
+            _TABLES, (wanted, unwanted, with_extensions)
+        )
     ]
+
+
+def primary_key(reader: Reader, table: Table) -> tuple[str, ...]:
+    """The columns of a table's primary key, in its order; none when it has no such key."""
+    return tuple(
+        name
+        for (name,) in reader.rows(
+            """
+            SELECT a.attname FROM pg_catalog.pg_index i, pg_catalog.unnest(i.indkey::int2[]) WITH ORDINALITY k(num, ord)
+            JOIN pg_catalog.pg_attribute a ON a.attnum = k.num
+            WHERE i.indrelid = %s AND i.indisprimary AND a.attrelid = i.indrelid ORDER BY k.ord
+            """,
+            (table.oid,),
+        )
+    )
