@@ -5,7 +5,7 @@ Nothing here reads or writes. Everything that ends up in a manifest turns itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ class Item:
     `open` is called once, when the draft takes the item, and gives its bytes in pieces. It raises `Unreadable` when
     this one thing can't be had though the project can: the draft then records a `Problem` and goes on. Any other
     error ends the backup. `size` (bytes) and `md5` (hex) are what the source says of the bytes; bytes that differ
-    from it are never committed.
+    from it are never committed. `counts` says what is in it for a summary: {"users": 1200}.
     """
 
     part: str
@@ -29,29 +29,22 @@ class Item:
     size: int | None = None
     md5: str | None = None
     fingerprint: str | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was saved: a line of the manifest. Sizes in bytes, digests as hex SHA-256.
-
-    `size` and `sha256` are of the content, `stored_size` and `stored_sha256` of the file as it lies in the store
-    (after `encodings`, outermost last). `kept_in` names the backup that holds the bytes when it isn't this one.
-    """
+    """One thing that was saved: a line of the manifest. `size` in bytes, `sha256` as hex, both of the content."""
 
     part: str
     name: str
     path: str
     size: int
     sha256: str
-    stored_size: int
-    stored_sha256: str
-    encodings: tuple[str, ...] = ()
     fingerprint: str | None = None
-    kept_in: str | None = None
 
     def to_json(self) -> Json:
-        return {"kind": "entry", **{key: value for key, value in asdict(self).items() if value not in (None, ())}}
+        return {"kind": "entry", **{key: value for key, value in asdict(self).items() if value is not None}}
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,15 @@ class Source(Protocol):
     def has(self, path: str) -> bool:
         """Whether the backup has a file at that path (as its manifest says)."""
 
+    def count(self, part: str, what: str) -> int:
+        """How many of `what` the part saved, as its items counted them; 0 when they didn't."""
+
+    def size(self, path: str) -> int:
+        """A file's size in bytes. Raises IntegrityError when there is no such file."""
+
+    def sha256(self, path: str) -> str:
+        """A file's digest. Raises IntegrityError when there is no such file."""
+
     def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """A file's content, or the bytes [start, end) of it, decoded. A whole read raises IntegrityError on damage."""
 

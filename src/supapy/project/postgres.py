@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -52,7 +52,7 @@ POOLER_HINT = (
 
 
 def parse(dsn: Secret) -> dict[str, str]:
-    """The parts of a connection string (libpq's names), checked: a host is named, and it isn't the transaction pooler."""
+    """The parts of a connection string (libpq's names), checked: it names a host, not the transaction pooler."""
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(dsn.reveal()).items() if value is not None}
     except psycopg.ProgrammingError:
@@ -106,7 +106,7 @@ class Session:
     def rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
         """All rows of a query."""
         with told(), self._connection.cursor() as cursor:
-            return cursor.execute(_trusted(sql), params).fetchall()
+            return cursor.execute(sql, params).fetchall()
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""
@@ -116,11 +116,11 @@ class Session:
     def execute(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> int:
         """Run a statement; gives the number of rows it touched."""
         with told(), self._connection.cursor() as cursor:
-            return cursor.execute(_trusted(sql), params).rowcount
+            return cursor.execute(sql, params).rowcount
 
     def copy_out(self, sql: str) -> Iterator[bytes]:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines."""
-        with told(), self._connection.cursor() as cursor, cursor.copy(_trusted(sql)) as copy:
+        with told(), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
             piece = bytearray()
             for row in copy:
                 piece += row
@@ -133,7 +133,7 @@ class Session:
     def copy_in(self, sql: str, pieces: Iterable[bytes]) -> int:
         """Feed a `COPY … FROM STDIN`; gives the number of rows loaded."""
         with told(), self._connection.cursor() as cursor:
-            with cursor.copy(_trusted(sql)) as copy:
+            with cursor.copy(sql) as copy:
                 for piece in pieces:
                     copy.write(piece)
             return cursor.rowcount
@@ -206,7 +206,7 @@ def _why_not(parts: Mapping[str, str], text: str) -> Unreachable | AccessDenied 
             "Check SUPABASE_DB_URL; a forgotten password is set anew in the dashboard: Settings > Database. "
             "Repeated failures get an address banned for a while.",
         )
-    if "Tenant or user not found" in text or "tenant" in text.lower() and "not found" in text:
+    if "Tenant or user not found" in text or ("tenant" in text.lower() and "not found" in text):
         return AccessDenied(
             "the pooler knows no such project or user", "The user is postgres.<ref>; the host names the region."
         )
@@ -242,8 +242,3 @@ def _only_ipv6(host: str) -> bool:
     except OSError:
         return False
     return kinds == {socket.AF_INET6}
-
-
-def _trusted(sql: str) -> LiteralString:
-    # The driver's type asks for literals; our SQL is built from catalog names through names.quoted().
-    return cast(LiteralString, sql)

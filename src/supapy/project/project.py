@@ -3,39 +3,160 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
 from supapy.errors import AccessDenied, UsageError, WrongProject
+from supapy.model import Json
+from supapy.project.auth_api import AuthApi
+from supapy.project.http import Http
 from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
-from supapy.project.postgres import Session, connect, parse
+from supapy.project.postgres import Session, connect, is_loopback, parse
+from supapy.project.storage_api import StorageApi
 from supapy.secret import Secret
+from supapy.settings import Settings
 
 _HOSTED = re.compile(r"([a-z0-9]{20})\.supabase\.(?:co|in|net|red)")
-_DIRECT = re.compile(r"db\.([a-z0-9]{20})\.supabase\.(?:co|in|net|red)")
 
 
 class Project:
-    """One project by its URL, service key and database connection.
+    """One project by its URL, service key and database connection. Close it, or use it as a context manager.
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
-    another project than the URL. Nothing is sent before it is used.
+    another project than the URL. Nothing is sent before something is asked of it.
     """
 
     def __init__(self, url: str, key: Secret, db_url: Secret, *, pg_bin: Path | None = None) -> None:
-        self.url = url.rstrip("/")
+        self.url = _checked_url(url)
         self.key = key
         self.db_url = db_url
         self._pg_bin = pg_bin
-        self._tools: PgTools | None = None
-        self._connection = parse(db_url)
-        self.ref = self._checked_ref()
+        self._http = Http(self.url, key)
+        self.ref = _checked_ref(self.url, key, db_url)
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The project that the settings name. Raises UsageError naming the first setting that is missing."""
+        return cls(
+            settings.need("SUPABASE_URL"),
+            Secret(settings.need("SUPABASE_KEY")),
+            Secret(settings.need("SUPABASE_DB_URL")),
+            pg_bin=settings.pg_bin,
+        )
 
     def __repr__(self) -> str:
         return f"Project({self.ref})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @cached_property
+    def storage(self) -> StorageApi:
+        """The project's Storage server."""
+        return StorageApi(self._http)
+
+    @cached_property
+    def auth(self) -> AuthApi:
+        """The project's Auth server."""
+        return AuthApi(self._http)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A connection that may write."""
+        with connect(self.db_url) as session:
+            yield session
+
+    @contextmanager
+    def moment(self) -> Iterator[Moment]:
+        """One instant of the database, read only, kept open until the end of the block."""
+        with open_moment(self) as moment:
+            yield moment
+
+    def tools(self, major: int) -> PgTools:
+        """pg_dump, pg_restore and psql for a server of that major version."""
+        return find(major, bin_dir=self._pg_bin)
+
+    def hang_up(self) -> None:
+        """End every HTTP request under way, from whichever thread; those that wait for one get `Interrupted`."""
+        self._http.hang_up()
+
+    def close(self) -> None:
+        """Let go of the HTTP connections. Closing twice is safe."""
+        self._http.close()
+
+
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme not in ("http", "https") or not host:
+        raise UsageError("SUPABASE_URL isn't a URL", "It looks like https://REF.supabase.co.")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise UsageError("SUPABASE_URL is http, and the service key would cross the network in the clear", "Use https.")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def claims(key: Secret) -> Json | None:
+    """What a JWT key says of itself (F§3), unchecked; None when the key isn't a JWT."""
+    pieces = key.reveal().split(".")
+    if len(pieces) != 3:
+        return None
+    try:
+        said = json.loads(base64.urlsafe_b64decode(pieces[1] + "=" * (-len(pieces[1]) % 4)))
+    except (binascii.Error, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def ref_of_database(db_url: Secret) -> str | None:
+    """The project a database connection leads to, from its host or its pooler user (F§4.1); None when neither says."""
+    parts = parse(db_url)
+    hosted = _HOSTED.fullmatch(parts.get("host", "").removeprefix("db."))
+    if hosted:
+        return hosted[1]
+    _, dot, ref = parts.get("user", "").partition(".")
+    return ref if dot and "pooler" in parts.get("host", "") else None
+
+
+def _checked_ref(url: str, key: Secret, db_url: Secret) -> str:
+    parts = urlsplit(url)
+    hosted = _HOSTED.fullmatch(parts.hostname or "")
+    ref = hosted[1] if hosted else None
+    said = claims(key)
+    _check_role(key, said)
+    key_ref = said.get("ref") if said else None
+    if ref and key_ref and ref != key_ref:
+        raise WrongProject(
+            f"the service key is of project {key_ref}, SUPABASE_URL of {ref}", "Take URL and key from the same project."
+        )
+    database_ref = ref_of_database(db_url)
+    known = ref or key_ref
+    if known and database_ref and known != database_ref:
+        raise WrongProject(
+            f"SUPABASE_DB_URL leads to project {database_ref}, SUPABASE_URL to {known}",
+            "Take both from the same project.",
+        )
+    return str(known or database_ref or parts.netloc)
+
+
+def _check_role(key: Secret, said: Json | None) -> None:
+    """An anon key doesn't fail, it lists nothing (F§1.1): so it's refused before it is used."""
+    hint = "Use the service_role key or a secret key (sb_secret_…): dashboard, Settings > API keys."
+    if key.reveal().startswith("sb_publishable_"):
+        raise AccessDenied("SUPABASE_KEY is a publishable key, which sees only what any visitor sees", hint)
+    if key.reveal().startswith("sb_secret_"):
+        return
+    if said is None:
+        raise AccessDenied("SUPABASE_KEY is neither a service key (a JWT) nor a secret key (sb_secret_…)", hint)
+    if said.get("role") != "service_role":
+        raise AccessDenied(f"SUPABASE_KEY is the key of the role {said.get('role')!r}, not of service_role", hint)

@@ -1,0 +1,51 @@
+"""Backing up: everything of one moment, in one draft, committed at the end or not at all."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from urllib.parse import urlsplit
+
+from supapy import __version__
+from supapy.backup import FORMAT, Backup
+from supapy.catalog import Catalog
+from supapy.choice import Choice, to_save
+from supapy.draft import Draft
+from supapy.events import Finished, Listener, Started, ignore
+from supapy.model import Json
+from supapy.names import label_time
+from supapy.project.moment import Moment
+from supapy.project.project import Project
+
+
+def back_up(project: Project, catalog: Catalog, choice: Choice | None = None, listener: Listener = ignore) -> Backup:
+    """A new backup of the project as it is now. What could not be saved stands in its manifest as problems."""
+    choice = choice or Choice()
+    with project.moment() as moment, catalog.draft(listener, project.hang_up) as draft:
+        for part in to_save(choice):
+            listener(Started(part.name))
+            draft.take_all(part.dump(moment), part.streams)
+            listener(Finished(part.name))
+        draft.commit(_metadata(draft, moment, choice))
+    return catalog.open(draft.label)
+
+
+def _metadata(draft: Draft, moment: Moment, choice: Choice) -> Json:
+    begun = label_time(draft.label)
+    assert begun is not None
+    return {
+        "format": FORMAT,
+        "label": draft.label,
+        "timestamp": begun.isoformat().replace("+00:00", "Z"),
+        "supapy": __version__,
+        "source": {
+            "ref": moment.project.ref,
+            "host": urlsplit(moment.project.url).netloc,
+            "server_version": moment.value("SHOW server_version"),
+            "auth_version": moment.value("SELECT max(version) FROM auth.schema_migrations"),
+            "storage_version": moment.value("SELECT max(id) FROM storage.migrations"),
+        },
+        "moment": {"snapshot": moment.snapshot, "taken_at": moment.taken_at.astimezone(UTC).isoformat()},
+        "include_database": choice.database,
+        "include_storage": choice.storage,
+        "include_auth": choice.auth,
+    }

@@ -1,0 +1,186 @@
+"""A committed backup: what it says of itself, its files, and whether they are what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from supapy.draft import MANIFEST, METADATA
+from supapy.errors import IntegrityError, NotFound, UnknownFormat, UnsafePath
+from supapy.model import Difference, Entry, Json, Omission, Problem
+from supapy.store.base import Store, checked
+from supapy.stream import Meter, lines
+
+FORMAT = 1
+# What one file of settings may hold at most before it's taken for damage: metadata.json has a few kilobytes.
+LARGEST_METADATA_BYTES = 16 * 1024 * 1024
+_HINT = "Take another backup; nothing was applied."
+
+
+class Backup:
+    """One backup in a store, opened by reading its metadata. Raises NotFound, IntegrityError or UnknownFormat."""
+
+    def __init__(self, store: Store, label: str) -> None:
+        self._store = store
+        self.label = label
+        self.metadata = self._metadata()
+
+    @property
+    def path(self) -> str:
+        """Where it lies, for people."""
+        return f"{self._store.place}/{self.label}"
+
+    @cached_property
+    def manifest(self) -> tuple[list[Entry], list[Problem], list[Omission]]:
+        """What was saved, what could not be, what never is. Raises IntegrityError when the manifest isn't the one
+        that the metadata was written for."""
+        said = self.metadata.get("manifest")
+        meter = Meter()
+        pieces = meter.through(self._store.get(f"{self.label}/{MANIFEST}"), lambda _: None)
+        try:
+            raw = list(lines(pieces))
+        except NotFound:
+            raise IntegrityError(f"{self.label} has no {MANIFEST}", _HINT) from None
+        if not isinstance(said, dict) or (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
+            raise IntegrityError(f"{self.label}: {MANIFEST} isn't the one that was saved", _HINT)
+        entries, problems, omissions = [], [], []
+        for line in raw:
+            match _one(line, self.label):
+                case Entry() as entry:
+                    entries.append(entry)
+                case Problem() as problem:
+                    problems.append(problem)
+                case omission:
+                    omissions.append(omission)
+        return entries, problems, omissions
+
+    @cached_property
+    def _by_path(self) -> dict[str, Entry]:
+        return {entry.path: entry for entry in self.manifest[0]}
+
+    def entries(self, part: str) -> list[Entry]:
+        """The part's entries, in the order they were saved."""
+        return [entry for entry in self.manifest[0] if entry.part == part]
+
+    def has(self, path: str) -> bool:
+        """Whether the backup has a file at that path, as its manifest says."""
+        return path in self._by_path
+
+    def count(self, part: str, what: str) -> int:
+        """How many of `what` the part saved, as its items counted them; 0 when they didn't."""
+        found = self.metadata
+        for key in ("parts", part, "counts", what):
+            found = found.get(key, {}) if isinstance(found, dict) else {}
+        return found if isinstance(found, int) else 0
+
+    def size(self, path: str) -> int:
+        """A file's size in bytes. Raises IntegrityError when there is no such file."""
+        return self._entry(path).size
+
+    def sha256(self, path: str) -> str:
+        """A file's digest. Raises IntegrityError when there is no such file."""
+        return self._entry(path).sha256
+
+    def _entry(self, path: str) -> Entry:
+        try:
+            return self._by_path[path]
+        except KeyError:
+            raise IntegrityError(f"{self.label} has no {path}", _HINT) from None
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """A file's content, or the bytes [start, end) of it. A whole read raises IntegrityError on damage."""
+        entry = self._entry(path)
+        pieces = self._get(path, start, end)
+        if start or end is not None:
+            yield from pieces
+            return
+        meter = Meter()
+        yield from meter.through(pieces, lambda _: None)
+        if (meter.size, meter.sha256) != (entry.size, entry.sha256):
+            raise IntegrityError(f"{self.label}: {path} isn't what was saved", _HINT)
+
+    def read_json(self, path: str) -> Json:
+        """A JSON file's content. Raises IntegrityError when it isn't an object, or is damaged."""
+        return _object(b"".join(self.read(path)), f"{self.label}: {path}")
+
+    def damage(self) -> Iterator[Difference | Entry]:
+        """Reads every file against its digest: a Difference for each that is missing, changed or not of this backup,
+        the Entry for each that is as it was saved."""
+        for entry in self.manifest[0]:
+            found = Difference(entry.part, entry.path, "changed", "not the bytes that were saved")
+            try:
+                for _ in self.read(entry.path):
+                    pass
+            except IntegrityError as error:
+                missing = isinstance(error.__cause__, NotFound)
+                yield Difference(entry.part, entry.path, "missing", "the file is gone") if missing else found
+            else:
+                yield entry
+        known = {f"{self.label}/{path}" for path in (*self._by_path, MANIFEST, METADATA)}
+        for stat in self._store.list(f"{self.label}/"):
+            if stat.path not in known:
+                path = stat.path.removeprefix(f"{self.label}/")
+                yield Difference("backup", path, "extra", "not in the manifest")
+
+    def _get(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        try:
+            return self._store.get(f"{self.label}/{path}", start, end)
+        except (NotFound, UnsafePath) as error:
+            raise IntegrityError(f"{self.label}: {path} is missing", _HINT) from error
+
+    def _metadata(self) -> Json:
+        path = f"{self.label}/{METADATA}"
+        if self._store.stat(path).size > LARGEST_METADATA_BYTES:
+            raise IntegrityError(f"{self.label}: {METADATA} is far too large", _HINT)
+        metadata = _object(b"".join(self._store.get(path)), f"{self.label}: {METADATA}")
+        if metadata.get("format") != FORMAT:
+            raise UnknownFormat(
+                f"{self.label} is of format {metadata.get('format')!r}, this version knows {FORMAT}",
+                "Use the version of supapy that wrote it, or a newer one.",
+            )
+        return metadata
+
+
+def _object(raw: bytes, name: str) -> Json:
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        raise IntegrityError(f"{name} is damaged: no JSON object", _HINT)
+    return said
+
+
+def _one(line: bytes, label: str) -> Entry | Problem | Omission:
+    said = _object(line, f"{label}: a line of {MANIFEST}")
+    kind = said.pop("kind", None)
+    try:
+        match kind:
+            case "entry":
+                return _entry(said)
+            case "problem":
+                return Problem(**_texts(said))
+            case "omission":
+                return Omission(**_texts(said))
+    except (TypeError, UnsafePath):
+        pass
+    raise UnknownFormat(
+        f"{label}: {MANIFEST} holds a line that this version can't read", "Use the version of supapy that wrote it."
+    )
+
+
+def _entry(said: Json) -> Entry:
+    size = said.pop("size")
+    if not isinstance(size, int):
+        raise TypeError(size)
+    entry = Entry(size=size, **_texts(said))
+    checked(entry.path)
+    return entry
+
+
+def _texts(said: Json) -> dict[str, Any]:
+    if not all(isinstance(value, str) for value in said.values()):
+        raise TypeError(said)
+    return said

@@ -1,0 +1,104 @@
+"""All backups in one store: which there are, opening one, and beginning a new one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+
+from supapy.backup import Backup
+from supapy.draft import CLAIM, METADATA, Draft
+from supapy.errors import AlreadyExists, ClockWentBack, IntegrityError, NoSuchBackup, NotFound
+from supapy.events import Listener, ignore
+from supapy.names import label_at, label_time
+from supapy.store.base import Store
+
+# Labels have whole seconds: a second backup within one waits. A clock that is further behind is wrong.
+LONGEST_WAIT_FOR_LABEL = timedelta(seconds=5)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Catalog:
+    """The backups in a store. A folder without metadata.json is none. `now` and `sleep` are its clock."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: Callable[[], datetime] = _now,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.store = store
+        self._now = now
+        self._sleep = sleep
+
+    def labels(self) -> list[str]:
+        """The labels of all backups, newest first."""
+        return sorted((folder for folder in self.store.folders() if self._is_backup(folder)), reverse=True)
+
+    def backups(self) -> Iterator[Backup | IntegrityError]:
+        """All backups, newest first; one whose metadata can't be read comes as the error that says so."""
+        for label in self.labels():
+            try:
+                yield self.open(label)
+            except IntegrityError as error:
+                yield error
+
+    def open(self, label: str) -> Backup:
+        """One backup. Raises NoSuchBackup when there is no such folder, IntegrityError when it isn't a whole one."""
+        try:
+            return Backup(self.store, label)
+        except NotFound:
+            if label in self.store.folders():
+                raise IntegrityError(
+                    f"{label} has no {METADATA}, so it isn't a backup",
+                    "It is what a run left behind that didn't come to its end; nothing was applied. "
+                    "Choose one that `supapy list` shows.",
+                ) from None
+            raise NoSuchBackup(
+                f"no backup {label} in {self.store.place}", "`supapy list` shows the backups there are."
+            ) from None
+
+    def latest(self) -> Backup:
+        """The newest backup. Raises NoSuchBackup when there is none."""
+        labels = self.labels()
+        if not labels:
+            raise NoSuchBackup(f"no backup in {self.store.place}", "Make one with `supapy backup`.")
+        return self.open(labels[0])
+
+    @contextmanager
+    def draft(self, listener: Listener = ignore, interrupt: Callable[[], None] = lambda: None) -> Iterator[Draft]:
+        """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind."""
+        draft = Draft(self.store, self._claim(), listener, interrupt)
+        try:
+            yield draft
+        except BaseException:
+            draft.discard()
+            raise
+
+    def _is_backup(self, folder: str) -> bool:
+        with suppress(NotFound):
+            self.store.stat(f"{folder}/{METADATA}")
+            return True
+        return False
+
+    def _claim(self) -> str:
+        """A label later than every other one, taken before anything is written under it."""
+        while True:
+            label = label_at(self._now())
+            newest = max((folder for folder in self.store.folders() if label_time(folder)), default="")
+            if label > newest:
+                with suppress(AlreadyExists):
+                    self.store.put(f"{label}/{CLAIM}", [b""], if_absent=True)
+                    return label
+            newest_time = label_time(newest)
+            if newest_time and newest_time - self._now() > LONGEST_WAIT_FOR_LABEL:
+                raise ClockWentBack(
+                    f"the clock says {label_at(self._now())}, but {newest} is there already",
+                    "Set the clock right; backups are told apart and sorted by it.",
+                )
+            self._sleep(0.2)

@@ -1,0 +1,62 @@
+"""Which parts a verb is about, and in which order: the one list of all parts there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supapy.errors import UsageError
+from supapy.model import Json
+from supapy.parts.auth import AuthPart
+from supapy.parts.base import Part
+from supapy.parts.database.part import DatabasePart
+from supapy.parts.storage import StoragePart
+from supapy.parts.tables import TablesPart
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The components a user names: database (with the JSON tables), storage, auth. Raises UsageError for none."""
+
+    database: bool = True
+    storage: bool = True
+    auth: bool = True
+
+    def __post_init__(self) -> None:
+        if not (self.database or self.storage or self.auth):
+            raise UsageError("nothing is left to do", "Leave at least one of database, storage and auth.")
+
+    def within(self, metadata: Json) -> Choice:
+        """The same, without what a backup doesn't have. Raises UsageError when nothing is left."""
+        return Choice(
+            self.database and bool(metadata.get("include_database")),
+            self.storage and bool(metadata.get("include_storage")),
+            self.auth and bool(metadata.get("include_auth")),
+        )
+
+
+def to_save(choice: Choice) -> list[Part]:
+    """The parts in the order they are saved: what reads the moment only, then what takes long."""
+    parts: list[Part] = []
+    if choice.database:
+        parts += [DatabasePart(auth=choice.auth, storage=choice.storage), TablesPart()]
+    if choice.auth:
+        parts.append(AuthPart())
+    if choice.storage:
+        parts.append(StoragePart())
+    return parts
+
+
+def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
+    """The parts in the order they come back.
+
+    Users and objects go first: the database's foreign keys to them are checked when they are made, and its triggers
+    on their tables mustn't see them arrive.
+    """
+    parts: list[Part] = []
+    if choice.auth:
+        parts.append(AuthPart())
+    if choice.storage:
+        parts.append(StoragePart(check_bytes=check_bytes))
+    if choice.database:
+        parts += [DatabasePart(auth=choice.auth, storage=choice.storage), TablesPart()]
+    return parts

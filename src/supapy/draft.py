@@ -1,0 +1,118 @@
+"""A backup that is being written. Here, and only here, bytes move from a project into a store.
+
+    item.open -> count -> sha256 -> put          then, at the end: manifest.jsonl, and metadata.json last of all
+
+Until metadata.json is there the folder is no backup: it is listed nowhere, and removed when the draft is given up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from supapy.errors import Unreadable
+from supapy.events import Advanced, Listener, Noted, Saved
+from supapy.model import Dumped, Entry, Item, Json, Omission, Problem, Totals
+from supapy.store.base import Store
+from supapy.stream import Meter, in_order
+
+METADATA = "metadata.json"
+MANIFEST = "manifest.jsonl"
+# Claims the label while the draft is written; gone before the backup is committed.
+CLAIM = ".draft"
+
+
+def encode(what: Json) -> bytes:
+    """JSON as backups hold it: one line, UTF-8."""
+    return json.dumps(what, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+class Draft:
+    """Takes items and problems, and commits them as one backup. `interrupt` ends what the items are waiting for."""
+
+    def __init__(
+        self, store: Store, label: str, listener: Listener, interrupt: Callable[[], None] = lambda: None
+    ) -> None:
+        self.label = label
+        self.totals: dict[str, Totals] = {}
+        self.problems: list[Problem] = []
+        self.omissions: list[Omission] = []
+        self._store = store
+        self._listener = listener
+        self._interrupt = interrupt
+        self._manifest: list[bytes] = []
+
+    def take_all(self, dumped: Iterable[Dumped], streams: int = 1) -> None:
+        """Save every item and note every problem, in order; up to `streams` items are open at the same time."""
+        if streams == 1:
+            for one in dumped:
+                self._note(self._take(one) if isinstance(one, Item) else one)
+            return
+        with ThreadPoolExecutor(streams, thread_name_prefix="supapy-draft") as pool:
+            work = (partial(self._take, one) if isinstance(one, Item) else partial(_same, one) for one in dumped)
+            for taken in in_order(pool, work, interrupt=self._interrupt):
+                self._note(taken)
+
+    def commit(self, metadata: Json) -> None:
+        """Make it a backup. `metadata` is completed with what was taken and the manifest's digest."""
+        manifest = Meter()
+        self._put(MANIFEST, manifest.through(iter(self._manifest), lambda _: None))
+        complete = metadata | {
+            "parts": {name: totals.to_json() for name, totals in self.totals.items()},
+            "problems": len(self.problems),
+            "omissions": len(self.omissions),
+            "bytes": sum(totals.bytes for totals in self.totals.values()),
+            "manifest": {"lines": len(self._manifest), "size": manifest.size, "sha256": manifest.sha256},
+        }
+        self._store.delete(f"{self.label}/{CLAIM}")
+        self._put(METADATA, [json.dumps(complete, ensure_ascii=False, indent=2).encode() + b"\n"])
+
+    def discard(self) -> None:
+        """Remove everything that was written."""
+        for stat in list(self._store.list(f"{self.label}/")):
+            self._store.delete(stat.path)
+
+    def _put(self, path: str, pieces: Iterable[bytes]) -> None:
+        self._store.put(f"{self.label}/{path}", pieces)
+
+    def _take(self, item: Item) -> Entry | Problem:
+        meter = Meter(md5=item.md5, size=item.size)
+        try:
+            self._put(
+                item.path,
+                meter.through(item.open(), lambda amount: self._listener(Advanced(item.part, amount, item.name))),
+            )
+        except Unreadable as error:
+            return Problem(item.part, item.name, error.message)
+        self._count(item)
+        return Entry(item.part, item.name, item.path, meter.size, meter.sha256, item.fingerprint)
+
+    def _count(self, item: Item) -> None:
+        if item.counts:
+            counts = self._totals(item.part).counts
+            counts.update({what: counts.get(what, 0) + number for what, number in item.counts.items()})
+
+    def _totals(self, part: str) -> Totals:
+        return self.totals.setdefault(part, Totals())
+
+    def _note(self, taken: Entry | Problem | Omission) -> None:
+        totals = self._totals(taken.part)
+        self._manifest.append(encode(taken.to_json()))
+        if isinstance(taken, Entry):
+            totals.entries += 1
+            totals.bytes += taken.size
+            self._listener(Saved(taken))
+            return
+        if isinstance(taken, Problem):
+            totals.problems += 1
+            self.problems.append(taken)
+        else:
+            totals.omissions += 1
+            self.omissions.append(taken)
+        self._listener(Noted(taken))
+
+
+def _same(one: Problem | Omission) -> Problem | Omission:
+    return one

@@ -1,0 +1,199 @@
+"""Rows as JSON that casts back exactly: one line a row, readable by anyone, loaded by any PostgreSQL.
+
+Whole numbers, booleans and floats are JSON's own; jsonb stands as the value it is; everything else is the text that
+PostgreSQL reads back to the same value (numeric with all digits, timestamps in UTC, bytea in hex, arrays in braces).
+SQL's NULL is null. A jsonb column that holds JSON's own null has its key left out of the line: that way both survive.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from supapy.model import Json
+from supapy.names import literal, quoted
+from supapy.project.moment import Moment
+from supapy.project.postgres import Session
+from supapy.project.schema import Column, Table
+from supapy.stream import lines
+
+_NATIVE = frozenset({"smallint", "integer", "bigint", "real", "double precision", "boolean"})
+# No JSON text holds these two characters, so that a line goes through COPY as it is, nothing escaped or quoted.
+_AS_IT_IS = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
+_STAGE = "pg_temp.supapy_stage"
+PIECE_BYTES = 256 * 1024
+
+
+def json_of(columns: Sequence[Column], alias: str) -> str:
+    """An SQL expression: the JSON text of one row of `alias`."""
+    pieces = ", ".join(_member(column, f"{alias}.{quoted(column.name)}") for column in columns)
+    return f"'{{' || pg_catalog.array_to_string(ARRAY[{pieces}]::text[], ',') || '}}'"
+
+
+def _member(column: Column, value: str) -> str:
+    key = literal(json.dumps(column.name, ensure_ascii=False) + ":")
+    if column.type == "jsonb":
+        # NULL leaves the member out of the array's text, which is how JSON's null is told from SQL's.
+        member = f"{key} || coalesce({value}::text, 'null')"
+        return f"CASE WHEN pg_catalog.jsonb_typeof({value}) = 'null' THEN NULL ELSE {member} END"
+    shown = value if column.type in _NATIVE else f"{value}::text"
+    return f"{key} || coalesce(pg_catalog.to_json({shown})::text, 'null')"
+
+
+def lines_out(moment: Moment, query: str) -> Iterator[bytes]:
+    """The lines of a query that gives one JSON text a row, in pieces of whole lines."""
+    return moment.copy_out(f"COPY ({query}) TO STDOUT {_AS_IT_IS}")
+
+
+def rows_out(moment: Moment, table: Table) -> Iterator[bytes]:
+    """A table's own rows as JSON lines, generated columns included, in pieces of whole lines."""
+    return lines_out(moment, f"SELECT {json_of(table.columns, 't')} FROM ONLY {table.sql} t")
+
+
+def as_array(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON lines turned into one JSON array, still one row a line."""
+    yield b"["
+    first = True
+    for piece in pieces:
+        yield (b"\n" if first else b",\n") + piece[:-1].replace(b"\n", b",\n")
+        first = False
+    yield b"\n]\n"
+
+
+def array_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The rows of a JSON array that was written by `as_array`, as lines."""
+    return (line.rstrip(b",") for line in lines(pieces) if line not in (b"[", b"]", b""))
+
+
+def stage(session: Session, rows: Iterable[bytes]) -> int:
+    """Put JSON lines into the session's staging table, replacing what was there. Gives their number."""
+    session.execute(f"DROP TABLE IF EXISTS {_STAGE}")
+    session.execute(f"CREATE TEMPORARY TABLE {_STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
+    return session.copy_in(f"COPY {_STAGE} (line) FROM STDIN {_AS_IT_IS}", _joined(rows))
+
+
+def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
+    piece = bytearray()
+    for row in rows:
+        piece += row
+        piece += b"\n"
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    yield bytes(piece)
+
+
+def staged_keys(session: Session, source: str = "line") -> dict[str, bool]:
+    """The keys of the staged rows, each with whether any row has a value there. `source` is the row's expression."""
+    members = f"SELECT m.key, m.value FROM {_STAGE}, {_from(source)} AS one(line), pg_catalog.json_each(one.line) m"
+    return dict(session.rows(f"SELECT key, bool_or(value::text <> 'null') FROM ({members}) k GROUP BY key"))
+
+
+def _from(source: str) -> str:
+    return "LATERAL (SELECT line)" if source == "line" else f"pg_catalog.json_array_elements({source})"
+
+
+def insert_staged(
+    session: Session,
+    table: Table,
+    columns: Sequence[Column],
+    *,
+    source: str = "line",
+    conflict: str = "",
+    instead: Mapping[str, str] | None = None,
+) -> int:
+    """Insert the staged rows into a table: the given columns, each cast from its text. Gives the number of rows.
+
+    `source` is an expression over a staged line that gives the row, or an array of rows. `conflict` is an
+    `ON CONFLICT` clause; `instead` gives SQL for columns whose value isn't the row's.
+    """
+    names = ", ".join(quoted(column.name) for column in columns)
+    record = ", ".join(f"{quoted(c.name)} {'json' if c.type == 'jsonb' else 'text'}" for c in columns)
+    values = ", ".join((instead or {}).get(column.name) or _value(column) for column in columns)
+    return session.execute(
+        f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {_STAGE}, "
+        f"{_from(source)} AS one(line), pg_catalog.json_to_record(one.line) AS r({record}) {conflict}"
+    )
+
+
+def update_staged(
+    session: Session,
+    table: Table,
+    columns: Sequence[Column],
+    *,
+    key: Sequence[str],
+    instead: Mapping[str, str] | None = None,
+) -> int:
+    """Set the given columns of the rows that have the staged ones' key. Gives the number of rows.
+
+    `instead` gives SQL for columns whose value isn't the staged one's: over `r`, the staged row, and `t`, the live one.
+    """
+    record = ", ".join(f"{quoted(c.name)} {'json' if c.type == 'jsonb' else 'text'}" for c in columns)
+    settings = ", ".join(
+        f"{quoted(c.name)} = {(instead or {}).get(c.name) or _value(c)}" for c in columns if c.name not in key
+    )
+    same = " AND ".join(f"t.{quoted(c.name)} = {_value(c)}" for c in columns if c.name in key)
+    return session.execute(
+        f"UPDATE {table.sql} t SET {settings} FROM {_STAGE} AS one, "
+        f"pg_catalog.json_to_record(one.line) AS r({record}) WHERE {same}"
+    )
+
+
+def _value(column: Column) -> str:
+    value = f"r.{quoted(column.name)}"
+    if column.type != "jsonb":
+        return f"{value}::{column.type}"
+    absent = f"one.line -> {literal(column.name)} IS NULL"
+    return f"CASE WHEN {value} IS NULL AND {absent} THEN 'null'::jsonb ELSE {value}::text::jsonb END"
+
+
+def upsert(key: Sequence[str], columns: Sequence[Column]) -> str:
+    """An `ON CONFLICT` clause that lets the new row's values win; nothing for a table without a key."""
+    if not key:
+        return ""
+    target = ", ".join(map(quoted, key))
+    settings = ", ".join(f"{quoted(c.name)} = excluded.{quoted(c.name)}" for c in columns if c.name not in key)
+    return f"ON CONFLICT ({target}) DO " + (f"UPDATE SET {settings}" if settings else "NOTHING")
+
+
+def parse(line: bytes) -> Json:
+    """One saved row, with fractional numbers left as their text, so that nothing is rounded."""
+    row = json.loads(line, parse_float=str)
+    if not isinstance(row, dict):
+        raise ValueError("a row is a JSON object")
+    return row
+
+
+def insertable(table: Table, keys: Container[str]) -> list[Column]:
+    """The table's columns that the saved rows have a value for and that can be written."""
+    return [column for column in table.stored_columns if column.name in keys]
+
+
+def unknown_columns(table: Table, keys: Mapping[str, bool]) -> list[str]:
+    """The saved keys with values in them for which the table has no column."""
+    known = {column.name for column in table.columns}
+    return sorted(key for key, has_values in keys.items() if has_values and key not in known)
+
+
+def paired(
+    saved: Iterable[Json], live: Iterable[Json], key: Callable[[Json], Any]
+) -> Iterator[tuple[Json | None, Json | None]]:
+    """Two streams of rows, both sorted by `key`, side by side; None stands where one lacks the other's row."""
+    ones, others = iter(saved), iter(live)
+    one, other = next(ones, None), next(others, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and key(one) < key(other)):
+            yield one, None
+            one = next(ones, None)
+        elif one is None or key(other) < key(one):
+            yield None, other
+            other = next(others, None)
+        else:
+            yield one, other
+            one, other = next(ones, None), next(others, None)
+
+
+def changed_columns(saved: Json, live: Json) -> list[str]:
+    """The columns that both rows have and that differ. A left-out key is JSON's null, which no other value equals."""
+    return sorted(key for key in saved.keys() & live.keys() if saved[key] != live[key])

@@ -1,0 +1,78 @@
+"""The settings: the only place that reads the environment.
+
+Without `--env-file` the environment wins over a `.env` in the working folder. A file that is named wins over the
+environment, and everything that says which project is meant then comes from it alone: a variable left over in a shell
+must never turn a restore towards another project.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from supapy.errors import UsageError
+
+# Each setting with the names it may have, the first being the one that messages and documents use.
+PROJECT_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "SUPABASE_URL": ("SUPABASE_URL",),
+    "SUPABASE_KEY": ("SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"),
+    "SUPABASE_DB_URL": ("SUPABASE_DB_URL",),
+}
+DEFAULT_BACKUP_DIR = "./backups"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Settings:
+    """What the user set. `origin` names the file or "the environment", for messages; values may be secret."""
+
+    values: Mapping[str, str]
+    backup_dir: Path
+    pg_bin: Path | None
+    origin: str
+
+    def need(self, name: str) -> str:
+        """A setting that can't be done without. Raises UsageError naming it."""
+        value = self.values.get(name, "")
+        if not value:
+            others = " or ".join(PROJECT_SETTINGS[name][1:])
+            raise UsageError(
+                f"{name} is not set in {self.origin}",
+                f"Put it into .env or the environment{f' (also as {others})' if others else ''}; "
+                ".env.example shows where to find it.",
+            )
+        return value
+
+
+def load(env_file: Path | None = None, environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings from a named file, or else from the environment and the working folder's `.env`."""
+    environ = os.environ if environment is None else environment
+    if env_file is not None and not env_file.is_file():
+        raise UsageError(f"no such file: {env_file}", "--env-file takes a file like .env.example.")
+    filed = _read(env_file or Path(".env"))
+    both = (filed, environ) if env_file else (environ, filed)
+    naming_the_project = (filed,) if env_file else both
+    pg_bin = _first(both, ("SUPAPY_PG_BIN",))
+    return Settings(
+        values={name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()},
+        backup_dir=Path(_first(both, ("BACKUP_DIR",)) or DEFAULT_BACKUP_DIR).expanduser(),
+        pg_bin=Path(pg_bin) if pg_bin else None,
+        origin=str(env_file) if env_file else "the environment",
+    )
+
+
+def _first(sources: Iterable[Mapping[str, str]], names: Iterable[str]) -> str:
+    """The first value that isn't empty: sources in order, and in each the names in order."""
+    found = (source.get(name, "").strip() for source in sources for name in names)
+    return next((value for value in found if value), "")
+
+
+def _read(path: Path) -> dict[str, str]:
+    try:
+        # No interpolation: a password may well hold a dollar sign.
+        return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} can't be read: {error}", "It is a text file of NAME=value lines.") from None

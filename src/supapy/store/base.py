@@ -1,0 +1,54 @@
+"""The second waist: a flat place for bytes. Paths are relative, with slashes, and were made by names.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from supapy.errors import UnsafePath
+from supapy.model import Stat
+
+# One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
+PIECE_BYTES = 256 * 1024
+
+
+class Store(Protocol):
+    """Keeps files. Every implementation passes one contract suite (tests/contract/test_stores.py).
+
+    A path that isn't `checked` raises UnsafePath, before anything is opened. Safe to use from many threads, for
+    different paths.
+    """
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+
+    def put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> int:
+        """Keep the bytes under that path: all or nothing, durable on return. Gives how many they were.
+
+        An error while they are read leaves what was there before. `if_absent` raises AlreadyExists when something is
+        there, also when two try at once. Raises StoreFull when there is no room.
+        """
+
+    def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes [start, end) in pieces. Raises NotFound at once."""
+
+    def stat(self, path: str) -> Stat:
+        """Path and size in bytes. Raises NotFound."""
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        """All files whose path begins with the prefix (a folder's name and a slash, or nothing), sorted by path."""
+
+    def folders(self) -> Iterator[str]:
+        """The names directly below the root that have files or folders in them, sorted."""
+
+    def delete(self, path: str) -> None:
+        """Forget a file. One that isn't there is no error."""
+
+
+def checked(path: str) -> str:
+    """The path, if it is relative and plain: no empty, `.` or `..` piece, no backslash, no NUL. Raises UnsafePath."""
+    pieces = path.split("/")
+    if not path or "\0" in path or "\\" in path or any(piece in ("", ".", "..") for piece in pieces):
+        raise UnsafePath(f"not a path inside a backup: {path[:200]!r}", "The backup was tampered with or is damaged.")
+    return path

@@ -1,0 +1,178 @@
+"""A folder as a store: durable, private, and deaf to links.
+
+A file is written beside its place under a temporary name, synced, renamed, and its folder synced: after a power cut
+there is the old file or the new one, never a piece. Every folder on the way is opened by hand without following
+links, so that nothing planted in the tree leads out of it. Folders are 0700, files 0600.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat as modes
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from supapy.errors import AlreadyExists, NotFound, StoreError, StoreFull, UnsafePath
+from supapy.model import Stat
+from supapy.store.base import PIECE_BYTES, checked
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LINK_MET = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+_TEMPORARY = ".supapy-"
+
+
+class LocalStore:
+    """The files below one folder, which is made when the first file is put."""
+
+    def __init__(self, root: Path, *, fsync: Callable[[int], None] = os.fsync) -> None:
+        self._root = root
+        self._fsync = fsync
+
+    @property
+    def place(self) -> str:
+        return str(self._root)
+
+    def put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> int:
+        with self._told(path), self._folder_of(path, make=True) as (folder, name):
+            temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            try:
+                try:
+                    size = _write_all(handle, pieces)
+                    self._fsync(handle)
+                finally:
+                    os.close(handle)
+                if if_absent:
+                    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                    os.unlink(temporary, dir_fd=folder)
+                else:
+                    os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except BaseException:
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=folder)
+                raise
+            self._fsync(folder)
+            return size
+
+    def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        self.stat(path)
+        return self._read(path, start, end)
+
+    def stat(self, path: str) -> Stat:
+        with self._told(path), self._folder_of(path) as (folder, name):
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if not modes.S_ISREG(found.st_mode):
+            raise NotFound(f"not a file: {path}")
+        return Stat(path, found.st_size)
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        base = checked(prefix.rstrip("/")) if prefix else ""
+        found: list[Stat] = []
+        for folder, folders, files in os.walk(self._root / base, followlinks=False):
+            folders.sort()
+            inner = Path(folder).relative_to(self._root)
+            for name in files:
+                file = Path(folder) / name
+                if not name.startswith(_TEMPORARY) and not file.is_symlink():
+                    found.append(Stat((inner / name).as_posix(), file.lstat().st_size))
+        return iter(sorted(found, key=lambda stat: stat.path))
+
+    def folders(self) -> Iterator[str]:
+        try:
+            entries = [entry.name for entry in os.scandir(self._root) if entry.is_dir(follow_symlinks=False)]
+        except FileNotFoundError:
+            entries = []
+        return iter(sorted(entries))
+
+    def delete(self, path: str) -> None:
+        with suppress(NotFound), self._told(path), self._folder_of(path) as (folder, name):
+            os.unlink(name, dir_fd=folder)
+            self._fsync(folder)
+        self._drop_empty_folders(path)
+
+    def _drop_empty_folders(self, path: str) -> None:
+        # A folder is no thing of its own in a flat store: the last file's going takes it along.
+        for parent in Path(path).parents:
+            if parent == Path():
+                return
+            try:
+                (self._root / parent).rmdir()
+            except OSError:
+                return
+
+    def _open(self, path: str) -> int:
+        with self._told(path), self._folder_of(path) as (folder, name):
+            # Without NONBLOCK a named pipe planted in the tree would hold us for ever.
+            handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+        if not modes.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise NotFound(f"not a file: {path}")
+        return handle
+
+    def _read(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
+        handle = self._open(path)
+        with self._told(path):
+            try:
+                at = start
+                while end is None or at < end:
+                    want = PIECE_BYTES if end is None else min(PIECE_BYTES, end - at)
+                    piece = os.pread(handle, want, at)
+                    if not piece:
+                        return
+                    at += len(piece)
+                    yield piece
+            finally:
+                os.close(handle)
+
+    @contextmanager
+    def _folder_of(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """A handle on the folder that holds the path, and the last piece of it; no link is followed below the root."""
+        *above, name = checked(path).split("/")
+        if make:
+            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            for piece in above:
+                if make:
+                    self._make_folder(handle, piece)
+                inner = os.open(piece, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
+                os.close(handle)
+                handle = inner
+            yield handle, name
+        finally:
+            os.close(handle)
+
+    def _make_folder(self, parent: int, name: str) -> None:
+        try:
+            os.mkdir(name, 0o700, dir_fd=parent)
+        except FileExistsError:
+            return
+        self._fsync(parent)
+
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise AlreadyExists(f"there already: {path}") from None
+        except FileNotFoundError:
+            raise NotFound(f"no such file: {path}", f"It was looked for in {self._root}.") from None
+        except OSError as error:
+            if error.errno in _FULL:
+                raise StoreFull(f"no space left in {self._root}", "Free some, or choose another folder.") from None
+            if error.errno in _LINK_MET:
+                raise UnsafePath(f"a link stands in the way of {path}", "Backups hold plain files only.") from None
+            raise StoreError(f"{path}: {error.strerror}", f"Look at the rights of {self._root}.") from None
+
+
+def _write_all(handle: int, pieces: Iterable[bytes]) -> int:
+    size = 0
+    for piece in pieces:
+        rest = memoryview(piece)
+        while rest:
+            rest = rest[os.write(handle, rest) :]
+        size += len(piece)
+    return size

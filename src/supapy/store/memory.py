@@ -1,0 +1,56 @@
+"""A store in memory: for tests, and to see what a backup would be without writing it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+
+from supapy.errors import AlreadyExists, NotFound
+from supapy.model import Stat
+from supapy.store.base import PIECE_BYTES, checked
+
+
+class MemoryStore:
+    """Keeps files in a dict, gone with the process."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, bytes] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def place(self) -> str:
+        return "memory"
+
+    def put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> int:
+        content = b"".join(pieces)
+        with self._lock:
+            if if_absent and checked(path) in self._files:
+                raise AlreadyExists(f"there already: {path}")
+            self._files[checked(path)] = content
+        return len(content)
+
+    def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        content = self._content(path)[start:end]
+        return (content[at : at + PIECE_BYTES] for at in range(0, len(content), PIECE_BYTES))
+
+    def stat(self, path: str) -> Stat:
+        return Stat(path, len(self._content(path)))
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        with self._lock:
+            found = [Stat(path, len(content)) for path, content in self._files.items() if path.startswith(prefix)]
+        return iter(sorted(found, key=lambda stat: stat.path))
+
+    def folders(self) -> Iterator[str]:
+        return iter(sorted({stat.path.split("/")[0] for stat in self.list() if "/" in stat.path}))
+
+    def delete(self, path: str) -> None:
+        with self._lock:
+            self._files.pop(checked(path), None)
+
+    def _content(self, path: str) -> bytes:
+        with self._lock:
+            try:
+                return self._files[checked(path)]
+            except KeyError:
+                raise NotFound(f"no such file: {path}") from None

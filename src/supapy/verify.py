@@ -1,0 +1,60 @@
+"""Verifying: every file of a backup against its digest, and the backup against a live project."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supapy.backup import Backup
+from supapy.choice import Choice, to_restore
+from supapy.errors import IntegrityError
+from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
+from supapy.model import Difference, Finding
+from supapy.project.project import Project
+
+# How many damaged files an error names; the rest are counted.
+MOST_NAMED = 3
+
+
+def check_files(backup: Backup, listener: Listener = ignore) -> int:
+    """Read every file of the backup against its digest; gives their number. Raises IntegrityError naming what isn't."""
+    entries = backup.manifest[0]
+    stage = "checking files"
+    listener(Started(stage, sum(entry.size for entry in entries), "bytes"))
+    damage = []
+    for found in backup.damage():
+        if isinstance(found, Difference):
+            damage.append(found)
+            listener(Noted(found))
+        else:
+            listener(Advanced(stage, found.size, found.name))
+    listener(Finished(stage))
+    if damage:
+        named = ", ".join(f"{one.name} ({one.detail})" for one in damage[:MOST_NAMED])
+        more = f" and {len(damage) - MOST_NAMED} more" if len(damage) > MOST_NAMED else ""
+        raise IntegrityError(
+            f"{backup.label} isn't what was saved: {named}{more}",
+            "Nothing was applied. Take another backup, or bring these files back from a copy.",
+        )
+    return len(entries)
+
+
+def hold_against(
+    backup: Backup,
+    project: Project,
+    choice: Choice | None = None,
+    *,
+    check_bytes: bool = True,
+    listener: Listener = ignore,
+) -> Iterator[Finding]:
+    """The differences between the backup and the live project, and what was found equal, part by part. Reads only.
+
+    `check_bytes` says whether every live object is read to its last byte, which costs as much traffic as a backup.
+    """
+    with project.moment() as moment:
+        for part in to_restore((choice or Choice()).within(backup.metadata), check_bytes=check_bytes):
+            stage = f"comparing {part.name}"
+            listener(Started(stage))
+            for finding in part.compare(backup, moment):
+                listener(Noted(finding))
+                yield finding
+            listener(Finished(stage))
