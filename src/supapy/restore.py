@@ -1,4 +1,4 @@
-"""Restoring: check the backup, make a plan that only reads, ask, apply its steps, and prove that the result is equal."""
+"""Restoring: check the backup, make a plan that only reads, ask, apply its steps, and prove the result equal."""
 
 from __future__ import annotations
 
