@@ -7,9 +7,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.projects import DEFAULT_MAJOR, ClusterFactory, reachable_folder
+from tests.projects import DEFAULT_MAJOR, ClusterFactory, ProjectFactory, reachable_folder
 
 from supapy.sandbox.cluster import Cluster
+from supapy.sandbox.project import SandboxProject
 
 
 @pytest.fixture
@@ -43,3 +44,16 @@ def module_clusters(server_folder: Path) -> Iterator[ClusterFactory]:
     """Like `cluster_factory`, for databases that the tests of one module share."""
     with ExitStack() as cleanup:
         yield ClusterFactory(server_folder, cleanup)
+
+
+@pytest.fixture
+def project_factory(server_folder: Path) -> Iterator[ProjectFactory]:
+    """Makes fresh running projects; they end with the test."""
+    with ExitStack() as cleanup:
+        yield ProjectFactory(server_folder, cleanup)
+
+
+@pytest.fixture
+def project(project_factory: ProjectFactory, pg_major: int) -> SandboxProject:
+    """A fresh, empty project, running: `url`, `service_key`, `anon_key`, `db_url`; `database` and `api` beneath."""
+    return project_factory(major=pg_major)

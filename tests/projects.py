@@ -14,6 +14,7 @@ import psycopg
 from supapy import settings
 from supapy.project import pgtools
 from supapy.sandbox.cluster import Cluster
+from supapy.sandbox.project import SandboxProject
 
 MAJORS = (15, 17)
 DEFAULT_MAJOR = 17
@@ -52,6 +53,23 @@ class ClusterFactory:
         self._cleanup.callback(cluster.stop)
         cluster.start()
         return cluster
+
+
+class ProjectFactory:
+    """Makes fresh running projects, database and HTTP server: `project_factory("shop", 15)`."""
+
+    def __init__(self, folder: Path, cleanup: ExitStack) -> None:
+        self._folder = folder
+        self._cleanup = cleanup
+
+    def __call__(self, ref: str = "project", major: int = DEFAULT_MAJOR) -> SandboxProject:
+        root = Path(tempfile.mkdtemp(dir=self._folder))
+        root.chmod(0o755)
+        self._cleanup.callback(shutil.rmtree, root)
+        project = SandboxProject(root, ref, tools(major))
+        self._cleanup.callback(project.down)
+        project.up()
+        return project
 
 
 def owner(cluster: Cluster) -> psycopg.Connection:

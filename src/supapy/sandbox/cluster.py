@@ -12,6 +12,7 @@ from psycopg import sql
 
 from supapy.errors import ProjectError
 from supapy.project.pgtools import PgTools
+from supapy.sandbox import private
 from supapy.sandbox.server import SUPERUSER, Server
 from supapy.sandbox.template import template
 from supapy.secret import Secret
@@ -97,6 +98,5 @@ class Cluster:
         self._write_passwords(fresh)
 
     def _write_passwords(self, passwords: dict[str, str]) -> None:
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(json.dumps(passwords))
+        private.write(self._password_file, json.dumps(passwords))
         self._passwords = passwords

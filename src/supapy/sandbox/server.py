@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import signal
 import socket
@@ -47,15 +48,13 @@ class Server:
 
     def start(self, password: Secret, port: int = 0) -> None:
         """Start, wait until the superuser gets in (port 0: a free one). Raises ProjectError; nothing is left then."""
-        for attempt in range(PORT_ATTEMPTS):
-            self.port = port or free_port()
-            try:
+        for _ in range(0 if port else PORT_ATTEMPTS - 1):
+            self.port = free_port()
+            with contextlib.suppress(PortTaken):
                 self._start(password)
-            except _PortTaken:
-                if port or attempt == PORT_ATTEMPTS - 1:
-                    raise ProjectError(f"port {self.port} is taken", "Choose another, or 0 for any free one.") from None
-            else:
                 return
+        self.port = port or free_port()
+        self._start(password)
 
     def stop(self) -> None:
         """End the server; nothing happens if it isn't running."""
@@ -92,7 +91,7 @@ class Server:
             if self._process.poll() is not None:
                 said = self.log.read_bytes()[log_start:].decode(errors="replace")
                 if "could not bind" in said:
-                    raise _PortTaken
+                    raise PortTaken(f"port {self.port} is taken", "Choose another, or 0 for any free one.")
                 raise ProjectError(f"the sandbox's PostgreSQL did not start: {'; '.join(said.splitlines()[-2:])}")
             if time.monotonic() > deadline:
                 raise ProjectError(
@@ -113,7 +112,7 @@ class Server:
         return len(lines) > STATUS_LINE and lines[0] == str(self.pid) and lines[STATUS_LINE].strip() == "ready"
 
 
-class _PortTaken(Exception):
+class PortTaken(ProjectError):
     """Someone else listens there."""
 
 
