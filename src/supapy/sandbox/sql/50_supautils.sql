@@ -37,6 +37,8 @@ begin
   if tg_tag = 'CREATE EXTENSION' and not sandbox_wants_untrusted_extension() then
     return;
   end if;
+  -- Two sessions can't change the same role at once, so the second waits until the first has ended its transaction.
+  perform pg_advisory_xact_lock(hashtext('sandbox_lend'));
   perform set_config('sandbox.lent_for', tg_tag, true);
   if tg_tag in ('CREATE EXTENSION', 'CREATE FOREIGN DATA WRAPPER', 'CREATE PUBLICATION', 'ALTER PUBLICATION') then
     alter role postgres superuser;
