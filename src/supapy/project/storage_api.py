@@ -12,6 +12,8 @@ from supapy.project.http import Download, Http
 
 # Above this a file goes up in pieces that can be resumed, each but the last of exactly this size (F§1.7).
 TUS_PIECE_BYTES = 6 * 1024 * 1024
+# The server asks with every request, not only the first, whether it may replace what stands there.
+_TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
 
@@ -83,12 +85,7 @@ class StorageApi:
         created = self._http.request(
             "POST",
             "/storage/v1/upload/resumable",
-            headers={
-                "Tus-Resumable": "1.0.0",
-                "Upload-Length": str(size),
-                "Upload-Metadata": metadata,
-                "x-upsert": "true",
-            },
+            headers=_TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata},
             expect=frozenset({201}),
         )
         # Only the path: the host in it is what the server believes of itself (F§1.7).
@@ -101,7 +98,7 @@ class StorageApi:
     def _put_piece(self, place: str, read: Read, offset: int, size: int) -> int:
         end = min(offset + TUS_PIECE_BYTES, size)
         body = b"".join(read(offset, end))
-        headers = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+        headers = _TUS | {"Content-Type": "application/offset+octet-stream"}
         try:
             answer = self._http.request(
                 "PATCH",
@@ -114,7 +111,7 @@ class StorageApi:
             if error.status != 409:
                 raise
             # A try whose answer was lost had got through: the server knows how far it is.
-            answer = self._http.request("HEAD", place, headers={"Tus-Resumable": "1.0.0"})
+            answer = self._http.request("HEAD", place, headers=_TUS)
         reached = int(answer.headers["Upload-Offset"])
         if reached <= offset:
             raise Unreachable(f"the upload got no further than {offset} of {size} bytes")
