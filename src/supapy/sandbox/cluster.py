@@ -12,7 +12,7 @@ from psycopg import sql
 
 from supapy.errors import ProjectError
 from supapy.project.pgtools import PgTools
-from supapy.sandbox import private
+from supapy.sandbox import private, process
 from supapy.sandbox.server import SUPERUSER, Server
 from supapy.sandbox.template import template
 from supapy.secret import Secret
@@ -57,7 +57,7 @@ class Cluster:
         """Make the folder and a fresh project in it. Raises ProjectError if there is one already."""
         if self._server.data.exists():
             raise ProjectError(f"there is a server in {self.root} already")
-        self.root.mkdir(parents=True, exist_ok=True)
+        process.make_folder(self.root)
         original, password = template(self._server.tools)
         # It keeps owners and modes, and shares the blocks where the file system can.
         copied = subprocess.run(["/bin/cp", "-a", original, self._server.data], capture_output=True, text=True)

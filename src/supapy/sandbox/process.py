@@ -52,6 +52,15 @@ def give(path: Path) -> None:
         os.chown(path, user.pw_uid, user.pw_gid)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, with those above it, that the server's account can reach whatever the umask says."""
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    if account():
+        for path in made:
+            path.chmod(0o755)
+
+
 def identity(pid: int) -> str | None:
     """What tells a living process from a later one with the same pid: when it started. None if it lives no more."""
     with contextlib.suppress(OSError, IndexError):

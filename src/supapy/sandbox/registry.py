@@ -92,7 +92,7 @@ class Registry:
             if state:
                 _end(state)
             tools = pgtools.find_or_install(major, bin_dir=bin_dir)
-            folder.mkdir(parents=True, exist_ok=True)
+            process.make_folder(folder)
             return self._serve(folder, tools)
 
     def down(self, name: str, *, delete: bool = False) -> None:
@@ -135,7 +135,7 @@ class Registry:
     def _locked(self) -> Iterator[None]:
         """One process at a time starts, stops and removes."""
         try:
-            self.home.mkdir(parents=True, exist_ok=True)
+            process.make_folder(self.home)
             lock = (self.home / ".lock").open("w")
         except OSError as error:
             raise ProjectError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -87,6 +88,17 @@ def test_passwords_stand_only_in_a_file_that_others_cannot_read(cluster: Cluster
 
 def test_the_server_never_runs_as_root(cluster: Cluster) -> None:
     assert (cluster.root / "data").stat().st_uid == (os.geteuid() or (cluster.root / "data").stat().st_uid) != 0
+
+
+def test_the_strictest_umask_keeps_no_server_from_its_folder(server_folder: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        cluster = Cluster(server_folder / "strict" / "deeper", tools(17))
+        cluster.create()
+        cluster.start()
+    finally:
+        os.umask(before)
+    cluster.stop()
 
 
 def test_a_second_cluster_is_not_made_over_a_first(cluster: Cluster) -> None:
