@@ -1,0 +1,116 @@
+"""The rows: which tables are saved, in which order they load, and the bytes of one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from supapy.names import literal, qualified, quoted
+from supapy.parts.database import platform
+from supapy.parts.database.statements import column_list, do_block, sql_file
+from supapy.project.moment import Moment
+from supapy.project.schema import Table, tables_of, user_tables
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The saved rows of one table. `part` is whose content they are: "database", "auth" or "storage".
+
+    `where` is a condition of SQL on the rows ("" for all): an extension says which rows of its tables are the user's.
+    `staged` rows go through a table of texts, so that the script also loads where columns differ.
+    """
+
+    part: str
+    table: Table
+    where: str = ""
+
+    @property
+    def staged(self) -> bool:
+        return self.part != "database"
+
+
+def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
+    """The user's own tables in the order of loading; those that are `lost` (oids) have nowhere to go."""
+    checked = {oid for (oid,) in moment.rows(_NEEDS_OTHERS)}
+    tables = [table for table in user_tables(moment) if table.oid not in lost]
+    # What a constraint's function reads must be there first (recipe §6.4).
+    tables.sort(key=lambda table: table.oid in checked)
+    return [*(Rows("database", table) for table in tables), *_extension_rows(moment)]
+
+
+def auth_rows(moment: Moment) -> list[Rows]:
+    """The tables of schema auth that are worth keeping (F§2.5); unknown ones of a newer server are among them."""
+    return [
+        Rows("auth", table)
+        for table in tables_of(moment, "auth")
+        if table.name not in platform.AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
+    ]
+
+
+def storage_rows(moment: Moment) -> list[Rows]:
+    """The buckets and the list of files."""
+    tables = {table.name: table for table in tables_of(moment, "storage")}
+    return [Rows("storage", tables[name]) for name in platform.STORAGE_TABLES if name in tables]
+
+
+def _extension_rows(moment: Moment) -> Iterator[Rows]:
+    """The rows that users added to extensions' own tables, as the extensions say; but for those with own statements."""
+    for schema, oid, condition in moment.rows(_EXTENSION_TABLES):
+        table = next(t for t in tables_of(moment, schema, with_extensions=True) if t.oid == oid)
+        yield Rows("database", table, condition)
+
+
+def rows_out(moment: Moment, rows: Rows) -> Iterator[bytes]:
+    """A table's own rows in COPY's text format, in pieces of whole lines: the stream that is saved and compared."""
+    columns = ", ".join(quoted(column.name) for column in rows.table.stored_columns)
+    yield from moment.copy_out(f"COPY (SELECT {columns} FROM ONLY {rows.table.sql} {rows.where}) TO STDOUT")
+
+
+def head_and_tail(rows: Rows) -> tuple[str, str]:
+    """What stands before and after the rows in the script."""
+    columns = [column.name for column in rows.table.stored_columns]
+    if not rows.staged:
+        return f"COPY {qualified(*rows.table.load_into)}{column_list(columns)} FROM stdin;\n", "\\.\n\n"
+    declared = ", ".join(f"{quoted(name)} text" for name in columns)
+    head = f"CREATE TEMPORARY TABLE supapy_stage ({declared});\nCOPY pg_temp.supapy_stage FROM stdin;\n"
+    body = sql_file("stage").replace(":target", literal(rows.table.sql))
+    return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
+
+
+# Tables with a check (their own, or of a column's domain) or a generated column that calls a user's function: it may
+# read other tables, and is evaluated while rows load, in replica mode too.
+_NEEDS_OTHERS = """
+WITH calls AS (
+    SELECT DISTINCT d.classid, d.objid
+    FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
+    WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND p.oid >= 16384
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+            WHERE e.classid = d.refclassid AND e.objid = d.refobjid AND e.deptype = 'e')
+), checks AS (
+    SELECT c.conrelid, c.contypid FROM pg_catalog.pg_constraint c
+    JOIN calls ON calls.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND calls.objid = c.oid
+    WHERE c.contype = 'c'
+)
+SELECT conrelid::bigint FROM checks WHERE conrelid <> 0
+UNION
+SELECT a.attrelid::bigint FROM checks
+JOIN pg_catalog.pg_type t ON t.oid = checks.contypid OR t.typelem = checks.contypid
+JOIN pg_catalog.pg_attribute a ON a.atttypid = t.oid AND NOT a.attisdropped
+WHERE checks.contypid <> 0
+UNION
+SELECT f.adrelid::bigint FROM pg_catalog.pg_attrdef f
+JOIN calls ON calls.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND calls.objid = f.oid
+JOIN pg_catalog.pg_attribute a ON a.attrelid = f.adrelid AND a.attnum = f.adnum AND a.attgenerated <> ''
+"""
+# Tables whose rows belong to the user although an extension made the table. pg_cron's and the vault's come back by
+# those extensions' own functions.
+_EXTENSION_TABLES = """
+SELECT n.nspname, c.oid::bigint, pg_catalog.ltrim(x.condition)
+FROM pg_catalog.pg_extension e
+CROSS JOIN LATERAL unnest(e.extconfig, e.extcondition) AS x(oid, condition)
+JOIN pg_catalog.pg_class c ON c.oid = x.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'r' AND e.extname NOT IN ('pg_cron', 'supabase_vault', 'pgsodium', 'pgmq')
+    AND pg_catalog.has_table_privilege(c.oid, 'SELECT') AND pg_catalog.has_table_privilege(c.oid, 'INSERT')
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""

@@ -1,0 +1,171 @@
+"""Privileges: who owned and was granted what, and the statements that make it so again, exactly (recipe §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from supapy.parts.database import platform
+from supapy.parts.database.rules import Facts, Selection, owned
+from supapy.parts.database.statements import Value, do_block, over_rows, sql_file
+from supapy.project.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One privilege on one object. `object` is the text after ON in a GRANT; `grantee` "" is PUBLIC.
+
+    Without a `privilege` it says only that the object is there, and which others it has.
+    """
+
+    object: str
+    column: str | None
+    owner: str
+    order: int
+    grantor: str = ""
+    grantee: str = ""
+    privilege: str | None = None
+    grantable: bool = False
+
+    @property
+    def row(self) -> tuple[Value, ...]:
+        return (
+            *(self.object, self.column, self.owner, self.order),
+            *(self.grantor, self.grantee, self.privilege, self.grantable),
+        )
+
+
+_COLUMNS = [
+    "obj text",
+    "col text",
+    "owner text",
+    "ord integer",
+    "grantor text",
+    "grantee text",
+    "priv text",
+    "grantable boolean",
+]
+
+
+def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
+    """The grants that are the user's to bring back: all on his own objects, and on the platform's those he made."""
+    grants: list[Grant] = []
+    theirs: dict[str, bool] = {}
+    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable in moment.rows(
+        sql_file("privileges")
+    ):
+        users = schema is not None and schema not in facts.managed and not extension
+        lost_owner = owner if users and not platform.can_own(owner) else None
+        # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
+        owner, grantor, grantee = ("postgres" if role == lost_owner else role for role in (owner, grantor, grantee))
+        grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable))
+        if users or not platform.is_platform_role(owner):
+            grants.append(grant)
+        elif privilege is not None and not platform.is_platform_role(grantor):
+            grants.append(grant)
+            theirs[obj] = True
+        else:
+            theirs.setdefault(obj, False)
+    grants.extend(Grant(obj, None, "", 0) for obj, has_grants in theirs.items() if not has_grants)
+    return grants
+
+
+def neutralise_sql() -> str:
+    """Statements that take the target's default privileges away, and every API role's way into schema public."""
+    return (
+        do_block(sql_file("neutralise"))
+        + "REVOKE ALL ON SCHEMA public FROM PUBLIC, anon, authenticated, service_role;\n"
+    )
+
+
+def borrow_sql(selection: Selection, grants: Iterable[Grant], defaults: Iterable[tuple[Value, ...]]) -> str:
+    """Statements that make one a member of every role that owns or grants something, until `give_back_sql`."""
+    roles = {owner for _, _, owner, _ in _owner_rows(selection)}
+    roles |= {grant.grantor for grant in grants if grant.privilege} | {str(owner) for owner, *_ in defaults}
+    wanted = sorted(role for role in roles if role not in ("postgres", "pg_database_owner") and platform.can_own(role))
+    return "CREATE TEMPORARY TABLE supapy_borrowed (name text);\n" + over_rows(
+        "supapy_wanted", ["name text"], [(role,) for role in wanted], sql_file("borrow")
+    )
+
+
+def give_back_sql() -> str:
+    """The end of what `borrow_sql` began."""
+    return do_block(sql_file("give_back")) + "DROP TABLE pg_temp.supapy_borrowed;\n"
+
+
+def owners_sql(selection: Selection, large_objects: Iterable[tuple[int, str]]) -> str:
+    """Statements that give every object to its owner; `large_objects` are (oid, owner)."""
+    rows = [*_owner_rows(selection)]
+    rows += [
+        (len(rows) + n, f"LARGE OBJECT {oid}", owner, None)
+        for n, (oid, owner) in enumerate(large_objects)
+        if owner != "postgres" and platform.can_own(owner)
+    ]
+    return over_rows(
+        "supapy_owners", ["place integer", "object text", "owner text", "schema text"], rows, sql_file("owners")
+    )
+
+
+def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
+    return [
+        (place, thing, entry.owner, entry.schema or None)
+        for place, entry in enumerate(selection.kept)
+        if (thing := owned(entry)) and entry.owner != "postgres" and platform.can_own(entry.owner)
+    ]
+
+
+def grants_sql(grants: Iterable[Grant], major: int) -> str:
+    """Statements that make the privileges equal those of the source, a server of version `major`."""
+    return (
+        f"CREATE TEMPORARY VIEW supapy_privileges AS\n{sql_file('privileges')};\n"
+        "CREATE TEMPORARY TABLE supapy_objects AS SELECT DISTINCT obj FROM pg_temp.supapy_privileges;\n"
+        + over_rows(
+            "supapy_grants",
+            _COLUMNS,
+            (grant.row for grant in grants),
+            sql_file("grants").replace(":major", str(major)),
+        )
+        + "DROP TABLE pg_temp.supapy_objects;\nDROP VIEW pg_temp.supapy_privileges;\n"
+    )
+
+
+def read_default_privileges(moment: Moment) -> list[tuple[Value, ...]]:
+    """What the user's own roles, postgres and the API's grant by default on new objects."""
+    return list(_user_rows(moment.rows(_DEFAULT_PRIVILEGES)))
+
+
+def _user_rows(rows: Iterable[tuple[Value, ...]]) -> Iterator[tuple[Value, ...]]:
+    return (row for row in rows if platform.can_own(str(row[0])))
+
+
+def default_privileges_sql(defaults: Iterable[tuple[Value, ...]]) -> str:
+    """Statements that set the default privileges to the source's."""
+    return do_block(sql_file("neutralise")) + over_rows(
+        "supapy_defaults",
+        [
+            "owner text",
+            "schema text",
+            "type text",
+            "kind text",
+            "ord integer",
+            "grantee text",
+            "priv text",
+            "grantable boolean",
+        ],
+        defaults,
+        sql_file("default_privileges"),
+    )
+
+
+_DEFAULT_PRIVILEGES = """
+SELECT pg_catalog.pg_get_userbyid(a.defaclrole)::text, n.nspname::text, a.defaclobjtype::text,
+    CASE a.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
+        WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END,
+    x.ord::integer, CASE x.grantee WHEN 0 THEN '' ELSE pg_catalog.pg_get_userbyid(x.grantee)::text END,
+    x.privilege_type, x.is_grantable
+FROM pg_catalog.pg_default_acl a
+LEFT JOIN pg_catalog.pg_namespace n ON n.oid = a.defaclnamespace
+LEFT JOIN LATERAL pg_catalog.aclexplode(a.defaclacl)
+    WITH ORDINALITY AS x (grantor, grantee, privilege_type, is_grantable, ord) ON true
+ORDER BY 1, 2 NULLS FIRST, 3, 5
+"""

@@ -1,0 +1,131 @@
+"""Roles, memberships and settings: read from the catalogs, written as rows that a block of SQL works through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supapy.model import Omission
+from supapy.names import literal, quoted
+from supapy.parts.database import platform
+from supapy.parts.database.statements import do_block, over_rows, sql_file
+from supapy.project.moment import Moment
+
+# The source's own secrets, of no use elsewhere (recipe §4).
+_SECRET_SETTINGS = frozenset({"app.settings.jwt_secret", "app.settings.jwt_exp"})
+
+
+def user_roles(moment: Moment) -> set[str]:
+    """The roles that a user made."""
+    names = {str(name) for (name,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+    return {name for name in names if name != "postgres" and not platform.is_platform_role(name)}
+
+
+def passwords_readable(moment: Moment) -> bool:
+    """Whether this connection may read the hashes of passwords."""
+    return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
+
+
+def password_omissions(moment: Moment) -> Iterator[Omission]:
+    """A word on each role whose password can't be read."""
+    if passwords_readable(moment):
+        return
+    logins = moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname")
+    for (role,) in logins:
+        if role != "postgres" and not platform.is_platform_role(role):
+            remedy = f"Set it again after a restore: ALTER ROLE {quoted(role)} PASSWORD '...'."
+            yield Omission("database", f"password of role {role}", remedy)
+
+
+def roles_sql(moment: Moment) -> str:
+    """Statements that make the user's roles, their memberships, and the settings of roles and database."""
+    roles = user_roles(moment)
+    rows = [row for row in moment.rows(_role_query(passwords_readable(moment))) if row[0] in roles]
+    return (
+        over_rows(
+            "supapy_roles", ["name text", "words text[]", "password text", "comment text"], rows, sql_file("roles")
+        )
+        + over_rows(
+            "supapy_memberships",
+            ["role text", "member text", "admin boolean", "inherit boolean", "set boolean"],
+            [row for row in moment.rows(_memberships(moment)) if _restorable_membership(row[0], row[1], roles)],
+            sql_file("memberships"),
+        )
+        + over_rows(
+            "supapy_settings",
+            ["role text", "in_database boolean", "name text", "value text"],
+            [
+                (role, in_database, name, value)
+                for role, in_database, name, value in moment.rows(_SETTINGS)
+                if (role == "" or role in roles or role in platform.SETTABLE_ROLES) and name not in _SECRET_SETTINGS
+            ],
+            sql_file("settings"),
+        )
+        + _database_sql(moment)
+    )
+
+
+def _restorable_membership(role: str, member: str, roles: set[str]) -> bool:
+    """The user's own ones; what the platform grants its own roles is there, and what is reserved is refused."""
+    if role in roles or role == "postgres":
+        return not platform.is_platform_role(member) or member in platform.SETTABLE_ROLES
+    return role in platform.API_ROLES or (member in roles and role.startswith("pg_"))
+
+
+def _database_sql(moment: Moment) -> str:
+    """The database's comment and limit, whatever the database is called where the script runs."""
+    comment, limit = moment.rows(_DATABASE)[0]
+    return do_block(
+        f"""
+DECLARE
+    old text := shobj_description((SELECT oid FROM pg_database WHERE datname = current_database()), 'pg_database');
+BEGIN
+    IF old IS DISTINCT FROM {literal(comment)} THEN
+        EXECUTE format('COMMENT ON DATABASE %I IS %L', current_database(), {literal(comment)});
+    END IF;
+    IF (SELECT datconnlimit FROM pg_database WHERE datname = current_database()) <> {limit} THEN
+        EXECUTE format('ALTER DATABASE %I CONNECTION LIMIT {limit}', current_database());
+    END IF;
+END"""
+    )
+
+
+def _role_query(with_passwords: bool) -> str:
+    """Name, the attributes as words, hash of the password, comment."""
+    source, password = ("pg_authid", "r.rolpassword") if with_passwords else ("pg_roles", "NULL")
+    return f"""
+    SELECT r.rolname, ARRAY(SELECT word FROM pg_catalog.unnest(ARRAY[
+            CASE WHEN r.rolcanlogin THEN 'LOGIN' END, CASE WHEN r.rolcreaterole THEN 'CREATEROLE' END,
+            CASE WHEN r.rolcreatedb THEN 'CREATEDB' END, CASE WHEN r.rolreplication THEN 'REPLICATION' END,
+            CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN NOT r.rolinherit THEN 'NOINHERIT' END,
+            CASE WHEN r.rolconnlimit <> -1 THEN 'CONNECTION LIMIT ' || r.rolconnlimit END,
+            'VALID UNTIL ' || pg_catalog.quote_literal(r.rolvaliduntil)
+        ]) word WHERE word IS NOT NULL)::text,
+        {password}, pg_catalog.shobj_description(r.oid, 'pg_authid')
+    FROM pg_catalog.{source} r ORDER BY r.rolname"""
+
+
+def _memberships(moment: Moment) -> str:
+    """Since 16 a member may be told neither to inherit nor to switch; and who makes a role becomes its member by it."""
+    options = "a.inherit_option, a.set_option" if moment.major >= 16 else "NULL::boolean, NULL::boolean"
+    made_it = "a.grantor = 10 AND m.rolname = 'postgres' AND a.admin_option" if moment.major >= 16 else "false"
+    return f"""
+    SELECT r.rolname, m.rolname, a.admin_option, {options}
+    FROM pg_catalog.pg_auth_members a
+    JOIN pg_catalog.pg_roles r ON r.oid = a.roleid JOIN pg_catalog.pg_roles m ON m.oid = a.member
+    WHERE NOT ({made_it})
+    ORDER BY r.rolname, m.rolname, a.admin_option"""
+
+
+_SETTINGS = """
+SELECT coalesce(r.rolname, ''), s.setdatabase <> 0,
+    pg_catalog.split_part(item, '=', 1), pg_catalog.substr(item, pg_catalog.strpos(item, '=') + 1)
+FROM pg_catalog.pg_db_role_setting s CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) item
+LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+WHERE (s.setdatabase = 0 AND s.setrole <> 0)
+    OR s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+ORDER BY 1, 2, 3
+"""
+_DATABASE = """
+SELECT pg_catalog.shobj_description(oid, 'pg_database'), datconnlimit
+FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()
+"""

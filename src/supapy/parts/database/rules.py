@@ -1,0 +1,366 @@
+"""Which entries of a dump are the user's to bring back, which the platform makes itself, and which can't be restored.
+
+By entry, never by the text of its SQL: its kind, schema, owner, and what it depends on (recipe §2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from supapy.model import Omission
+from supapy.parts.database import platform
+from supapy.parts.database.toc import Section, TocEntry
+from supapy.project.moment import Moment
+from supapy.project.schema import managed_schemas
+
+# Kinds with statements of our own, or that say nothing to a restore.
+_OWN = frozenset(
+    {
+        "ENCODING",
+        "STDSTRINGS",
+        "SEARCHPATH",
+        "DATABASE",
+        "DATABASE PROPERTIES",
+        "ACL",
+        "DEFAULT ACL",
+        "BLOB",
+        "BLOBS",
+        "BLOB METADATA",
+        "TABLE DATA",
+        "SEQUENCE SET",
+        "MATERIALIZED VIEW DATA",
+        "STATISTICS DATA",
+        "USER MAPPING",
+        "SUBSCRIPTION",
+        "SUBSCRIPTION TABLE",
+    }
+)
+# Kinds that follow another entry.
+_ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
+# What only a superuser may make (recipe §7): it can stem from a very old project only.
+_SUPERUSERS = frozenset({"OPERATOR CLASS", "OPERATOR FAMILY", "ACCESS METHOD", "PROCEDURAL LANGUAGE", "TRANSFORM"})
+# Pieces of a table: of a lost table they need no word of their own.
+_PIECES = frozenset(
+    {
+        "INDEX",
+        "CONSTRAINT",
+        "CHECK CONSTRAINT",
+        "DEFAULT",
+        "INDEX ATTACH",
+        "TABLE ATTACH",
+        "ROW SECURITY",
+        "SEQUENCE OWNED BY",
+    }
+)
+_ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
+
+# The oid of the catalog of relations, the same in every database.
+_PG_CLASS = 1259
+
+_BY_HAND = "Make it again by hand where the target allows it."
+
+
+class Fate(Enum):
+    """What becomes of an entry."""
+
+    KEPT = "kept"
+    PLATFORM = "made by the platform or by a statement of our own"
+    LOST = "can't be restored"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An entry and its fate. A loss without a reason needs no word: it is a piece of something named already."""
+
+    entry: TocEntry
+    fate: Fate
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
+    """Where a trigger sits, and what it calls. `enabled` is "O" for an ordinary one."""
+
+    schema: str
+    name: str
+    function_schema: str
+    function_owner: str
+    enabled: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
+
+    `default_comments` are the comments, as an archive names them, that extensions come with.
+    """
+
+    managed: frozenset[str]
+    policies: dict[int, tuple[str, str]]
+    triggers: dict[int, TriggerFacts]
+    publication_members: dict[int, str]
+    default_comments: frozenset[str]
+    superuser_objects: frozenset[tuple[int, int]]
+
+
+@dataclass(slots=True)
+class Selection:
+    """The entries that are kept, in the archive's order, by when they are restored; and what is lost."""
+
+    first: list[TocEntry] = field(default_factory=list)
+    pre_data: list[TocEntry] = field(default_factory=list)
+    post_data: list[TocEntry] = field(default_factory=list)
+    event_triggers: list[TocEntry] = field(default_factory=list)
+    lost: list[TocEntry] = field(default_factory=list)
+    omissions: list[Omission] = field(default_factory=list)
+
+    @property
+    def lost_relations(self) -> set[int]:
+        """The oids of tables, views and sequences that don't come back, and so neither do their rows."""
+        return {entry.oid for entry in self.lost if entry.catalog == _PG_CLASS}
+
+    @property
+    def kept(self) -> Iterator[TocEntry]:
+        """All kept entries in the order of their restore."""
+        yield from (*self.first, *self.pre_data, *self.post_data, *self.event_triggers)
+
+
+def read_facts(moment: Moment) -> Facts:
+    """The catalogs' side of the rules."""
+    return Facts(
+        frozenset(managed_schemas(moment)),
+        {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
+        {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
+        dict(moment.rows(_PUBLICATION_MEMBERS)),
+        frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
+        frozenset((catalog, oid) for catalog, oid in moment.rows(_SUPERUSER_OBJECTS)),
+    )
+
+
+def select(entries: list[TocEntry], facts: Facts) -> Selection:
+    """Sort the entries of an archive. What depends on something lost is lost with it, and named."""
+    chosen = Selection()
+    seen: dict[int, Judged] = {}
+    for entry in entries:
+        judged = seen[entry.id] = _judge(entry, facts, seen)
+        if judged.fate is Fate.LOST:
+            chosen.lost.append(entry)
+            if judged.reason:
+                chosen.omissions.append(Omission("database", title(entry), f"{judged.reason}. {_BY_HAND}"))
+        elif judged.fate is Fate.KEPT:
+            _section(entry, chosen, seen).append(entry)
+            chosen.omissions.extend(_half_kept(entry, facts))
+    return chosen
+
+
+def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
+    if entry.kind in _OWN or platform.MIGRATIONS_SCHEMA in (entry.schema, entry.name):
+        return Judged(entry, Fate.PLATFORM)
+    if entry.kind in _ATTRIBUTES:
+        return _judge_attribute(entry, facts, seen)
+    fate, reason = _RULES.get(entry.kind, _in_schema)(entry, facts)
+    if fate is not Fate.KEPT:
+        return Judged(entry, fate, reason)
+    if entry.kind in _SUPERUSERS or (entry.catalog, entry.oid) in facts.superuser_objects:
+        return Judged(entry, Fate.LOST, "Only a superuser can make it")
+    if any(needed in seen and seen[needed].fate is Fate.LOST for needed in entry.needs):
+        return Judged(entry, Fate.LOST, "" if entry.kind in _PIECES else "It needs something that can't be restored")
+    return Judged(entry, Fate.KEPT)
+
+
+def _judge_attribute(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
+    """A comment goes with its object. An object that isn't in the archive is schema public, or the platform's."""
+    of = next((seen[needed] for needed in entry.needs if needed in seen), None)
+    if of is None:
+        return Judged(entry, Fate.PLATFORM if entry.schema in facts.managed else Fate.KEPT)
+    if of.fate is not Fate.KEPT or entry.name in facts.default_comments:
+        # Of a lost object the loss itself is told.
+        return Judged(entry, Fate.PLATFORM)
+    if entry.kind == "SECURITY LABEL":
+        return Judged(entry, Fate.LOST, "No project has a provider for it")
+    if of.entry.kind == "TRIGGER" and of.entry.schema in facts.managed - {"extensions"}:
+        return Judged(entry, Fate.LOST, "Only the table's owner can comment on its triggers")
+    return Judged(entry, Fate.KEPT)
+
+
+def _in_schema(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    if entry.schema not in facts.managed:
+        return Fate.KEPT, ""
+    if platform.is_platform_role(entry.owner):
+        return Fate.PLATFORM, ""
+    if entry.schema == "extensions":
+        is_platforms = entry.kind in _ROUTINES and _bare(entry.name) in platform.EXTENSIONS_FUNCTIONS
+        return (Fate.PLATFORM if is_platforms else Fate.KEPT), ""
+    if entry.kind in _ROUTINES and (entry.schema, _bare(entry.name)) in platform.PLATFORM_ROUTINES:
+        return Fate.PLATFORM, ""
+    return Fate.LOST, "" if entry.kind in _PIECES else f"Nothing can be made in schema {entry.schema}, the platform's"
+
+
+def _bare(signature: str) -> str:
+    return signature.partition("(")[0]
+
+
+def _schema(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    theirs = entry.name in facts.managed or entry.name == "public"
+    return (Fate.PLATFORM if theirs else Fate.KEPT), ""
+
+
+def _policy(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    table = facts.policies.get(entry.oid, (entry.schema, ""))
+    if entry.schema not in facts.managed or table in platform.POLICY_TABLES:
+        return Fate.KEPT, ""
+    return (
+        _in_schema(entry, facts) if entry.schema == "extensions" else (Fate.LOST, "Only its table's owner can make it")
+    )
+
+
+def _trigger(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    trigger = facts.triggers.get(entry.oid)
+    if entry.schema not in facts.managed or entry.schema == "extensions" or trigger is None:
+        return Fate.KEPT, ""
+    is_platforms = (
+        trigger.name in platform.PLATFORM_TRIGGERS
+        and trigger.function_schema == trigger.schema
+        and platform.is_platform_role(trigger.function_owner)
+    )
+    return (Fate.PLATFORM if is_platforms else Fate.KEPT), ""
+
+
+def _publication(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    theirs = entry.name.startswith(platform.PUBLICATION_PREFIX) or platform.is_platform_role(entry.owner)
+    return (Fate.PLATFORM if theirs else Fate.KEPT), ""
+
+
+def _publication_member(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    publication = facts.publication_members.get(entry.oid, "")
+    theirs = publication.startswith(platform.PUBLICATION_PREFIX) and publication != platform.REALTIME_PUBLICATION
+    return (Fate.PLATFORM if theirs else Fate.KEPT), ""
+
+
+def _event_trigger(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    theirs = platform.is_platform_role(entry.owner) or entry.name.startswith(platform.EVENT_TRIGGER_PREFIXES)
+    return (Fate.PLATFORM if theirs else Fate.KEPT), ""
+
+
+def _anywhere(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
+    return (Fate.PLATFORM if platform.is_platform_role(entry.owner) else Fate.KEPT), ""
+
+
+_RULES: dict[str, Callable[[TocEntry, Facts], tuple[Fate, str]]] = {
+    "SCHEMA": _schema,
+    "EXTENSION": lambda _entry, _facts: (Fate.KEPT, ""),
+    "POLICY": _policy,
+    "TRIGGER": _trigger,
+    "PUBLICATION": _publication,
+    "PUBLICATION TABLE": _publication_member,
+    "PUBLICATION TABLES IN SCHEMA": _publication_member,
+    "EVENT TRIGGER": _event_trigger,
+    "CAST": _anywhere,
+    "SERVER": _anywhere,
+    "FOREIGN DATA WRAPPER": _anywhere,
+}
+
+
+def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> list[TocEntry]:
+    if entry.kind in _ATTRIBUTES:
+        of = next((seen[needed].entry for needed in entry.needs if needed in seen), None)
+        return chosen.post_data if of is None else _section(of, chosen, seen)
+    if entry.kind in ("SCHEMA", "EXTENSION"):
+        return chosen.first
+    if entry.kind == "EVENT TRIGGER":
+        return chosen.event_triggers
+    return chosen.pre_data if entry.section is Section.PRE_DATA else chosen.post_data
+
+
+def _half_kept(entry: TocEntry, facts: Facts) -> Iterator[Omission]:
+    """What comes back, but not whole: the state of a trigger on a platform's table, an owner."""
+    trigger = facts.triggers.get(entry.oid) if entry.kind == "TRIGGER" else None
+    if trigger and trigger.enabled != "O" and entry.schema in facts.managed - {"extensions"}:
+        yield Omission(
+            "database",
+            f"state of {title(entry)}",
+            "It comes back enabled, since only the table's owner can disable it: drop it if it mustn't fire.",
+        )
+    if owned(entry) and not platform.can_own(entry.owner):
+        yield Omission(
+            "database",
+            f"owner {entry.owner} of {title(entry)}",
+            "Only the platform can give it back: it is postgres's after a restore, with the same grants.",
+        )
+
+
+def owned(entry: TocEntry) -> str | None:
+    """The object of an entry as `ALTER ... OWNER TO` names it; None for a kind without an owner of its own."""
+    prefix = "DROP "
+    if entry.kind in _OWNERLESS or not entry.owner or not entry.drop_sql.startswith(prefix):
+        return None
+    return entry.drop_sql[len(prefix) :].rstrip().rstrip(";")
+
+
+# Their owner is their table's, or they have none (recipe §4).
+_OWNERLESS = frozenset(
+    {
+        "POLICY",
+        "TRIGGER",
+        "RULE",
+        "INDEX",
+        "CONSTRAINT",
+        "CHECK CONSTRAINT",
+        "FK CONSTRAINT",
+        "DEFAULT",
+        "TABLE ATTACH",
+        "INDEX ATTACH",
+        "CAST",
+        "ROW SECURITY",
+        "SEQUENCE OWNED BY",
+        "EXTENSION",
+        "COMMENT",
+        "PUBLICATION TABLE",
+        "PUBLICATION TABLES IN SCHEMA",
+        "SHELL TYPE",
+    }
+)
+
+
+def title(entry: TocEntry) -> str:
+    """A name for people, on one line: `policy objects photos_read in schema storage`."""
+    where = f" in schema {entry.schema}" if entry.schema else ""
+    return " ".join(f"{entry.kind.lower()} {entry.name}{where}".split())
+
+
+_POLICIES = """
+SELECT p.oid::bigint, n.nspname, c.relname
+FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+_TRIGGERS = """
+SELECT t.oid::bigint, n.nspname, t.tgname, fn.nspname, pg_catalog.pg_get_userbyid(f.proowner), t.tgenabled::text
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+WHERE NOT t.tgisinternal
+"""
+_PUBLICATION_MEMBERS = """
+SELECT m.oid::bigint, p.pubname
+FROM pg_catalog.pg_publication p JOIN (
+    SELECT oid, prpubid FROM pg_catalog.pg_publication_rel
+    UNION ALL SELECT oid, pnpubid FROM pg_catalog.pg_publication_namespace
+) m ON m.prpubid = p.oid
+"""
+_DEFAULT_COMMENTS = """
+SELECT 'EXTENSION ' || pg_catalog.quote_ident(e.extname)
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
+WHERE pg_catalog.obj_description(e.oid, 'pg_extension') = a.comment
+"""
+# Functions in C or of the server's own, and base types, which stand on such functions.
+_SUPERUSER_OBJECTS = """
+SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid::bigint, p.oid::bigint
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE l.lanname IN ('c', 'internal') AND p.prokind <> 'a' AND p.oid >= 16384
+UNION ALL
+SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid::bigint, t.oid::bigint
+FROM pg_catalog.pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND t.oid >= 16384
+"""

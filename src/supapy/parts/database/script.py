@@ -1,0 +1,151 @@
+"""database.sql: one script that psql runs into a fresh project, written as a stream of segments (recipe §3).
+
+Where each segment lies is noted while it is written, so that one can be read, checked or loaded alone.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from supapy.model import Json
+from supapy.names import literal
+from supapy.parts.database import grants, roles, specials
+from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, rows_out, storage_rows
+from supapy.parts.database.entries import entries_sql
+from supapy.parts.database.rules import Facts, Selection
+from supapy.parts.database.segments import Segments
+from supapy.parts.database.statements import comment, do_block, sql_file
+from supapy.project.moment import Moment
+
+_PREAMBLE = """\
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SET datestyle = 'ISO';
+SET intervalstyle = 'postgres';
+SET timezone = 'UTC';
+SET extra_float_digits = 3;
+SET bytea_output = 'hex';
+SET xmloption = content;
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET client_min_messages = warning;
+SET row_security = off;
+SET check_function_bodies = false;
+SET search_path = '';
+"""
+# Ordinary triggers and foreign keys rest, so that rows come in as they were, in any order.
+_REPLICA = "SET session_replication_role = replica;\n"
+# Extensions need the platform's event triggers, which rest in replica mode.
+_ORIGIN = "SET session_replication_role = origin;\n"
+
+
+class Script:
+    """The script of one moment. Read `pieces` once, to the end; then `segments` says what is where."""
+
+    def __init__(self, moment: Moment, selection: Selection, facts: Facts, *, auth: bool, storage: bool) -> None:
+        self._moment = moment
+        self._selection = selection
+        self._facts = facts
+        self._auth = auth
+        self._storage = storage
+        self.segments = Segments()
+
+    def pieces(self) -> Iterator[bytes]:
+        """The bytes of the script."""
+        # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
+        key = secrets.token_hex(16)
+        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE])
+        for name, texts in self._before_data():
+            yield from self._texts(name, texts)
+        for rows in self._all_rows():
+            yield from self._rows(rows)
+        if self._auth:
+            sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
+            yield from self._texts("auth sequence", sequence, part="auth")
+        for name, texts in self._after_data():
+            yield from self._texts(name, texts)
+        yield from self._texts("end", ["NOTIFY pgrst, 'reload schema';\n", f"\\unrestrict {key}\n"])
+
+    def _before_data(self) -> Iterator[tuple[str, Iterable[str]]]:
+        chosen = self._selection
+        yield "guard", [self._guard()]
+        yield "roles", [roles.roles_sql(self._moment)]
+        yield "default privileges away", [grants.neutralise_sql()]
+        yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first))
+        yield "pre-data", chain([_REPLICA], entries_sql(chosen.pre_data))
+        yield "migration history", [specials.migrations_sql(self._moment)]
+
+    def _all_rows(self) -> Iterator[Rows]:
+        if self._auth:
+            yield from auth_rows(self._moment)
+        if self._storage:
+            yield from storage_rows(self._moment)
+        yield from database_rows(self._moment, self._selection.lost_relations)
+
+    def _after_data(self) -> Iterator[tuple[str, Iterable[str]]]:
+        moment, chosen = self._moment, self._selection
+        sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
+        yield "sequences", specials.sequences_sql(sequences)
+        objects = specials.large_objects(moment) if specials.large_objects_readable(moment) else []
+        yield "large objects", specials.large_objects_sql(moment, objects)
+        yield "post-data", chain([specials.realtime_publication_sql(moment)], entries_sql(chosen.post_data))
+        yield "materialized views", self._refreshes()
+        yield "user mappings", [specials.user_mappings_sql(moment)]
+        yield "statistics", self._analyzes()
+        yield "cron", chain([_ORIGIN], specials.cron_sql(moment))
+        granted = grants.read_grants(moment, self._facts)
+        defaults = grants.read_default_privileges(moment)
+        yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
+        yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
+        yield "grants", [grants.grants_sql(granted, moment.major)]
+        yield "default privileges", [grants.default_privileges_sql(defaults)]
+        yield "event triggers", entries_sql(chosen.event_triggers)
+        yield "memberships given back", [grants.give_back_sql()]
+
+    def _guard(self) -> str:
+        names = ", ".join(literal(name) for name in sorted(self._facts.managed))
+        return do_block(sql_file("guard").replace(":managed", f"ARRAY[{names}]"))
+
+    def _refreshes(self) -> Iterator[str]:
+        """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""
+        filled = {oid for (oid,) in self._moment.rows(_FILLED)}
+        for entry in self._selection.pre_data + self._selection.post_data:
+            if entry.kind == "MATERIALIZED VIEW" and entry.oid in filled:
+                yield entry.drop_sql.replace("DROP", "REFRESH", 1)
+
+    def _analyzes(self) -> Iterator[str]:
+        for rows in database_rows(self._moment, self._selection.lost_relations):
+            yield f"ANALYZE {rows.table.sql};\n"
+
+    def _rows(self, rows: Rows) -> Iterator[bytes]:
+        name = f"rows of {rows.table.schema}.{rows.table.name}"
+        table: Json = {
+            "schema": rows.table.schema,
+            "table": rows.table.name,
+            "columns": [column.name for column in rows.table.stored_columns],
+            "load_into": list(rows.table.load_into),
+            "where": rows.where,
+        }
+        return self.segments.write(name, "data", self._copied(rows, name, table), part=rows.part, table=table)
+
+    def _copied(self, rows: Rows, name: str, table: Json) -> Iterator[bytes]:
+        """A table's statement with its rows, counted into `table` on the way."""
+        head, tail = (text.encode() for text in head_and_tail(rows))
+        head = comment(name).encode() + head
+        table.update(rows=0, rows_start=len(head), rows_length=0)
+        yield head
+        for piece in rows_out(self._moment, rows):
+            table["rows"] += piece.count(b"\n")
+            table["rows_length"] += len(piece)
+            yield piece
+        yield tail
+
+    def _texts(self, name: str, texts: Iterable[str], *, part: str = "database") -> Iterator[bytes]:
+        pieces = (text.encode() for text in chain([comment(name)], texts, ["\n"]))
+        return self.segments.write(name, "sql", pieces, part=part)
+
+
+_FILLED = "SELECT oid::bigint FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated"

@@ -1,0 +1,272 @@
+"""What has statements of its own: sequences, large objects, user mappings, publications, migration history, cron."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from supapy.model import Omission, Problem
+from supapy.names import literal, qualified, quoted
+from supapy.parts.database import platform
+from supapy.parts.database.statements import do_block
+from supapy.project.moment import Moment
+from supapy.project.schema import tables_of
+
+# A statement per so many sequences: few round trips, and no statement of absurd length.
+SEQUENCES_PER_QUERY = 200
+# The pages of a large object are 2 KiB; so many make one statement of about a megabyte of hex.
+LARGE_OBJECT_PAGE_BYTES = 2048
+PAGES_PER_STATEMENT = 256
+
+
+class LargeObject(NamedTuple):
+    """One large object: its oid, which tables refer to, its owner and its comment."""
+
+    oid: int
+    owner: str
+    comment: str | None
+
+
+class Sequence(NamedTuple):
+    """Where a sequence stands: `called` says whether `value` was given out already."""
+
+    oid: int
+    schema: str
+    name: str
+    value: int
+    called: bool
+
+
+def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> Iterator[Sequence]:
+    """The state of the user's sequences but the `lost` ones (oids).
+
+    It isn't part of a snapshot: never behind the rows, maybe ahead.
+    """
+    found = [row for row in moment.rows(_SEQUENCES, (sorted(managed - {"extensions"}),)) if row[0] not in lost]
+    for start in range(0, len(found), SEQUENCES_PER_QUERY):
+        some = {oid: (schema, name) for oid, schema, name in found[start : start + SEQUENCES_PER_QUERY]}
+        states = " UNION ALL ".join(
+            f"SELECT {oid}::bigint, last_value, is_called FROM {qualified(*where)}" for oid, where in some.items()
+        )
+        for oid, value, called in sorted(moment.rows(states)):
+            yield Sequence(oid, *some[oid], value, called)
+
+
+def sequences_sql(sequences: Iterator[Sequence]) -> Iterator[str]:
+    """Statements that put sequences where they stood."""
+    for sequence in sequences:
+        name = literal(qualified(sequence.schema, sequence.name))
+        yield f"SELECT pg_catalog.setval({name}, {sequence.value}, {'true' if sequence.called else 'false'});\n"
+
+
+def auth_sequence(moment: Moment) -> Iterator[Sequence]:
+    """The one sequence of schema auth; behind its table, the next sign-in fails (F§2.6)."""
+    if moment.value("SELECT pg_catalog.to_regclass('auth.refresh_tokens_id_seq')") is not None:
+        value, called = moment.rows("SELECT last_value, is_called FROM auth.refresh_tokens_id_seq")[0]
+        yield Sequence(0, "auth", "refresh_tokens_id_seq", value, called)
+
+
+def large_objects(moment: Moment) -> list[LargeObject]:
+    """All large objects, by oid."""
+    return [LargeObject(*row) for row in moment.rows(_LARGE_OBJECTS)]
+
+
+def large_objects_readable(moment: Moment) -> bool:
+    """Whether this connection may read the content of other owners' large objects."""
+    return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT')"))
+
+
+def large_objects_sql(moment: Moment, objects: list[LargeObject]) -> Iterator[str]:
+    """Statements that make large objects with the same oids and content."""
+    for one in objects:
+        yield f"SELECT pg_catalog.lo_create({one.oid});\n"
+        if one.comment is not None:
+            yield f"COMMENT ON LARGE OBJECT {one.oid} IS {literal(one.comment)};\n"
+        after = -1
+        while pages := moment.rows(_PAGES, (one.oid, after, PAGES_PER_STATEMENT)):
+            for first, data in _runs(pages):
+                offset = first * LARGE_OBJECT_PAGE_BYTES
+                yield f"SELECT pg_catalog.lo_put({one.oid}, {offset}, '\\x{data.hex()}');\n"
+            after = pages[-1][0]
+
+
+def _runs(pages: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Pages put together where they follow on each other: (number of the first, bytes). Holes stay holes."""
+    first, data = pages[0][0], b""
+    for number, page in pages:
+        if (number - first) * LARGE_OBJECT_PAGE_BYTES != len(data):
+            yield first, data
+            first, data = number, b""
+        data += page
+    yield first, data
+
+
+def user_mappings_sql(moment: Moment) -> str:
+    """Statements for user mappings: pg_dump leaves their options out for all roles but one (recipe §2)."""
+    statements = []
+    for server, user, options in moment.rows(_USER_MAPPINGS):
+        pairs = [option.partition("=") for option in options or []]
+        listed = ", ".join(f"{quoted(key)} {literal(value)}" for key, _, value in pairs)
+        suffix = f" OPTIONS ({listed})" if listed else ""
+        statements.append(f"CREATE USER MAPPING FOR {user} SERVER {quoted(server)}{suffix};\n")
+    return "".join(statements)
+
+
+def realtime_publication_sql(moment: Moment) -> str:
+    """Statements that make the platform's publication what the user made of it; its tables come after."""
+    name = platform.REALTIME_PUBLICATION
+    rows = moment.rows(_PUBLICATION, (name,))
+    if not rows:
+        return f"DROP PUBLICATION IF EXISTS {name};\n"
+    everything, publish, via_root = rows[0]
+    settings = f"publish = {literal(publish)}, publish_via_partition_root = {str(via_root).lower()}"
+    scope = " FOR ALL TABLES" if everything else ""
+    return do_block(
+        f"""
+BEGIN
+    -- Whether it is for all tables can't be altered.
+    IF EXISTS (SELECT FROM pg_publication WHERE pubname = '{name}' AND puballtables <> {str(everything).lower()}) THEN
+        DROP PUBLICATION {name};
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_publication WHERE pubname = '{name}') THEN
+        CREATE PUBLICATION {name}{scope};
+    END IF;
+    ALTER PUBLICATION {name} SET ({settings});
+END"""
+    )
+
+
+def migrations_sql(moment: Moment) -> str:
+    """Statements for the CLI's migration history, whose tables some targets have already, with fewer columns."""
+    tables = tables_of(moment, platform.MIGRATIONS_SCHEMA)
+    if not tables:
+        return ""
+    statements = [f"CREATE SCHEMA IF NOT EXISTS {platform.MIGRATIONS_SCHEMA};\n"]
+    for table in tables:
+        statements.append(f"CREATE TABLE IF NOT EXISTS {table.sql} ();\n")
+        for name, type_, not_null, default in moment.rows(_MIGRATION_COLUMNS, (table.oid,)):
+            extra = f" DEFAULT {default}" if default else ""
+            extra += " NOT NULL" if not_null else ""
+            statements.append(f"ALTER TABLE {table.sql} ADD COLUMN IF NOT EXISTS {quoted(name)} {type_}{extra};\n")
+        for name, definition in moment.rows(_MIGRATION_CONSTRAINTS, (table.oid,)):
+            add = f"ALTER TABLE {table.sql} ADD CONSTRAINT {quoted(name)} {definition}"
+            exists = f"conrelid = to_regclass({literal(table.sql)}) AND conname = {literal(name)}"
+            statements.append(
+                do_block(
+                    f"BEGIN\n    IF NOT EXISTS (SELECT FROM pg_constraint WHERE {exists}) THEN\n"
+                    f"        EXECUTE {literal(add)};\n    END IF;\nEND"
+                )
+            )
+    return "".join(statements)
+
+
+def cron_sql(moment: Moment) -> Iterator[str]:
+    """Statements that schedule the jobs again, switched off: they may call what the old project called."""
+    for job in _cron_jobs(moment):
+        name, schedule, command, database, username = job[1:]
+        arguments = ", ".join(literal(text) for text in (name, schedule, command) if text is not None)
+        alter = (
+            f"SELECT cron.alter_job(cron.schedule({arguments}), database := {literal(database)}, active := false);\n"
+        )
+        if username == "postgres":
+            yield alter
+        else:
+            yield f"SET ROLE {quoted(username)};\n{alter}RESET ROLE;\n"
+
+
+def omissions(moment: Moment) -> Iterator[Omission | Problem]:
+    """What of all this can't be saved in a plain backup, or doesn't come back as it was."""
+    for number, name, *_ in _cron_jobs(moment):
+        title = f"active state of cron job {name or number}"
+        yield Omission(
+            "database",
+            title,
+            "It comes back switched off: look at what it calls, then SELECT cron.alter_job(jobid, active := true).",
+        )
+    if _has_extension(moment, "supabase_vault"):
+        for identity, name in moment.rows("SELECT id::text, name FROM vault.secrets ORDER BY 1"):
+            yield Omission(
+                "database",
+                f"vault secret {name or identity}",
+                "A plain backup holds no vault values: SELECT vault.create_secret(value, name, description) after it.",
+            )
+    for (name,) in moment.rows("SELECT subname FROM pg_catalog.pg_subscription ORDER BY 1"):
+        yield Omission("database", f"subscription {name}", "Only a superuser can make it: have it made anew.")
+    if large_objects(moment) and not large_objects_readable(moment):
+        yield Problem("database", "large objects", "this connection may not read them")
+    for table, count in _rows_left_with_extensions(moment):
+        yield Omission(
+            "database",
+            f"{count} rows of {table}",
+            "They belong to an extension that says nothing of saving them: read them out with its functions.",
+        )
+
+
+def _has_extension(moment: Moment, name: str) -> bool:
+    return bool(moment.rows("SELECT FROM pg_catalog.pg_extension WHERE extname = %s", (name,)))
+
+
+def _cron_jobs(moment: Moment) -> list[tuple[int, str | None, str, str, str, str]]:
+    if not _has_extension(moment, "pg_cron"):
+        return []
+    return [
+        (number, name, schedule, command, database, username)
+        for number, name, schedule, command, database, username in moment.rows(
+            "SELECT jobid, jobname, schedule, command, database, username FROM cron.job ORDER BY jobid"
+        )
+    ]
+
+
+def _rows_left_with_extensions(moment: Moment) -> Iterator[tuple[str, int]]:
+    """Queues of pgmq: its tables are members of the extension, so no dump has their rows (F§4.6)."""
+    for schema, name in moment.rows(_QUEUES):
+        count = moment.value(f"SELECT count(*) FROM {qualified(schema, name)}")
+        if count:
+            yield f"{schema}.{name}", count
+
+
+_SEQUENCES = """
+SELECT c.oid::bigint, n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+_LARGE_OBJECTS = """
+SELECT oid::bigint, pg_catalog.pg_get_userbyid(lomowner), pg_catalog.obj_description(oid, 'pg_largeobject')
+FROM pg_catalog.pg_largeobject_metadata ORDER BY oid
+"""
+_PAGES = "SELECT pageno, data FROM pg_catalog.pg_largeobject WHERE loid = %s AND pageno > %s ORDER BY pageno LIMIT %s"
+_USER_MAPPINGS = """
+SELECT s.srvname, CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END, m.umoptions
+FROM pg_catalog.pg_user_mapping m JOIN pg_catalog.pg_foreign_server s ON s.oid = m.umserver
+LEFT JOIN pg_catalog.pg_roles r ON r.oid = m.umuser
+ORDER BY s.srvname, m.umuser
+"""
+_PUBLICATION = """
+SELECT puballtables, pg_catalog.concat_ws(', ', CASE WHEN pubinsert THEN 'insert' END,
+        CASE WHEN pubupdate THEN 'update' END, CASE WHEN pubdelete THEN 'delete' END,
+        CASE WHEN pubtruncate THEN 'truncate' END), pubviaroot
+FROM pg_catalog.pg_publication WHERE pubname = %s
+"""
+_MIGRATION_COLUMNS = """
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull,
+    pg_catalog.pg_get_expr(d.adbin, d.adrelid)
+FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_MIGRATION_CONSTRAINTS = """
+SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint
+WHERE conrelid = %s AND contype IN ('p', 'u', 'c') ORDER BY contype DESC, conname
+"""
+_QUEUES = """
+SELECT n.nspname, c.relname
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e'
+    AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'r'
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE e.extname = 'pgmq' AND c.relname ~ '^[qa]_'
+ORDER BY 1, 2
+"""

@@ -1,0 +1,66 @@
+"""How values become SQL text: rows for COPY, statements over them, dollar quotes that nothing breaks out of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from importlib import resources
+
+from supapy.names import quoted
+
+Value = str | int | bool | None
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+
+
+@cache
+def sql_file(name: str) -> str:
+    """The text of one of this package's SQL files."""
+    return (resources.files("supapy.parts.database") / "sql" / f"{name}.sql").read_text()
+
+
+def copy_line(values: Sequence[Value]) -> str:
+    """One line of COPY's text format."""
+    return "\t".join(_field(value) for value in values) + "\n"
+
+
+def _field(value: Value) -> str:
+    match value:
+        case None:
+            return "\\N"
+        case bool():
+            return "t" if value else "f"
+        case _:
+            return str(value).translate(_ESCAPES)
+
+
+def do_block(body: str) -> str:
+    """A DO statement around a PL/pgSQL body, in a dollar quote that the body doesn't contain."""
+    tag = "$supapy$"
+    while tag in body:
+        tag = tag[:-1] + "_$"
+    return f"DO {tag}\n{body.strip()}\n{tag};\n"
+
+
+def over_rows(name: str, columns: Sequence[str], rows: Iterable[Sequence[Value]], body: str) -> str:
+    """A temporary table filled with rows, a PL/pgSQL body that works through them, and its end.
+
+    The body reads the table as pg_temp.<name>; `columns` are "name type". Values never become part of a statement's
+    text here: the body puts them into statements with format() and its %I and %L.
+    """
+    lines = "".join(copy_line(row) for row in rows)
+    return (
+        f"CREATE TEMPORARY TABLE {name} ({', '.join(columns)});\n"
+        f"COPY pg_temp.{name} FROM stdin;\n{lines}\\.\n"
+        f"{do_block(body)}DROP TABLE pg_temp.{name};\n"
+    )
+
+
+def column_list(names: Sequence[str]) -> str:
+    """A parenthesised column list with a blank before it; nothing when there are no columns."""
+    return f" ({', '.join(quoted(name) for name in names)})" if names else ""
+
+
+def comment(text: str) -> str:
+    """An SQL comment on one line, whatever the text holds."""
+    return f"-- {' '.join(text.split())}\n"

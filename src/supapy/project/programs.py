@@ -1,0 +1,135 @@
+"""PostgreSQL's own programs as children of this process.
+
+Nothing secret stands in their arguments: the connection goes by the environment, which holds nothing else of ours.
+A child never outlives the call, whatever ends it.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from supapy.errors import AccessDenied, ProjectError, SqlError, Unreachable
+from supapy.project.pgtools import PgTools
+from supapy.project.postgres import environment
+from supapy.secret import Secret
+
+# No start-up file, no chatter, a stop at the first error, and of an error only its first line: details quote rows.
+PSQL_ARGUMENTS = (
+    "-X",
+    "-q",
+    "-v",
+    "ON_ERROR_STOP=1",
+    "-v",
+    "VERBOSITY=terse",
+    "-v",
+    "SHOW_CONTEXT=never",
+    "-f",
+    "-",
+)
+# What a child is given to cancel its statement and go, before it is killed.
+GRACE_S = 3
+# psql says so by its exit code when the connection was lost.
+_PSQL_CONNECTION_LOST = 2
+
+_MESSAGE = re.compile(
+    r"^(?:psql:[^\n]*?:\d+: )?(?:(?:psql|pg_dump): )?(DEBUG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|error|warning): +",
+    re.MULTILINE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What a program or the server behind it said. `level` is in capitals: WARNING, ERROR, ..."""
+
+    level: str
+    text: str
+
+
+def run(
+    tools: PgTools, program: str, arguments: Sequence[str], dsn: Secret, feed: Iterable[bytes] = ()
+) -> list[Message]:
+    """Run a program to its end, feeding its standard input, and give what it said; its output is not kept.
+
+    Raises SqlError, AccessDenied or Unreachable when it fails. Any exception, also one out of `feed` or Ctrl-C,
+    cancels what the program was doing and ends it.
+    """
+    with tempfile.TemporaryFile() as said, _running(tools, program, arguments, dsn, said.fileno()) as child:
+        assert child.stdin is not None
+        # A program that stopped early breaks the pipe; why it stopped is told by what it said.
+        with suppress(BrokenPipeError):
+            for piece in feed:
+                child.stdin.write(piece)
+        with suppress(BrokenPipeError):
+            child.stdin.close()
+        code = child.wait()
+        said.seek(0)
+        text = said.read().decode("utf-8", "replace")
+    messages = _messages(text)
+    if code != 0:
+        raise _failure(program, code, messages, text)
+    return messages
+
+
+def psql(tools: PgTools, dsn: Secret, feed: Iterable[bytes]) -> list[Message]:
+    """Let psql run a script given in pieces. Raises SqlError with the first error, after which nothing was run."""
+    return run(tools, "psql", PSQL_ARGUMENTS, dsn, feed)
+
+
+@contextmanager
+def _running(
+    tools: PgTools, program: str, arguments: Sequence[str], dsn: Secret, said: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    # Its own session: Ctrl-C reaches this process only, which then ends the child in order.
+    child = subprocess.Popen(
+        [tools.path(program), *arguments],
+        env={**tools.environment, **environment(dsn), "LC_MESSAGES": "C", "PGCLIENTENCODING": "UTF8"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=said,
+        start_new_session=True,
+    )
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a child that still runs. Its input stays open until it is gone: psql takes an end of input for the end of
+    the data, and would keep half a table."""
+    try:
+        if child.poll() is None:
+            # SIGINT makes psql and pg_dump cancel their statement in the server, which would otherwise finish it.
+            child.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE_S)
+    finally:
+        child.kill()
+        child.wait()
+        if child.stdin is not None:
+            with suppress(BrokenPipeError):
+                child.stdin.close()
+
+
+def _messages(text: str) -> list[Message]:
+    found = list(_MESSAGE.finditer(text))
+    ends = [*(match.start() for match in found), len(text)][1:]
+    return [Message(match[1].upper(), text[match.end() : end].strip()) for match, end in zip(found, ends, strict=False)]
+
+
+def _failure(program: str, code: int, messages: list[Message], text: str) -> ProjectError:
+    errors = [message.text for message in messages if message.level in ("ERROR", "FATAL", "PANIC")]
+    first = (errors or text.strip().splitlines() or [f"exit code {code}"])[0].splitlines()[0]
+    if "connection to server" in first or (program == "psql" and code == _PSQL_CONNECTION_LOST):
+        return Unreachable(f"{program} lost the database: {first}", "Run the command again.")
+    if "permission denied" in first or "must be owner" in first:
+        return AccessDenied(
+            f"{program} was refused: {first}", "Connect as the project's postgres role, which supapy is made for."
+        )
+    return SqlError(f"{program} stopped: {first}")
