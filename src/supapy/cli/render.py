@@ -1,0 +1,128 @@
+"""What a run came to, in words and tables and as JSON. Every problem and every omission is named once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from supapy.backup import Backup
+from supapy.cli.screen import Screen, many, shown, size
+from supapy.model import Difference, Json, Omission, Problem, Proof
+from supapy.names import label_time
+
+# More differences than that are a flood; -v names them all.
+MOST_DIFFERENCES_NAMED = 20
+COMPONENTS = ("database", "storage", "auth")
+# What the parts of a backup are called where they are counted.
+_PART_TITLES = {"tables": "tables_json"}
+_AGES = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def saved(screen: Screen, backup: Backup) -> None:
+    """What is in a backup that was just made, and what isn't."""
+    _, problems, omissions = backup.manifest
+    screen.say()
+    screen.table(
+        ("", "saved", "files", "size"),
+        [
+            (_PART_TITLES.get(name, name), _counted(totals), f"{totals['entries']:,}", size(totals["bytes"]))
+            for name, totals in backup.metadata["parts"].items()
+        ],
+        right=frozenset({2, 3}),
+    )
+    screen.say()
+    not_saved(screen, problems)
+    for omission in omissions:
+        screen.say(f"left out: {shown(omission.name)}. {shown(omission.remedy)}", "dim")
+    if omissions:
+        screen.say()
+    whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(source_of(backup))}"
+    if problems:
+        screen.say(f"{whole}, {many(len(problems), 'problem')}", "bold yellow", always=True)
+    else:
+        screen.say(whole, "bold green")
+
+
+def proved(screen: Screen, proofs: Sequence[Proof]) -> None:
+    """What a comparison looked at and found equal."""
+    parts = dict.fromkeys(proof.part for proof in proofs)
+    rows = [(part, ", ".join(f"{one.count:,} {one.sort}" for one in proofs if one.part == part)) for part in parts]
+    screen.say()
+    screen.table(("", "equal"), rows)
+    screen.say()
+
+
+def differing(screen: Screen, differences: Sequence[Difference]) -> None:
+    """The first differences by name; the rest is counted."""
+    named = differences if screen.verbose else differences[:MOST_DIFFERENCES_NAMED]
+    for one in named:
+        detail = f": {shown(one.detail)}" if one.detail else ""
+        screen.say(f"{one.kind}: {one.part} {shown(one.name)}{detail}", "yellow", always=True)
+    if rest := len(differences) - len(named):
+        screen.say(f"… and {many(rest, 'difference')} more; `supapy -v` names them all", "yellow", always=True)
+
+
+def not_saved(screen: Screen, problems: Iterable[Problem]) -> None:
+    """What a backup should have and hasn't."""
+    _problems(screen, problems, "not saved")
+
+
+def not_restored(screen: Screen, problems: Iterable[Problem]) -> None:
+    """What could not be brought back."""
+    _problems(screen, problems, "not restored")
+
+
+def _problems(screen: Screen, problems: Iterable[Problem], verb: str) -> None:
+    for problem in problems:
+        name = f"{problem.part} {shown(problem.name)}"
+        screen.say(f"{verb}: {name}: {shown(problem.reason)}", "red", always=True)
+
+
+def _counted(totals: Json) -> str:
+    return ", ".join(f"{number:,} {shown(what)}" for what, number in totals["counts"].items())
+
+
+def included(metadata: Json) -> list[str]:
+    """The components a backup has."""
+    return [name for name in COMPONENTS if metadata.get(f"include_{name}")]
+
+
+def source_of(backup: Backup) -> str:
+    """The project a backup was made of."""
+    return str(backup.metadata.get("source", {}).get("ref"))
+
+
+def age(label: str, now: datetime | None = None) -> str:
+    """How long ago a label's backup was begun: "3 days"; empty for a folder with another name."""
+    begun = label_time(label)
+    if begun is None:
+        return ""
+    seconds = ((now or datetime.now(UTC)) - begun).total_seconds()
+    return next((many(int(seconds // length), unit) for length, unit in _AGES if seconds >= length), "just now")
+
+
+def backup_json(backup: Backup) -> Json:
+    """A backup as one object."""
+    said = backup.metadata
+    return {
+        "label": backup.label,
+        "path": backup.path,
+        "timestamp": said.get("timestamp"),
+        "source": source_of(backup),
+        "included": included(said),
+        "bytes": said.get("bytes"),
+        "problems": said.get("problems"),
+        "omissions": said.get("omissions"),
+        "parts": said.get("parts"),
+    }
+
+
+def items_json(items: Iterable[Problem | Omission | Difference]) -> list[dict[str, Any]]:
+    """Problems, omissions and differences as a list of objects."""
+    return [one.to_json() for one in items]
+
+
+def proofs_json(proofs: Iterable[Proof]) -> list[dict[str, Any]]:
+    """Proofs as a list of objects."""
+    return [{"part": one.part, "sort": one.sort, "count": one.count} for one in proofs]

@@ -1,0 +1,104 @@
+"""Where results go: words and tables for a person, one JSON object a line for a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from supapy.events import Listener, ignore
+
+# On a pipe a line is as long as it needs to be.
+PIPE_WIDTH_CHARS = 10_000
+# Anyone who may upload a file chooses its name: what would move the cursor or turn the text round is shown as a code.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: object) -> str:
+    """A text from outside as it may be printed: on one line, and without control characters."""
+    return _UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def size(number: int) -> str:
+    """A number of bytes in words: 21.2 MB."""
+    amount, unit = float(number), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{number:,} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def many(number: int, one: str, more: str | None = None) -> str:
+    """A number with its noun: 1 file, 1,126 files."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # `supapy restore … | head`: the reader has gone, the work goes on.
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class Screen:
+    """Standard output. With `json` only objects go there, with `quiet` only what `always` asks for."""
+
+    def __init__(self, *, json: bool, quiet: bool, verbose: bool) -> None:
+        self._json = json
+        self._quiet = quiet
+        self.verbose = verbose
+        self._console = _Console(highlight=False, markup=False, emoji=False)
+        if not self._console.is_terminal:
+            self._console = _Console(highlight=False, markup=False, emoji=False, width=PIPE_WIDTH_CHARS)
+
+    def say(self, text: str = "", style: str = "", *, always: bool = False) -> None:
+        """One line for a person."""
+        if not self._json and (always or not self._quiet):
+            self._console.print(Text(text, style), soft_wrap=True)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset()) -> None:
+        """Rows under their heads; the columns in `right` are numbers. Folded to the terminal's width."""
+        if self._json or self._quiet:
+            return
+        table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
+        for index, title in enumerate(head):
+            table.add_column(Text(title), justify="right" if index in right else "left", overflow="fold")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        with self._console.capture() as captured:
+            self._console.print(table)
+        for line in captured.get().splitlines():
+            self._console.out(line.rstrip(), highlight=False)
+
+    def tell(self, what: dict[str, Any]) -> None:
+        """One object for a program."""
+        if self._json:
+            self._console.out(json.dumps(what, ensure_ascii=False), highlight=False)
+
+    def result(self, what: Any) -> None:
+        """The last object of a run."""
+        self.tell({"result": what})
+
+    @contextmanager
+    def progress(self) -> Iterator[Listener]:
+        """A listener that shows what happens: bars on a terminal, a line for each stage on a pipe, events as JSON."""
+        from supapy.cli import progress
+
+        if self._json:
+            yield progress.events(self.tell)
+        elif self._quiet:
+            yield ignore
+        elif self._console.is_terminal:
+            with progress.bars(self._console) as listener:
+                yield listener
+        else:
+            yield progress.lines(self.say)

@@ -1,0 +1,98 @@
+"""What every command begins with: the options before it, the settings they lead to, and the options commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from supapy.errors import UsageError
+
+if TYPE_CHECKING:
+    from supapy.backup import Backup
+    from supapy.catalog import Catalog
+    from supapy.cli.screen import Screen
+    from supapy.project.project import Project
+    from supapy.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+IN_ARGUMENTS = (
+    "Arguments are visible to everyone in the list of processes. Put it into .env or the environment; "
+    ".env.example shows how."
+)
+
+
+@dataclass
+class Shell:
+    """The options that stand before the command."""
+
+    env_file: Path | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: bool = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """What the user set. Raises UsageError when the file that was named can't be read."""
+        from supapy.settings import load
+
+        return load(self.env_file)
+
+    @cached_property
+    def screen(self) -> Screen:
+        """Where results go."""
+        from supapy.cli.screen import Screen
+
+        return Screen(json=self.json, quiet=self.quiet, verbose=self.verbose)
+
+    @contextmanager
+    def project(self) -> Iterator[Project]:
+        """The project that the settings name."""
+        from supapy.project.project import Project
+
+        with Project.of(self.settings) as project:
+            yield project
+
+    def catalog(self, folder: Path | None) -> Catalog:
+        """The backups in the folder, or in the one that the settings name."""
+        from supapy.catalog import Catalog
+        from supapy.store.local import LocalStore
+
+        return Catalog(LocalStore(folder.expanduser() if folder else self.settings.backup_dir))
+
+    def backup(self, named: str | None, folder: Path | None) -> Backup:
+        """The backup of that label, in that folder, or else the newest. Raises NoSuchBackup or IntegrityError."""
+        from supapy.doors import open_path
+
+        if named is None:
+            return self.catalog(folder).latest()
+        if "://" in named:
+            raise UsageError("a backup is a label or a folder, not an address", IN_ARGUMENTS)
+        if "/" in named or Path(named).is_dir():
+            return open_path(named)
+        return self.catalog(folder).open(named)
+
+
+def choice_options(command: F) -> F:
+    """The options that leave a component out: they reach the command as `database`, `storage` and `auth`."""
+    for name, what in (("auth", "the users"), ("storage", "the files"), ("database", "the database")):
+        option = click.option(f"--no-{name}", name, flag_value=False, default=True, help=f"Leave {what} out.")
+        command = option(command)
+    return command
+
+
+def folder_option(*names: str) -> Callable[[F], F]:
+    """The folder that the backups are in; it reaches the command as `folder`."""
+    return click.option(
+        *names,
+        "folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The folder that holds the backups, instead of BACKUP_DIR.",
+    )
