@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dotenv import dotenv_values
@@ -27,12 +27,14 @@ DEFAULT_BACKUP_DIR = "./backups"
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """What the user set. `origin` names the file or "the environment", for messages; values may be secret."""
+    """What the user set; values may be secret. `origin` says where a missing one was looked for, `origins` where each
+    one that is set was found."""
 
     values: Mapping[str, str]
     backup_dir: Path
     pg_bin: Path | None
     origin: str
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def need(self, name: str) -> str:
         """A setting that can't be done without. Raises UsageError naming it."""
@@ -52,22 +54,30 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
     environ = os.environ if environment is None else environment
     if env_file is not None and not env_file.is_file():
         raise UsageError(f"no such file: {env_file}", "--env-file takes a file like .env.example.")
-    filed = _read(env_file or Path(".env"))
-    both = (filed, environ) if env_file else (environ, filed)
+    filed = (str(env_file or ".env"), _read(env_file or Path(".env")))
+    surroundings = ("the environment", environ)
+    both = (filed, surroundings) if env_file else (surroundings, filed)
     naming_the_project = (filed,) if env_file else both
-    pg_bin = _first(both, ("SUPAPY_PG_BIN",))
+    found = {name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()}
+    others = {name: _first(both, (name,)) for name in ("BACKUP_DIR", "SUPAPY_PG_BIN")}
+    backup_dir, pg_bin = (value for value, _ in others.values())
     return Settings(
-        values={name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()},
-        backup_dir=Path(_first(both, ("BACKUP_DIR",)) or DEFAULT_BACKUP_DIR).expanduser(),
+        values={name: value for name, (value, _) in found.items()},
+        backup_dir=Path(backup_dir or DEFAULT_BACKUP_DIR).expanduser(),
         pg_bin=Path(pg_bin) if pg_bin else None,
-        origin=str(env_file) if env_file else "the environment",
+        origin=str(env_file) if env_file else "the environment or .env",
+        origins={name: origin for name, (_, origin) in (found | others).items() if origin},
     )
 
 
-def _first(sources: Iterable[Mapping[str, str]], names: Iterable[str]) -> str:
-    """The first value that isn't empty: sources in order, and in each the names in order."""
-    found = (source.get(name, "").strip() for source in sources for name in names)
-    return next((value for value in found if value), "")
+def _first(sources: Iterable[tuple[str, Mapping[str, str]]], names: Iterable[str]) -> tuple[str, str]:
+    """The first value that isn't empty, and where it stands: sources in order, and in each the names in order."""
+    wanted = tuple(names)
+    for origin, source in sources:
+        for name in wanted:
+            if value := source.get(name, "").strip():
+                return value, origin if name == wanted[0] else f"{origin}, as {name}"
+    return "", ""
 
 
 def _read(path: Path) -> dict[str, str]:
