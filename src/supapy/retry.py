@@ -53,12 +53,13 @@ def _enough(state: RetryCallState) -> bool:
     return state.attempt_number >= _again(state).most_tries or (state.seconds_since_start or 0.0) > LONGEST_IN_ALL_S
 
 
-def trying(attempt: Callable[[], T], *, sleep: Callable[[float], None]) -> T:
-    """The value of `attempt`, which raises `Again` when it may be repeated. Raises its error when it stays so."""
+def trying(attempt: Callable[[], T], *, sleep: Callable[[float], None], most_tries: int = MOST_TRIES) -> T:
+    """The value of `attempt`, which raises `Again` when it may be repeated. Raises its error when it stays so, at the
+    latest after `most_tries`."""
     tries = Retrying(
         sleep=sleep,
         retry=retry_if_exception_type(Again),
-        stop=_enough,
+        stop=lambda state: _enough(state) or state.attempt_number >= most_tries,
         wait=_wait_s,
         reraise=True,
     )

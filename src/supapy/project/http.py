@@ -82,11 +82,13 @@ def true_status(status: int, body: bytes) -> tuple[int, str, str]:
 
 
 class Http:
-    """Requests below one base URL with the project's key. Safe to call from many threads."""
+    """Requests below one base URL with the project's key, each tried `most_tries` times at most. Safe to call from
+    many threads."""
 
-    def __init__(self, base_url: str, key: Secret) -> None:
+    def __init__(self, base_url: str, key: Secret, *, most_tries: int = MOST_TRIES) -> None:
         self._base_url = base_url
         self._key = key
+        self._most_tries = most_tries
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -115,7 +117,7 @@ class Http:
                 return answer
             raise _refused(answer, f"{method} {path}")
 
-        return trying(attempt, sleep=self._sleep)
+        return trying(attempt, sleep=self._sleep, most_tries=self._most_tries)
 
     def request_json(self, method: str, path: str, body: Json | None = None) -> Answer:
         """`request` with a JSON body."""
@@ -139,7 +141,7 @@ class Http:
                 self._run(_dispose(response))
             raise _refused(Answer(response.status, response.headers, first), f"GET {path}")
 
-        return trying(attempt, sleep=self._sleep)
+        return trying(attempt, sleep=self._sleep, most_tries=self._most_tries)
 
     def hang_up(self) -> None:
         """End all requests under way; whoever waits for one gets `Interrupted`."""

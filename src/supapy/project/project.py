@@ -21,6 +21,7 @@ from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
 from supapy.project.postgres import Session, connect, is_loopback, parse
 from supapy.project.storage_api import StorageApi
+from supapy.retry import MOST_TRIES
 from supapy.secret import Secret
 from supapy.settings import Settings
 
@@ -31,25 +32,29 @@ class Project:
     """One project by its URL, service key and database connection. Close it, or use it as a context manager.
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
-    another project than the URL. Nothing is sent before something is asked of it.
+    another project than the URL. Nothing is sent before something is asked of it, and a request to its servers is
+    tried `most_tries` times at most.
     """
 
-    def __init__(self, url: str, key: Secret, db_url: Secret, *, pg_bin: Path | None = None) -> None:
+    def __init__(
+        self, url: str, key: Secret, db_url: Secret, *, pg_bin: Path | None = None, most_tries: int = MOST_TRIES
+    ) -> None:
         self.url = _checked_url(url)
         self.key = key
         self.db_url = db_url
         self._pg_bin = pg_bin
-        self._http = Http(self.url, key)
+        self._http = Http(self.url, key, most_tries=most_tries)
         self.ref = _checked_ref(self.url, key, db_url)
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, *, most_tries: int = MOST_TRIES) -> Self:
         """The project that the settings name. Raises UsageError naming the first setting that is missing."""
         return cls(
             settings.need("SUPABASE_URL"),
             Secret(settings.need("SUPABASE_KEY")),
             Secret(settings.need("SUPABASE_DB_URL")),
             pg_bin=settings.pg_bin,
+            most_tries=most_tries,
         )
 
     def __repr__(self) -> str:
