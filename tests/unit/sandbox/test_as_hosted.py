@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -288,6 +289,20 @@ def test_a_user_with_the_claims_of_a_request_is_known_to_policies(db: psycopg.Co
         "a@b.c",
         "6ff4b9cb-6a3d-4a9e-8f2c-6a1d2b3c4d5e",
     )
+
+
+def test_the_functions_of_uuid_ossp_answer_as_everywhere(db: psycopg.Connection) -> None:
+    name = "http://ü.example/x"
+    row = db.execute(
+        "SELECT extensions.uuid_generate_v3(extensions.uuid_ns_url(), %s),"
+        " extensions.uuid_generate_v5(extensions.uuid_ns_dns(), %s),"
+        " extensions.uuid_generate_v1(), extensions.uuid_generate_v1mc(), extensions.uuid_generate_v4()",
+        [name, name],
+    ).fetchone()
+    assert row is not None
+    assert row[:2] == (uuid.uuid3(uuid.NAMESPACE_URL, name), uuid.uuid5(uuid.NAMESPACE_DNS, name))
+    assert [(made.version, made.variant) for made in row[2:]] == [(1, uuid.RFC_4122)] * 2 + [(4, uuid.RFC_4122)]
+    assert row[2].time <= row[3].time <= uuid.uuid1().time
 
 
 def test_postgres_can_dump_the_whole_project_and_sees_nothing_of_the_stand_in(shared: Cluster) -> None:

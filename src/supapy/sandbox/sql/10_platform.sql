@@ -105,7 +105,7 @@ grant usage on schema graphql, graphql_public, vault to postgres;
 -- Made by postgres, so that it may comment on, move and drop them, as supautils lets it.
 set role postgres;
 create extension pgcrypto with schema extensions;
--- The downloaded server builds list uuid-ossp but need a library of the host for it, so it may be missing.
+-- A server of the user's own may lack it or its library.
 do $$
 begin
   create extension "uuid-ossp" with schema extensions;
