@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -10,6 +11,7 @@ from supapy.model import Stat
 
 # One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
 PIECE_BYTES = 256 * 1024
+_UNSAFE = re.compile(r"[\0\\\ud800-\udfff]")
 
 
 class Store(Protocol):
@@ -37,7 +39,8 @@ class Store(Protocol):
         """Path and size in bytes. Raises NotFound."""
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        """All files whose path begins with the prefix (a folder's name and a slash, or nothing), sorted by path."""
+        """All files whose path begins with the prefix, sorted by path. Links and whatever else isn't a plain file are
+        left out."""
 
     def folders(self) -> Iterator[str]:
         """The names directly below the root that have files or folders in them, sorted."""
@@ -47,8 +50,8 @@ class Store(Protocol):
 
 
 def checked(path: str) -> str:
-    """The path, if it is relative and plain: no empty, `.` or `..` piece, no backslash, no NUL. Raises UnsafePath."""
-    pieces = path.split("/")
-    if not path or "\0" in path or "\\" in path or any(piece in ("", ".", "..") for piece in pieces):
+    """The path, if it is relative and plain: no empty, `.` or `..` piece, no backslash, no NUL, no half of a surrogate
+    pair. Raises UnsafePath."""
+    if _UNSAFE.search(path) or any(piece in ("", ".", "..") for piece in path.split("/")):
         raise UnsafePath(f"not a path inside a backup: {path[:200]!r}", "The backup was tampered with or is damaged.")
     return path

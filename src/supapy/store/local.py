@@ -69,22 +69,22 @@ class LocalStore:
         return Stat(path, found.st_size)
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        base = checked(prefix.rstrip("/")) if prefix else ""
         found: list[Stat] = []
-        for folder, folders, files in os.walk(self._root / base, followlinks=False):
-            folders.sort()
-            inner = Path(folder).relative_to(self._root)
-            for name in files:
-                file = Path(folder) / name
-                if not name.startswith(_TEMPORARY) and not file.is_symlink():
-                    found.append(Stat((inner / name).as_posix(), file.lstat().st_size))
-        return iter(sorted(found, key=lambda stat: stat.path))
+        base = prefix[: prefix.rfind("/") + 1]
+        with suppress(NotFound), self._told(prefix), self._folder_of(f"{base}any") as (top, _):
+            for inner, _, files, folder in os.fwalk(".", dir_fd=top, onerror=_raise_unless_gone):
+                for name in files:
+                    # Whoever writes at the same time may have renamed or removed it.
+                    with suppress(FileNotFoundError):
+                        about = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                        if modes.S_ISREG(about.st_mode) and not name.startswith(_TEMPORARY):
+                            found.append(Stat(base + Path(inner, name).as_posix(), about.st_size))
+        return iter(sorted((stat for stat in found if stat.path.startswith(prefix)), key=lambda stat: stat.path))
 
     def folders(self) -> Iterator[str]:
-        try:
-            entries = [entry.name for entry in os.scandir(self._root) if entry.is_dir(follow_symlinks=False)]
-        except FileNotFoundError:
-            entries = []
+        entries: list[str] = []
+        with suppress(NotFound), self._told(""), os.scandir(self._root) as scanned:
+            entries = [entry.name for entry in scanned if entry.is_dir(follow_symlinks=False)]
         return iter(sorted(entries))
 
     def delete(self, path: str) -> None:
@@ -131,8 +131,8 @@ class LocalStore:
     def _folder_of(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
         """A handle on the folder that holds the path, and the last piece of it; no link is followed below the root."""
         *above, name = checked(path).split("/")
-        if make:
-            self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if make and not self._root.is_dir():
+            self._make_root()
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         try:
             for piece in above:
@@ -145,6 +145,14 @@ class LocalStore:
         finally:
             os.close(handle)
 
+    def _make_root(self) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        above = os.open(self._root.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            self._fsync(above)
+        finally:
+            os.close(above)
+
     def _make_folder(self, parent: int, name: str) -> None:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -154,6 +162,7 @@ class LocalStore:
 
     @contextmanager
     def _told(self, path: str) -> Iterator[None]:
+        path = path or str(self._root)
         try:
             yield
         except FileExistsError:
@@ -164,8 +173,15 @@ class LocalStore:
             if error.errno in _FULL:
                 raise StoreFull(f"no space left in {self._root}", "Free some, or choose another folder.") from None
             if error.errno in _LINK_MET:
-                raise UnsafePath(f"a link stands in the way of {path}", "Backups hold plain files only.") from None
+                raise UnsafePath(
+                    f"a link or a file stands where a folder belongs: {path}", "Backups hold plain files only."
+                ) from None
             raise StoreError(f"{path}: {error.strerror}", f"Look at the rights of {self._root}.") from None
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _write_all(handle: int, pieces: Iterable[bytes]) -> int:

@@ -22,11 +22,12 @@ class MemoryStore:
         return "memory"
 
     def put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> int:
+        checked(path)
         content = b"".join(pieces)
         with self._lock:
-            if if_absent and checked(path) in self._files:
+            if if_absent and path in self._files:
                 raise AlreadyExists(f"there already: {path}")
-            self._files[checked(path)] = content
+            self._files[path] = content
         return len(content)
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
