@@ -175,7 +175,7 @@ def _summary(backup: Backup) -> dict[str, Any]:
 
 
 def _verdict(choice: Choice, problems: list[Problem], differences: list[Difference]) -> dict[str, Any]:
-    failed = {one.part for one in (*problems, *differences)}
+    failed = {one.part for one in problems} | {one.part for one in differences}
     return {
         "database": choice.database and "database" not in failed,
         "storage": choice.storage and "storage" not in failed,
