@@ -25,6 +25,12 @@ class Rows:
     where: str = ""
 
     @property
+    def columns(self) -> list[str]:
+        """The columns of a line, in order: one order for all that load through the same table."""
+        names = [column.name for column in self.table.stored_columns]
+        return names if self.table.load_into == (self.table.schema, self.table.name) else sorted(names)
+
+    @property
     def staged(self) -> bool:
         return self.part != "database"
 
@@ -56,22 +62,25 @@ def storage_rows(moment: Moment) -> list[Rows]:
 def _extension_rows(moment: Moment) -> Iterator[Rows]:
     """The rows that users added to extensions' own tables, as the extensions say; but for those with own statements."""
     for schema, oid, condition in moment.rows(_EXTENSION_TABLES):
-        table = next(t for t in tables_of(moment, schema, with_extensions=True) if t.oid == oid)
+        table = next(one for one in tables_of(moment, schema, with_extensions=True) if one.oid == oid)
         yield Rows("database", table, condition)
 
 
 def rows_out(moment: Moment, rows: Rows) -> Iterator[bytes]:
     """A table's own rows in COPY's text format, in pieces of whole lines: the stream that is saved and compared."""
-    columns = ", ".join(quoted(column.name) for column in rows.table.stored_columns)
-    yield from moment.copy_out(f"COPY (SELECT {columns} FROM ONLY {rows.table.sql} {rows.where}) TO STDOUT")
+    return copied(moment, rows.columns, f"ONLY {rows.table.sql} {rows.where}")
+
+
+def copied(moment: Moment, columns: list[str], source: str) -> Iterator[bytes]:
+    """Rows of whatever can stand after FROM, in COPY's text format, in pieces of whole lines."""
+    return moment.copy_out(f"COPY (SELECT {', '.join(map(quoted, columns))} FROM {source}) TO STDOUT")
 
 
 def head_and_tail(rows: Rows) -> tuple[str, str]:
     """What stands before and after the rows in the script."""
-    columns = [column.name for column in rows.table.stored_columns]
     if not rows.staged:
-        return f"COPY {qualified(*rows.table.load_into)}{column_list(columns)} FROM stdin;\n", "\\.\n\n"
-    declared = ", ".join(f"{quoted(name)} text" for name in columns)
+        return f"COPY {qualified(*rows.table.load_into)}{column_list(rows.columns)} FROM stdin;\n", "\\.\n\n"
+    declared = ", ".join(f"{quoted(name)} text" for name in rows.columns)
     head = f"CREATE TEMPORARY TABLE supapy_stage ({declared});\nCOPY pg_temp.supapy_stage FROM stdin;\n"
     body = sql_file("stage").replace(":target", literal(rows.table.sql))
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from supapy.model import Dump, Item, Json
-from supapy.parts.database import roles, specials
+from supapy.model import Dump, Finding, Item, Step
+from supapy.parts.base import Obstacle, Source
+from supapy.parts.database import compare, load, roles, specials
+from supapy.parts.database.contents import FILE, TOC_FILE, Contents
+from supapy.parts.database.inventory import take_inventory
 from supapy.parts.database.rules import read_facts, select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.moment import Moment
 from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.programs import run
-
-FILE = "database.sql"
-TOC_FILE = "database.toc.json"
-TOC_FORMAT = 1
+from supapy.project.project import Project
 
 
 class DatabasePart:
     """Everything in PostgreSQL, as far as a project's own role can bring it back.
 
-    `auth` and `storage` say whether the rows of those schemas are among the rows: at a backup they go into the script
-    as segments of their own, at a restore those segments are loaded.
+    `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
+    by itself. A restore by supapy leaves them aside: the parts of these names bring them back first.
     """
 
     name = "database"
@@ -46,14 +45,23 @@ class DatabasePart:
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
-            said: Json = {
-                "format": TOC_FORMAT,
-                "server_version": moment.session.server_version,
-                "segments": [segment.to_json() for segment in script.segments.written],
-            }
-            yield json.dumps(said, ensure_ascii=False, indent=1).encode() + b"\n"
+            inventory, left_out = take_inventory(moment, facts, selection, script.sequences)
+            version = moment.session.server_version
+            yield from Contents(version, script.segments.written, inventory, left_out).to_bytes()
 
         yield Item(self.name, TOC_FILE, TOC_FILE, contents)
+
+    def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
+        """What the target holds in the user's schemas, and what it can't take. Reads only."""
+        return load.obstacles(backup, moment)
+
+    def load(self, backup: Source, project: Project) -> Iterator[Step]:
+        """One step, which psql carries out. The rows of auth and storage are left to the parts of these names."""
+        return load.steps(backup, project)
+
+    def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
+        """Catalogs and rows, without the rows of auth and storage. Reads only."""
+        return compare.compare(backup, moment)
 
 
 def _archive_entries(moment: Moment) -> list[TocEntry]:

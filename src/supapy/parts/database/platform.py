@@ -82,6 +82,11 @@ AUTH_LEFT_OUT = frozenset(
         "one_time_tokens",
     }
 )
+# Extensions that new projects come with (F§4.7), more or fewer of them over the years.
+PREINSTALLED = frozenset(
+    {"plpgsql", "pg_stat_statements", "pgcrypto", "uuid-ossp", "supabase_vault", "pg_graphql", "pgjwt", "pgsodium"}
+)
+
 # The tables of schema storage that describe files (F§1.9). The others are the server's bookkeeping, or index stores
 # that can't be filled by SQL (F§1.14).
 STORAGE_TABLES = ("buckets", "objects")
@@ -93,6 +98,12 @@ MIGRATIONS_SCHEMA = "supabase_migrations"
 def is_platform_role(role: str) -> bool:
     """Whether a role is the platform's own."""
     return role in _PLATFORM_ROLES or (role.startswith(_PLATFORM_ROLE_PREFIXES) and role != _DATABASE_OWNER)
+
+
+# The same as a regular expression of SQL.
+PLATFORM_ROLE_PATTERN = (
+    f"^(?!{_DATABASE_OWNER}$)(({'|'.join(sorted(_PLATFORM_ROLES))})$|{'|'.join(_PLATFORM_ROLE_PREFIXES)})"
+)
 
 
 def can_own(role: str) -> bool:

@@ -9,6 +9,7 @@ from supapy.names import literal, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import do_block, over_rows, sql_file
 from supapy.project.moment import Moment
+from supapy.project.postgres import Row
 
 # The source's own secrets, of no use elsewhere (recipe §4).
 _SECRET_SETTINGS = frozenset({"app.settings.jwt_secret", "app.settings.jwt_exp"})
@@ -36,44 +37,67 @@ def password_omissions(moment: Moment) -> Iterator[Omission]:
             yield Omission("database", f"password of role {role}", remedy)
 
 
+def read_roles(moment: Moment) -> list[Row]:
+    """The user's roles: name, attributes as words, hash of the password (None if unreadable), comment."""
+    roles = user_roles(moment)
+    return [row for row in moment.rows(_role_query(passwords_readable(moment))) if row[0] in roles]
+
+
+def read_memberships(moment: Moment) -> list[Row]:
+    """The memberships a restore makes: role, member, admin option, and since 16 whether it inherits and may switch."""
+    roles = user_roles(moment)
+    return [row for row in moment.rows(_memberships(moment)) if _is_users(row[0], row[1], roles)]
+
+
+def read_settings(moment: Moment) -> list[Row]:
+    """The settings of roles and of the database (role ""): role, whether for this database only, name, value."""
+    settable = user_roles(moment) | platform.SETTABLE_ROLES | {""}
+    return [row for row in moment.rows(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
+
+
+def read_database(moment: Moment) -> Row:
+    """The database's comment and its limit of connections."""
+    return moment.rows(_DATABASE)[0]
+
+
 def roles_sql(moment: Moment) -> str:
     """Statements that make the user's roles, their memberships, and the settings of roles and database."""
-    roles = user_roles(moment)
-    rows = [row for row in moment.rows(_role_query(passwords_readable(moment))) if row[0] in roles]
     return (
         over_rows(
-            "supapy_roles", ["name text", "words text[]", "password text", "comment text"], rows, sql_file("roles")
+            "supapy_roles",
+            ["name text", "words text[]", "password text", "comment text"],
+            [(name, _array(words), *rest) for name, words, *rest in read_roles(moment)],
+            sql_file("roles"),
         )
         + over_rows(
             "supapy_memberships",
             ["role text", "member text", "admin boolean", "inherit boolean", "set boolean"],
-            [row for row in moment.rows(_memberships(moment)) if _restorable_membership(row[0], row[1], roles)],
+            read_memberships(moment),
             sql_file("memberships"),
         )
         + over_rows(
             "supapy_settings",
             ["role text", "in_database boolean", "name text", "value text"],
-            [
-                (role, in_database, name, value)
-                for role, in_database, name, value in moment.rows(_SETTINGS)
-                if (role == "" or role in roles or role in platform.SETTABLE_ROLES) and name not in _SECRET_SETTINGS
-            ],
+            read_settings(moment),
             sql_file("settings"),
         )
-        + _database_sql(moment)
+        + _database_sql(*read_database(moment))
     )
 
 
-def _restorable_membership(role: str, member: str, roles: set[str]) -> bool:
+def _array(words: list[str]) -> str:
+    return "{" + ",".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words) + "}"
+
+
+def _is_users(role: str, member: str, roles: set[str]) -> bool:
     """The user's own ones; what the platform grants its own roles is there, and what is reserved is refused."""
     if role in roles or role == "postgres":
         return not platform.is_platform_role(member) or member in platform.SETTABLE_ROLES
     return role in platform.API_ROLES or (member in roles and role.startswith("pg_"))
 
 
-def _database_sql(moment: Moment) -> str:
+def _database_sql(comment: str | None, limit: int) -> str:
     """The database's comment and limit, whatever the database is called where the script runs."""
-    comment, limit = moment.rows(_DATABASE)[0]
     return do_block(
         f"""
 DECLARE
@@ -99,7 +123,7 @@ def _role_query(with_passwords: bool) -> str:
             CASE WHEN r.rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN NOT r.rolinherit THEN 'NOINHERIT' END,
             CASE WHEN r.rolconnlimit <> -1 THEN 'CONNECTION LIMIT ' || r.rolconnlimit END,
             'VALID UNTIL ' || pg_catalog.quote_literal(r.rolvaliduntil)
-        ]) word WHERE word IS NOT NULL)::text,
+        ]) word WHERE word IS NOT NULL),
         {password}, pg_catalog.shobj_description(r.oid, 'pg_authid')
     FROM pg_catalog.{source} r ORDER BY r.rolname"""
 

@@ -43,7 +43,10 @@ _ORIGIN = "SET session_replication_role = origin;\n"
 
 
 class Script:
-    """The script of one moment. Read `pieces` once, to the end; then `segments` says what is where."""
+    """The script of one moment. Read `pieces` once, to the end.
+
+    Then `segments` says what is where, and `sequences` where each one stands in it.
+    """
 
     def __init__(self, moment: Moment, selection: Selection, facts: Facts, *, auth: bool, storage: bool) -> None:
         self._moment = moment
@@ -52,6 +55,7 @@ class Script:
         self._auth = auth
         self._storage = storage
         self.segments = Segments()
+        self.sequences: list[specials.Sequence] = []
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
@@ -87,8 +91,9 @@ class Script:
 
     def _after_data(self) -> Iterator[tuple[str, Iterable[str]]]:
         moment, chosen = self._moment, self._selection
-        sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
-        yield "sequences", specials.sequences_sql(sequences)
+        # Read once: sequences move on though the snapshot stands, and what is saved is what will be compared.
+        self.sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
+        yield "sequences", specials.sequences_sql(self.sequences)
         objects = specials.large_objects(moment) if specials.large_objects_readable(moment) else []
         yield "large objects", specials.large_objects_sql(moment, objects)
         yield "post-data", chain([specials.realtime_publication_sql(moment)], entries_sql(chosen.post_data))
@@ -125,7 +130,7 @@ class Script:
         table: Json = {
             "schema": rows.table.schema,
             "table": rows.table.name,
-            "columns": [column.name for column in rows.table.stored_columns],
+            "columns": rows.columns,
             "load_into": list(rows.table.load_into),
             "where": rows.where,
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from supapy.model import Omission, Problem
@@ -30,29 +30,29 @@ class LargeObject(NamedTuple):
 class Sequence(NamedTuple):
     """Where a sequence stands: `called` says whether `value` was given out already."""
 
-    oid: int
     schema: str
     name: str
     value: int
     called: bool
 
 
-def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> Iterator[Sequence]:
+def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> list[Sequence]:
     """The state of the user's sequences but the `lost` ones (oids).
 
     It isn't part of a snapshot: never behind the rows, maybe ahead.
     """
     found = [row for row in moment.rows(_SEQUENCES, (sorted(managed - {"extensions"}),)) if row[0] not in lost]
+    sequences: list[Sequence] = []
     for start in range(0, len(found), SEQUENCES_PER_QUERY):
         some = {oid: (schema, name) for oid, schema, name in found[start : start + SEQUENCES_PER_QUERY]}
         states = " UNION ALL ".join(
             f"SELECT {oid}::bigint, last_value, is_called FROM {qualified(*where)}" for oid, where in some.items()
         )
-        for oid, value, called in sorted(moment.rows(states)):
-            yield Sequence(oid, *some[oid], value, called)
+        sequences += [Sequence(*some[oid], value, called) for oid, value, called in sorted(moment.rows(states))]
+    return sequences
 
 
-def sequences_sql(sequences: Iterator[Sequence]) -> Iterator[str]:
+def sequences_sql(sequences: Iterable[Sequence]) -> Iterator[str]:
     """Statements that put sequences where they stood."""
     for sequence in sequences:
         name = literal(qualified(sequence.schema, sequence.name))
@@ -63,7 +63,7 @@ def auth_sequence(moment: Moment) -> Iterator[Sequence]:
     """The one sequence of schema auth; behind its table, the next sign-in fails (F§2.6)."""
     if moment.value("SELECT pg_catalog.to_regclass('auth.refresh_tokens_id_seq')") is not None:
         value, called = moment.rows("SELECT last_value, is_called FROM auth.refresh_tokens_id_seq")[0]
-        yield Sequence(0, "auth", "refresh_tokens_id_seq", value, called)
+        yield Sequence("auth", "refresh_tokens_id_seq", value, called)
 
 
 def large_objects(moment: Moment) -> list[LargeObject]:

@@ -1,0 +1,150 @@
+"""Two databases held against each other: what a backup says of the one, what the server says of the other."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supapy.model import Difference, Finding, Proof
+from supapy.names import qualified
+from supapy.parts.base import Source
+from supapy.parts.database.contents import FILE, Contents
+from supapy.parts.database.data import copied
+from supapy.parts.database.inventory import Inventory, Properties, live_inventory
+from supapy.parts.database.platform import PREINSTALLED
+from supapy.parts.database.rules import read_facts
+from supapy.parts.database.segments import Segment
+from supapy.project.moment import Moment
+from supapy.stream import lines
+
+# The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
+MAINTAIN_SINCE = 17
+# Sorts whose values may be secrets: a difference names the property only.
+_QUIET_SORTS = frozenset({"settings", "roles", "foreign servers"})
+LONGEST_SHOWN_CHARACTERS = 60
+HASH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of rows in any order: how many, and the sum of a 128-bit hash of each. Equal ones are of equal rows."""
+
+    rows: int
+    total: int
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint(self.rows + other.rows, (self.total + other.total) % (1 << 8 * HASH_BYTES))
+
+
+NO_ROWS = Fingerprint(0, 0)
+
+
+def fingerprint(pieces: Iterable[bytes]) -> Fingerprint:
+    """The fingerprint of COPY's lines."""
+    rows = total = 0
+    for line in lines(pieces):
+        rows += 1
+        total += int.from_bytes(hashlib.blake2b(line, digest_size=HASH_BYTES).digest(), "little")
+    return Fingerprint(rows, total % (1 << 8 * HASH_BYTES))
+
+
+def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
+    """Every difference in schema and rows, and what was found equal."""
+    contents = Contents.of(backup)
+    live = live_inventory(moment, read_facts(moment), set(contents.left_out))
+    for sort in dict.fromkeys((*contents.inventory, *live)):
+        yield from _compare_sort(sort, contents, live, moment.major)
+    yield from _compare_rows(backup, contents, live, moment)
+
+
+def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:
+    saved, found = contents.inventory.get(sort, {}), live.get(sort, {})
+    equal = 0
+    for name in sorted(saved.keys() | found.keys()):
+        if name not in found:
+            yield Difference("database", name, "missing")
+        elif name not in saved:
+            if sort == "extensions" and name.removeprefix("extension ").strip('"') in PREINSTALLED:
+                continue  # The target came with it.
+            yield Difference("database", name, "extra")
+        else:
+            one, other = (_comparable(which, contents.major, major) for which in (saved[name], found[name]))
+            if one == other:
+                equal += len(one) if sort == "grants" else 1
+            else:
+                yield Difference("database", name, "changed", _detail(one, other, quiet=sort in _QUIET_SORTS))
+    if equal:
+        yield Proof("database", sort, equal)
+
+
+def _comparable(properties: Properties, saved_major: int, live_major: int) -> Properties:
+    """Without what one of the two servers can't say, or says in other words."""
+    unsaid = set()
+    if saved_major != live_major:
+        unsaid |= {"definition"}
+    else:
+        unsaid |= {"meaning"}
+    if saved_major < MAINTAIN_SINCE:
+        unsaid |= {key for key in properties if key.startswith("MAINTAIN ")}
+    if min(saved_major, live_major) < 16:
+        unsaid |= {"inherits", "may switch"}
+    return {key: value for key, value in properties.items() if key not in unsaid}
+
+
+def _detail(one: Properties, other: Properties, *, quiet: bool) -> str:
+    keys = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
+    if quiet:
+        return f"not the same: {', '.join(keys)}"
+    return "; ".join(f"{key}: saved {_shown(one.get(key))}, found {_shown(other.get(key))}" for key in keys)
+
+
+def _shown(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= LONGEST_SHOWN_CHARACTERS else text[:LONGEST_SHOWN_CHARACTERS] + "…"
+
+
+def _compare_rows(backup: Source, contents: Contents, live: Inventory, moment: Moment) -> Iterator[Finding]:
+    """Table by table; what a hash-partitioned table routes by itself counts as a whole."""
+    equal = 0
+    for target, segments in _by_target(contents.row_segments).items():
+        columns = segments[0].table["columns"]
+        if not _has_columns(moment, target, columns):
+            continue  # The missing table or column was told already.
+        saved = NO_ROWS
+        for segment in segments:
+            saved += fingerprint(_saved_rows(backup, segment))
+        whole = target != (segments[0].table["schema"], segments[0].table["table"])
+        source = f"{'' if whole else 'ONLY '}{qualified(*target)} {segments[0].table['where']}"
+        found = fingerprint(copied(moment, columns, source))
+        if saved == found:
+            equal += saved.rows
+        else:
+            detail = "other values" if saved.rows == found.rows else f"saved {saved.rows} rows, found {found.rows}"
+            yield Difference("database", f"rows of {qualified(*target)}", "changed", detail)
+    if equal:
+        yield Proof("database", "rows", equal)
+
+
+def _by_target(segments: Iterable[Segment]) -> dict[tuple[str, str], list[Segment]]:
+    targets: dict[tuple[str, str], list[Segment]] = {}
+    for segment in segments:
+        schema, name = segment.table["load_into"]
+        targets.setdefault((schema, name), []).append(segment)
+    return targets
+
+
+def _saved_rows(backup: Source, segment: Segment) -> Iterator[bytes]:
+    start = segment.offset + segment.table["rows_start"]
+    return backup.read(FILE, start, start + segment.table["rows_length"])
+
+
+def _has_columns(moment: Moment, target: tuple[str, str], columns: list[str]) -> bool:
+    found = moment.rows(
+        "SELECT attname FROM pg_catalog.pg_attribute "
+        "WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
+        (qualified(*target),),
+    )
+    exists = moment.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (qualified(*target),))
+    return bool(exists) and {name for (name,) in found} >= set(columns)

@@ -1,0 +1,67 @@
+"""database.toc.json: where everything lies in database.sql, and what the database held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from supapy.errors import IntegrityError, UnknownFormat
+from supapy.parts.base import Source
+from supapy.parts.database.inventory import Inventory, to_json
+from supapy.parts.database.segments import Segment
+
+FILE = "database.sql"
+TOC_FILE = "database.toc.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The saved table of contents. `left_out` names the things that a restore can't bring back."""
+
+    server_version: int
+    segments: list[Segment]
+    inventory: Inventory
+    left_out: list[str]
+
+    @property
+    def major(self) -> int:
+        """The major version of the source's server."""
+        return self.server_version // 10_000
+
+    @property
+    def own_segments(self) -> list[Segment]:
+        """The segments that the database part loads: users and files come back by the parts of their own."""
+        return [segment for segment in self.segments if segment.part == "database"]
+
+    @property
+    def row_segments(self) -> list[Segment]:
+        """The rows of the user's own tables."""
+        return [segment for segment in self.own_segments if segment.kind == "data"]
+
+    def to_bytes(self) -> Iterator[bytes]:
+        """The file's content."""
+        said = {
+            "format": FORMAT,
+            "server_version": self.server_version,
+            "segments": [segment.to_json() for segment in self.segments],
+            "inventory": to_json(self.inventory),
+            "left_out": self.left_out,
+        }
+        yield json.dumps(said, ensure_ascii=False, indent=1).encode() + b"\n"
+
+    @classmethod
+    def of(cls, backup: Source) -> Contents:
+        """The contents of a backup. Raises UnknownFormat or IntegrityError."""
+        said = backup.read_json(TOC_FILE)
+        if said.get("format") != FORMAT:
+            raise UnknownFormat(
+                f"{TOC_FILE} is of format {said.get('format')!r}, this version knows {FORMAT}",
+                "Use the version of supapy that wrote it, or a newer one.",
+            )
+        try:
+            segments = [Segment.from_json(segment) for segment in said["segments"]]
+            return cls(int(said["server_version"]), segments, said["inventory"], said["left_out"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise IntegrityError(f"{TOC_FILE} lacks what it must say: {error}", "Take another backup.") from None

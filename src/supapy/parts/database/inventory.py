@@ -1,0 +1,215 @@
+"""What a database holds besides rows, as plain data: saved with a backup, and held against a live project.
+
+Sorts of things, each thing a name and its properties. Only what a restore can bring back counts: the platform's own
+things aren't listed, and an owner that can't be given back is the one he becomes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from supapy.model import Json
+from supapy.names import qualified
+from supapy.parts.database import grants, platform, roles, specials
+from supapy.parts.database.inventory_sql import INVENTORY
+from supapy.parts.database.rules import Facts, Selection
+from supapy.project.moment import Moment
+
+Properties = dict[str, Any]
+Inventory = dict[str, dict[str, Properties]]
+
+# A longer text stands as its digest: the text itself is in database.sql.
+LONGEST_TEXT_CHARACTERS = 120
+# Properties that hold passwords, or may.
+_SECRET_PROPERTIES = frozenset({"password", "users"})
+_QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
+_PG_CLASS = 1259
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """One thing in the catalogs. `relation` is the oid of the table it belongs to, or 0."""
+
+    sort: str
+    name: str
+    properties: Properties
+    catalog: int
+    oid: int
+    relation: int
+
+    def is_of(self, lost: set[tuple[int, int]]) -> bool:
+        """Whether it is one of the lost objects, or a piece of one."""
+        return (self.catalog, self.oid) in lost or (_PG_CLASS, self.relation) in lost
+
+
+def take_inventory(
+    moment: Moment, facts: Facts, selection: Selection, sequences: Iterable[specials.Sequence]
+) -> tuple[Inventory, list[str]]:
+    """All that a restore of this moment is to bring back, and the names of the things that it can't.
+
+    `sequences` are the states that were saved, since sequences move on while they are looked at.
+    """
+    lost = {(entry.catalog, entry.oid) for entry in selection.lost}
+    things = list(_things(moment, facts))
+    left_out = {thing.name for thing in things if thing.is_of(lost)}
+    return _sorted(moment, facts, things, sequences, left_out), sorted(left_out)
+
+
+def live_inventory(moment: Moment, facts: Facts, left_out: set[str]) -> Inventory:
+    """The same of a live project, without the things that a backup had to leave out."""
+    sequences = specials.read_sequences(moment, facts.managed, set())
+    return _sorted(moment, facts, list(_things(moment, facts)), sequences, left_out)
+
+
+def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
+    parameters = {
+        "managed": sorted(facts.managed),
+        "platform": platform.PLATFORM_ROLE_PATTERN,
+        "platform_functions": sorted(platform.EXTENSIONS_FUNCTIONS),
+        "platform_triggers": sorted(platform.PLATFORM_TRIGGERS),
+    }
+    for sort, query in INVENTORY.items():
+        for name, properties, catalog, oid, relation in moment.rows(query, parameters):
+            yield Thing(sort, name, properties, catalog, oid, relation)
+
+
+def _sorted(
+    moment: Moment,
+    facts: Facts,
+    things: list[Thing],
+    sequences: Iterable[specials.Sequence],
+    left_out: set[str],
+) -> Inventory:
+    inventory: Inventory = {}
+    for thing in things:
+        if thing.name not in left_out:
+            inventory.setdefault(thing.sort, {})[thing.name] = _plain(thing.properties)
+    states = (
+        (f"sequence {qualified(s.schema, s.name)}: value", {"value": s.value, "given out": s.called}) for s in sequences
+    )
+    for sort, named in (
+        ("sequence values", states),
+        ("grants", _grants(moment, facts)),
+        ("default privileges", _default_privileges(moment)),
+        ("roles", _roles(moment)),
+        ("memberships", _memberships(moment)),
+        ("settings", _settings(moment)),
+        ("comments", _comments(moment, things)),
+        ("large objects", _large_objects(moment)),
+    ):
+        inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}
+    return {sort: named for sort, named in inventory.items() if named}
+
+
+def _grants(moment: Moment, facts: Facts) -> Iterator[tuple[str, Properties]]:
+    by_object: dict[str, Properties] = {}
+    for grant in grants.read_grants(moment, facts):
+        if grant.privilege is not None:
+            column = f" ({grant.column})" if grant.column else ""
+            what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
+            by_object.setdefault(grant.object, {})[what] = "with grant option" if grant.grantable else "granted"
+    for name, properties in by_object.items():
+        yield f"grants on {name}", properties
+
+
+def _default_privileges(moment: Moment) -> Iterator[tuple[str, Properties]]:
+    by_scope: dict[str, Properties] = {}
+    for owner, schema, _, kind, _, grantee, privilege, grantable in grants.read_default_privileges(moment):
+        where = f" in schema {schema}" if schema else ""
+        properties = by_scope.setdefault(f"default privileges of {owner}{where} on {str(kind).lower()}", {})
+        if privilege is not None:
+            properties[f"{privilege} to {grantee or 'PUBLIC'}"] = "with grant option" if grantable else "granted"
+    yield from by_scope.items()
+
+
+def _roles(moment: Moment) -> Iterator[tuple[str, Properties]]:
+    for name, words, password, comment in roles.read_roles(moment):
+        yield f"role {name}", {"attributes": words, "password": password, "comment": comment}
+    comment, limit = roles.read_database(moment)
+    yield "the database", {"comment": comment, "connection limit": limit}
+
+
+def _memberships(moment: Moment) -> Iterator[tuple[str, Properties]]:
+    by_pair: dict[str, Properties] = {}
+    for role, member, admin, inherit, switch in roles.read_memberships(moment):
+        # Several grantors may have granted one membership; what it allows is what they allow together.
+        properties = by_pair.setdefault(f"membership of {member} in {role}", {})
+        for name, value in (("admin", admin), ("inherits", inherit), ("may switch", switch)):
+            if value is not None:
+                properties[name] = properties.get(name, False) or value
+    yield from by_pair.items()
+
+
+def _settings(moment: Moment) -> Iterator[tuple[str, Properties]]:
+    for role, in_database, name, value in roles.read_settings(moment):
+        whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
+        yield f"setting {name} of {whose}", {"value": value}
+
+
+def _comments(moment: Moment, things: list[Thing]) -> Iterator[tuple[str, Properties]]:
+    known = {(thing.catalog, thing.oid) for thing in things}
+    for catalog, oid, name, comment in moment.rows(_COMMENTS):
+        if (catalog, oid) in known:
+            yield f"comment on {name}", {"text": comment}
+
+
+def _large_objects(moment: Moment) -> Iterator[tuple[str, Properties]]:
+    digests: dict[int, str] = (
+        dict(moment.rows(_LARGE_OBJECT_DIGESTS)) if specials.large_objects_readable(moment) else {}
+    )
+    for one in specials.large_objects(moment):
+        owner = platform.owner_after_restore(one.owner)
+        yield (
+            f"large object {one.oid}",
+            {"owner": owner, "comment": one.comment, "content": digests.get(one.oid)},
+        )
+
+
+def _plain(properties: Properties) -> Properties:
+    """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
+    plain: Properties = {}
+    for key, value in properties.items():
+        if key in _SECRET_PROPERTIES and value:
+            plain[key] = digest(json.dumps(value, sort_keys=True))
+        elif key == "owner":
+            plain[key] = platform.owner_after_restore(value)
+        elif key == "definition" and value is not None:
+            plain[key] = _short(value)
+            plain["meaning"] = _short(_QUALIFIER.sub("", value))
+        elif value is not None:
+            plain[key] = _short(value)
+    return plain
+
+
+def _short(value: Any) -> Any:
+    return digest(value) if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS else value
+
+
+def digest(text: str) -> str:
+    """A text's SHA-256, marked as such."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def to_json(inventory: Inventory) -> Json:
+    """The inventory in a stable order."""
+    return {sort: dict(sorted(named.items())) for sort, named in inventory.items()}
+
+
+_COMMENTS = """
+SELECT d.classoid::bigint, d.objoid::bigint,
+    pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description
+FROM pg_catalog.pg_description d
+LEFT JOIN pg_catalog.pg_extension e ON d.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.oid = d.objoid
+LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
+WHERE d.description IS DISTINCT FROM a.comment
+"""
+# A digest of the pages with their numbers, so that holes count too.
+_LARGE_OBJECT_DIGESTS = """
+SELECT loid::bigint, pg_catalog.md5(pg_catalog.string_agg(pageno || ':' || pg_catalog.md5(data), ',' ORDER BY pageno))
+FROM pg_catalog.pg_largeobject GROUP BY loid
+"""
