@@ -145,6 +145,13 @@ async def delete(call: Call) -> web.Response:
     return web.json_response({})
 
 
+# A confirmed e-mail address also leaves its mark in what users say of themselves.
+_CONFIRM = {
+    "email": """update auth.users set email_confirmed_at = now(), confirmation_token = '',
+                  raw_user_meta_data = coalesce(raw_user_meta_data, '{}') || '{"email_verified": true}'
+                where id = %s""",
+    "phone": "update auth.users set phone_confirmed_at = now(), confirmation_token = '' where id = %s",
+}
 # What is left of the user says nothing of who it was.
 _SOFT_DELETE = (
     """update auth.users set
@@ -226,9 +233,9 @@ async def _put_identities(
 
 
 async def _confirm_and_ban(session: Session, user_id: UUID, body: Mapping[str, Any]) -> None:
-    for kind in ("email", "phone"):
+    for kind, statement in _CONFIRM.items():
         if body.get(f"{kind}_confirm"):
-            await session.run(f"update auth.users set {kind}_confirmed_at = now() where id = %s", (user_id,))
+            await session.run(statement, (user_id,))
     if ban := text(body, "ban_duration"):
         length = users.duration(ban)
         query = "update auth.users set banned_until = case when %s > interval '0' then now() + %s end where id = %s"

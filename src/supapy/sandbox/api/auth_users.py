@@ -164,11 +164,12 @@ def _identity(row: Mapping[str, Any]) -> dict[str, Any]:
         "identity_id": row["id"],
         "id": row["provider_id"],
         "user_id": row["user_id"],
-        "identity_data": row["identity_data"],
         "provider": row["provider"],
         "created_at": _time(row["created_at"]),
         "updated_at": _time(row["updated_at"]),
     }
+    if row["identity_data"]:
+        identity["identity_data"] = row["identity_data"]
     if row["last_sign_in_at"] is not None:
         identity["last_sign_in_at"] = _time(row["last_sign_in_at"])
     if row["email"]:

@@ -19,7 +19,7 @@ _BUCKET = re.compile(rf"[A-Za-z0-9_!.*'() &$=@;:+,?-]{{1,{LONGEST_BUCKET_NAME}}}
 _MIME = re.compile(r"[a-zA-Z0-9\-+.]+/[a-zA-Z0-9\-+.]+(;\s*charset=[a-zA-Z0-9\-]+)?|.*\*", re.DOTALL)
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(gb|mb|kb|b)", re.IGNORECASE)
 _UNITS_BYTES = {"gb": 10**9, "mb": 10**6, "kb": 10**3, "b": 1}
-_RESERVED_BUCKET_SUFFIX = "--iceberg"
+_RESERVED_BUCKET_SUFFIX = "--table-s3"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
