@@ -64,7 +64,10 @@ OBJECT = "INSERT INTO storage.objects (bucket_id, name, updated_at) VALUES ('b',
         ("COMMENT ON TABLE auth.users IS 'x'", "must be owner of table users"),
         ("COMMENT ON FUNCTION auth.uid() IS 'x'", "must be owner of function"),
         ("COMMENT ON SCHEMA storage IS 'x'", "must be owner of schema storage"),
-        ("COMMENT ON TRIGGER protect_objects_delete ON storage.objects IS 'x'", "must be owner of table objects"),
+        ("COMMENT ON INDEX storage.bname IS 'comment on policy'", "must be owner of table buckets"),
+        ("COMMENT ON TYPE auth.aal_level IS 'comment on policy'", "must be owner of type"),
+        ("COMMENT ON CONSTRAINT users_pkey ON auth.users IS 'comment on policy'", "must be owner of table users"),
+        ("COMMENT ON TRIGGER protect_objects_delete ON storage.objects IS 'x'", "must be owner of relation objects"),
         ("ALTER TRIGGER protect_objects_delete ON storage.objects RENAME TO x", "must be owner of table objects"),
         ("CREATE POLICY p ON storage.migrations USING (true)", "must be owner of table migrations"),
         ("CREATE POLICY p ON storage.vector_indexes USING (true)", "must be owner of table vector_indexes"),
@@ -135,6 +138,12 @@ def test_a_statement_may_take_two_minutes_and_the_schema_named_as_the_user_is_no
     assert one(db, "SHOW statement_timeout") == "2min"
     assert one(db, "SHOW search_path") == '"\\$user", public, extensions'
     assert one(db, "SHOW wal_level") == "logical"
+
+
+def test_postgres_may_set_for_roles_what_the_platform_lets_it(db: psycopg.Connection) -> None:
+    db.execute("ALTER ROLE authenticator SET pgrst.db_schemas = 'public, api'")
+    db.execute("ALTER ROLE postgres SET log_min_duration_statement = '1s'")
+    assert_refused(db, "ALTER ROLE authenticator SET app.anything = 'x'", "permission denied to set parameter")
 
 
 def test_what_postgres_makes_in_public_is_everybodys_at_once(db: psycopg.Connection) -> None:

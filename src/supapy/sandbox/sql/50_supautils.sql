@@ -4,7 +4,15 @@
 -- refuses what supautils would refuse. No other session ever sees the loan, and an error rolls it back.
 -- The functions stand in pg_catalog, where neither pg_dump nor a user looks: they're the server's, not the project's.
 
-grant set on parameter session_replication_role to postgres;
+-- The settings that supautils lets postgres change although they're a superuser's or of no loaded module (F§4.4). A
+-- plain server takes whole names only, so those of the families that people set are listed.
+grant set on parameter
+  session_replication_role, track_io_timing, wal_compression,
+  log_statement, log_min_duration_statement, log_min_messages, log_lock_waits, log_duration, log_temp_files,
+  pg_stat_statements.track, pg_stat_statements.max, auto_explain.log_min_duration, auto_explain.log_analyze,
+  pgaudit.log, safeupdate.enabled,
+  pgrst.db_schemas, pgrst.db_extra_search_path, pgrst.db_max_rows, pgrst.db_pre_request, pgrst.db_aggregates_enabled
+  to postgres;
 
 -- The tables whose policies and triggers postgres may change without owning them (F§4.4).
 create function pg_catalog.sandbox_is_granted(relation text) returns boolean language sql immutable as $$
@@ -34,7 +42,8 @@ begin
   if invoker <> 'postgres' or coalesce(current_setting('sandbox.lent_for', true), '') <> '' then
     return;
   end if;
-  if tg_tag = 'CREATE EXTENSION' and not sandbox_wants_untrusted_extension() then
+  if tg_tag = 'CREATE EXTENSION' and not sandbox_wants_untrusted_extension()
+     or tg_tag = 'COMMENT' and current_query() !~* 'comment\s+on\s+policy' then
     return;
   end if;
   -- Two sessions can't change the same role at once, so the second waits until the first has ended its transaction.
@@ -80,7 +89,7 @@ begin
     return;
   end if;
   revoke supabase_auth_admin, supabase_storage_admin, supabase_realtime_admin from postgres;
-  -- The loan was for policies. A comment on anything else of those roles must fail as it would have without it.
+  -- The loan was for policies. What else of those roles the same text touches must fail as it would have without it.
   for done in
     select c.classid, c.object_type, coalesce(r.relname, c.object_identity) as name, n.nspname || '.' || r.relname as relation
     from pg_event_trigger_ddl_commands() c
