@@ -208,7 +208,8 @@ def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str,
             yield Difference("auth", f"auth.{name} {one['id']}", "changed", ", ".join(changed))
         else:
             same += 1
-    yield Proof("auth", name, same)
+    if same:
+        yield Proof("auth", name, same)
 
 
 def _changed(saved: Json, live: Json) -> list[str]:

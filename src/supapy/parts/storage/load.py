@@ -6,7 +6,7 @@ over them by upsert, which keeps a row's id, creation and owner; what it changes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -28,7 +28,7 @@ from supapy.project.rows import (
     update_staged,
     upsert,
 )
-from supapy.project.schema import Table, tables_of
+from supapy.project.schema import Column, Table, tables_of
 from supapy.stream import in_order, lines
 
 # What describes the stored file, not the object: the new file has its own (F§1.11).
@@ -84,10 +84,16 @@ def _load_objects(backup: Source, project: Project, progress: Progress) -> Itera
             return []
         keys, table = staged_keys(session), tables["objects"]
         del keys["path"]
-        # The version names a file in the other project's store; the upload gives each object a new one.
-        columns = [column for column in insertable(table, keys) if column.name != "version"]
-        insert_staged(session, table, columns, conflict=upsert(("bucket_id", "name"), columns))
+        columns = insertable(table, keys | {"version": True})
+        # A version names a stored file, and the upload gives each object a new one. Until then it names none: saved
+        # ones belong to the other project, and over NULL the server's file store deletes the upload with "the rest".
+        conflict = upsert(("bucket_id", "name"), _without_version(columns))
+        insert_staged(session, table, columns, conflict=conflict, instead={"version": "gen_random_uuid()::text"})
         return _unknown(table, keys)
+
+
+def _without_version(columns: Sequence[Column]) -> list[Column]:
+    return [column for column in columns if column.name != "version"]
 
 
 def _unknown(table: Table, keys: dict[str, bool]) -> list[Problem]:
@@ -145,7 +151,7 @@ def _settle_objects(backup: Source, project: Project, progress: Progress) -> Ite
     with _quiet(project) as (session, tables):
         if stage(session, lines(backup.read(OBJECTS))):
             table = tables["objects"]
-            columns = [column for column in insertable(table, staged_keys(session)) if column.name != "version"]
+            columns = _without_version(insertable(table, staged_keys(session)))
             metadata = f"coalesce(t.metadata, '{{}}') || (r.metadata::text::jsonb - {_OF_THE_FILE})"
             instead = {"metadata": f"CASE WHEN r.metadata IS NULL THEN t.metadata ELSE {metadata} END"}
             update_staged(session, table, columns, key=("bucket_id", "name"), instead=instead)
