@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 
 # Bytes of one path component: file systems stop at 255, and a temp file's suffix must fit as well.
 LONGEST_COMPONENT_BYTES = 180
-# Bytes of a whole path below the backup: Linux stops at 4096, macOS at 1024.
-LONGEST_PATH_BYTES = 900
+# Bytes of one name's path below its folder: Linux stops at 4096, macOS at 1024, and what is above it counts as well.
+LONGEST_PATH_BYTES = 700
 
 # Devices on Windows, with any suffix.
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³])(?:\..*)?", re.IGNORECASE)
 _UNSAFE = re.compile(r"""^[ ]|[%\\:*?"<>|/\x00-\x1f\x7f\ud800-\udfff]|[. ]+$""")
-_LABEL = re.compile(r"backup_\d{8}_\d{6}")
+_LABEL = re.compile(r"backup_[0-9]{8}_[0-9]{6}")
 _LABEL_TIME = "backup_%Y%m%d_%H%M%S"
 
 

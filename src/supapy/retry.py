@@ -79,5 +79,5 @@ def asked_wait_s(retry_after: str | None, now_s: float) -> float | None:
         pass
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - now_s)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None

@@ -83,6 +83,6 @@ def _first(sources: Iterable[tuple[str, Mapping[str, str]]], names: Iterable[str
 def _read(path: Path) -> dict[str, str]:
     try:
         # No interpolation: a password may well hold a dollar sign.
-        return {key: value or "" for key, value in dotenv_values(path, interpolate=False).items()}
+        return {key: value or "" for key, value in dotenv_values(path, interpolate=False, encoding="utf-8-sig").items()}
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} can't be read: {error}", "It is a text file of NAME=value lines.") from None

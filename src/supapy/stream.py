@@ -32,15 +32,17 @@ class Meter:
         return self._sha256.hexdigest()
 
     def through(self, pieces: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-        """The same pieces. Raises Unreadable at their end when they aren't what was expected."""
+        """The same pieces. Raises Unreadable when they aren't what was expected, at the latest after the last."""
         for piece in pieces:
             self._sha256.update(piece)
             if self._md5:
                 self._md5.update(piece)
             self.size += len(piece)
+            if self._expected_size is not None and self.size > self._expected_size:
+                raise Unreadable(f"more than the {self._expected_size} bytes that were promised came")
             progress(len(piece))
             yield piece
-        if self._expected_size is not None and self.size != self._expected_size:
+        if self._expected_size is not None and self.size < self._expected_size:
             raise Unreadable(f"{self.size} bytes came where {self._expected_size} were promised")
         if self._md5 and self._md5.hexdigest() != self._expected_md5:
             raise Unreadable("its bytes don't have the promised md5")

@@ -197,7 +197,7 @@ class Disk:
         self.log: list[tuple[str, list[str]]] = []
 
     def fsync(self, handle: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        path = Path(f"/proc/self/fd/{handle}").readlink()
         name = "file" if path.is_file() else str(path.relative_to(self.root.parent))
         seen = sorted(str(one.relative_to(self.root)) for one in self.root.rglob("*") if not one.name.startswith("."))
         self.log.append((name, seen))

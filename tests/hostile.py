@@ -1,0 +1,113 @@
+"""Names as strangers choose them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+# Keys and names that have broken some tool: ways out of a folder, devices, forms that fold together, what shells and
+# file systems take for something else (reliability E1, F§1.3).
+NAMES = [
+    *("..", ".", "../x", "../../etc/passwd", "a/../../b", "/etc/passwd", "/lead.txt", "//", "a//b.txt", "d/", "/", ""),
+    *(
+        "...",
+        "....//",
+        ".. ",
+        " ..",
+        "..\u200b",
+        "%2e%2e",
+        "%2e%2e/x",
+        "..%2fx",
+        "..\\x",
+        "a\\b",
+        "C:\\x",
+        "C:x",
+        "\\\\srv\\x",
+    ),
+    *("dir", "dir/x", "dir/", "dir/x/y", "Dir/x", "DIR", "a", "a/b", "A", "A/b", "a/B"),
+    *(
+        "CON",
+        "con",
+        "con.txt",
+        "Aux",
+        "nul.",
+        "COM1",
+        "com1.tar.gz",
+        "LPT9",
+        "COM¹",
+        "prn/a",
+        "a/nul",
+        "CONIN$",
+        "CLOCK$",
+    ),
+    *(
+        "trail.",
+        "trail ",
+        " lead",
+        "a. ",
+        "a .",
+        "x...",
+        "\u00a0",
+        "tab\t",
+        "new\nline",
+        "\r",
+        "\x7f",
+        "\x01",
+        "\0",
+        "a\0b",
+    ),
+    *(
+        "q?x.txt",
+        "a*b",
+        "a:b",
+        'a"b',
+        "<a>",
+        "a|b",
+        "-rf",
+        "--help",
+        "~",
+        "$HOME",
+        "`id`",
+        "a;b",
+        "a&b",
+        "a'b",
+        "#",
+        "a+b",
+    ),
+    *("é", "e\u0301", "É", "ß", "ss", "ẞ", "ﬁ", "fi", "İ", "i̇", "ı", "K", "k", "Å", "Å", "ᾳ", "ͅα", "α\u0345", "ῼ"),
+    *("\u202etxt.exe", "\ufeff", "\u2028", "🙂", "\U00010400", "\U00010428", "日本語/ファイル", "ﷺ"),
+    *(
+        "x" * 180,
+        "x" * 181,
+        "x" * 255,
+        "x" * 900,
+        "é" * 127,
+        "é" * 300,
+        "a/" * 400 + "b",
+        "d/" * 300,
+        ("y" * 100 + "/") * 12,
+    ),
+    *(
+        "%",
+        "%25",
+        "%empty",
+        "%long",
+        "%long/x",
+        "%clash",
+        "%clash/x",
+        "%43ON",
+        ".emptyFolderPlaceholder",
+        "x/.emptyFolderPlaceholder",
+    ),
+    *(
+        "metadata.json",
+        "manifest.jsonl",
+        ".draft",
+        ".supapy-0123456789abcdef",
+        "objects.jsonl",
+        "buckets_metadata.json",
+    ),
+]
+
+_awkward = st.text(st.sampled_from("aAbéÉe\u0301ßSſK\u212a.% /\\:*?~\0\n\u0345ᾳαΑ-"), max_size=8)
+_pieces = st.sampled_from(NAMES) | _awkward | st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+names = st.builds("/".join, st.lists(_pieces, min_size=1, max_size=3))
