@@ -29,7 +29,8 @@ class ApiServer:
     """Answers as a project's Storage and Auth servers do, on 127.0.0.1, from a thread of its own.
 
     `database_dsn` is the superuser's: each request becomes its own role inside. `storage_root` holds the bytes.
-    `requests` is what came in, newest last; `faults` may be filled at any time, the first that fits is taken.
+    `files` is what it keeps there; `requests` is what came in, newest last; `faults` may be filled at any time, the
+    first that fits is taken.
     """
 
     def __init__(self, port: int, database_dsn: Secret, storage_root: Path, jwt_secret: Secret, ref: str) -> None:
@@ -39,7 +40,7 @@ class ApiServer:
         self._name = f"sandbox-api-{ref}"
         self._gateway = Gateway(jwt_secret, ref)
         self._database_dsn = database_dsn
-        self._files = Files(storage_root)
+        self.files = Files(storage_root)
         self._jwt_secret = jwt_secret
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +92,7 @@ class ApiServer:
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         database = Database(self._database_dsn)
-        services = Services(database, self._files, self._jwt_secret)
+        services = Services(database, self.files, self._jwt_secret)
         dispatcher = Dispatcher(services, self._gateway, self.requests, self.faults)
         # One header may be longer than all may be together, so that the refusal is ours. Bodies are kept as they come.
         server = web.Server(
