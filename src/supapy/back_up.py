@@ -22,7 +22,7 @@ def back_up(project: Project, catalog: Catalog, choice: Choice | None = None, li
     choice = choice or Choice()
     with project.moment() as moment, catalog.draft(listener, project.hang_up) as draft:
         for part in to_save(choice):
-            listener(Started(part.name))
+            listener(Started(part.name, unit="bytes"))
             draft.take_all(part.dump(moment), part.streams)
             listener(Finished(part.name))
         draft.commit(_metadata(draft, moment, choice))

@@ -50,7 +50,7 @@ def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
     """The parts in the order they come back.
 
     Users and objects go first: the database's foreign keys to them are checked when they are made, and its triggers
-    on their tables mustn't see them arrive.
+    on their tables mustn't see them arrive. The JSON tables are for reading: their rows come back with the database.
     """
     parts: list[Part] = []
     if choice.auth:
@@ -58,5 +58,5 @@ def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
     if choice.storage:
         parts.append(StoragePart(check_bytes=check_bytes))
     if choice.database:
-        parts += [DatabasePart(auth=choice.auth, storage=choice.storage), TablesPart()]
+        parts.append(DatabasePart(auth=choice.auth, storage=choice.storage))
     return parts

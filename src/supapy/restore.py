@@ -60,7 +60,8 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
     final = [obstacle for obstacle in obstacles if obstacle.final]
     if final:
         raise RestoreRefused(
-            f"project {project.ref} can't take this backup: {_texts(final)}", "Nothing was written. Mend that first."
+            f"project {project.ref} can't take this backup: {_texts(final)}",
+            "Nothing was written. Mend that first, or choose an empty target with --env-file FILE.",
         )
     if into is None and project.ref == source_ref:
         raise RestoreRefused(

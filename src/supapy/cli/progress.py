@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    FileSizeColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -21,6 +22,7 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from supapy.cli.screen import many, shown, size
 from supapy.events import Advanced, Event, Finished, Listener, Noted, Saved, Started, to_json
@@ -34,12 +36,14 @@ TOLD_EVERY_S = 1.0
 class _Stage:
     """What was heard of one stage."""
 
+    name: str
     unit: str = ""
+    begun: float = field(default_factory=time.monotonic)
     amount: int = 0
     saved: int = 0
     saved_bytes: int = 0
+    proofs: int = 0
     differences: int = 0
-    proofs: list[Proof] = field(default_factory=list)
 
     def hear(self, event: Event) -> None:
         match event:
@@ -48,36 +52,41 @@ class _Stage:
             case Saved(entry):
                 self.saved += 1
                 self.saved_bytes += entry.size
-            case Noted(Proof() as proof):
-                self.proofs.append(proof)
+            case Noted(Proof()):
+                self.proofs += 1
             case Noted(Difference()):
                 self.differences += 1
 
     def summary(self) -> str:
-        """How much it was, in words."""
-        said = [f"{proof.count:,} {proof.sort} equal" for proof in self.proofs if proof.count]
+        """What it came to, and how long it took: "storage: 1,122 files, 21.7 MB (4 s)"."""
+        took_s = time.monotonic() - self.begun
+        return f"{shown(self.name)}: {self._amount()}" + (f" ({took_s:,.0f} s)" if took_s >= 1 else "")
+
+    def _amount(self) -> str:
         if self.differences:
-            said.append(many(self.differences, "difference"))
+            return many(self.differences, "difference")
+        if self.proofs:
+            return "equal"
         if self.saved:
-            said += [many(self.saved, "file"), size(self.saved_bytes)]
-        elif self.amount:
-            said.append(size(self.amount) if self.unit == "bytes" else f"{self.amount:,} {self.unit}")
-        return ", ".join(said) or "done"
+            return f"{many(self.saved, 'file')}, {size(self.saved_bytes)}"
+        if self.amount:
+            return size(self.amount) if self.unit == "bytes" else f"{self.amount:,} {self.unit}"
+        return "done"
 
 
 def lines(say: Callable[[str], None]) -> Listener:
     """One line for each stage that ended, with what it came to."""
-    stage = _Stage()
+    stage = _Stage("")
     lock = threading.Lock()
 
     def listen(event: Event) -> None:
         nonlocal stage
         with lock:
             match event:
-                case Started(_, _, unit):
-                    stage = _Stage(unit)
-                case Finished(name):
-                    say(f"{shown(name)}: {stage.summary()}")
+                case Started(name, _, unit):
+                    stage = _Stage(name, unit)
+                case Finished():
+                    say(stage.summary())
                 case _:
                     stage.hear(event)
 
@@ -112,19 +121,19 @@ def events(tell: Callable[[dict[str, Any]], None]) -> Listener:
 
 
 class _Bar:
-    """The bar of one stage; it stays on the screen when the stage has ended."""
+    """The bar of one stage; a line takes its place when the stage has ended."""
 
     def __init__(self, console: Console, event: Started) -> None:
-        self._stage = _Stage(event.unit)
-        self._total = event.total
+        self._stage = _Stage(event.stage, event.unit)
+        self._console = console
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             *_columns(event),
-            TextColumn("{task.fields[summary]}", markup=False),
             console=console,
+            transient=True,
         )
-        self._task = self._progress.add_task(shown(event.stage), total=event.total, summary="")
+        self._task = self._progress.add_task(shown(event.stage), total=event.total)
         self._progress.start()
 
     def hear(self, event: Event) -> None:
@@ -132,20 +141,22 @@ class _Bar:
         if isinstance(event, Advanced):
             self._progress.advance(self._task, event.amount)
 
-    def end(self, *, whole: bool) -> None:
-        if whole:
-            summary = "" if self._total else self._stage.summary()
-            done = self._stage.amount or 1
-            self._progress.update(self._task, total=done, completed=done, summary=summary)
+    def stop(self) -> None:
+        """Take the bar away, and give the cursor back."""
         self._progress.stop()
+
+    def end(self) -> None:
+        """The stage has ended well."""
+        self.stop()
+        self._console.print(Text(self._stage.summary()), soft_wrap=True)
 
 
 def _columns(event: Started) -> list[ProgressColumn]:
     """Amount, rate and time left, as far as the stage can say."""
     if event.unit == "bytes":
-        left = [TimeRemainingColumn()] if event.total else []
-        return [DownloadColumn(), TransferSpeedColumn(), *left] if event.total else [TimeElapsedColumn()]
-    return [MofNCompleteColumn()] if event.total and event.unit else [TimeElapsedColumn()]
+        amount = DownloadColumn() if event.total else FileSizeColumn()
+        return [amount, TransferSpeedColumn(), TimeRemainingColumn() if event.total else TimeElapsedColumn()]
+    return [*([MofNCompleteColumn()] if event.total else []), TimeElapsedColumn()]
 
 
 @contextmanager
@@ -159,11 +170,9 @@ def bars(console: Console) -> Iterator[Listener]:
         with lock:
             match event:
                 case Started():
-                    if bar:
-                        bar.end(whole=False)
                     bar = _Bar(console, event)
                 case Finished() if bar:
-                    bar.end(whole=True)
+                    bar.end()
                     bar = None
                 case _ if bar:
                     bar.hear(event)
@@ -172,4 +181,4 @@ def bars(console: Console) -> Iterator[Listener]:
         yield listen
     finally:
         if bar:
-            bar.end(whole=False)
+            bar.stop()

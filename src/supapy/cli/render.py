@@ -10,6 +10,7 @@ from supapy.backup import Backup
 from supapy.cli.screen import Screen, many, shown, size
 from supapy.model import Difference, Json, Omission, Problem, Proof
 from supapy.names import label_time
+from supapy.restore import Outcome
 
 # More differences than that are a flood; -v names them all.
 MOST_DIFFERENCES_NAMED = 20
@@ -46,10 +47,13 @@ def saved(screen: Screen, backup: Backup) -> None:
 
 def proved(screen: Screen, proofs: Sequence[Proof]) -> None:
     """What a comparison looked at and found equal."""
-    parts = dict.fromkeys(proof.part for proof in proofs)
-    rows = [(part, ", ".join(f"{one.count:,} {one.sort}" for one in proofs if one.part == part)) for part in parts]
+    before = ["", *(proof.part for proof in proofs)]
+    rows = [
+        ("" if proof.part == last else proof.part, f"{proof.count:,}", shown(proof.sort))
+        for proof, last in zip(proofs, before, strict=False)
+    ]
     screen.say()
-    screen.table(("", "equal"), rows)
+    screen.table(("", "equal", ""), rows, right=frozenset({1}))
     screen.say()
 
 
@@ -61,6 +65,20 @@ def differing(screen: Screen, differences: Sequence[Difference]) -> None:
         screen.say(f"{one.kind}: {one.part} {shown(one.name)}{detail}", "yellow", always=True)
     if rest := len(differences) - len(named):
         screen.say(f"… and {many(rest, 'difference')} more; `supapy -v` names them all", "yellow", always=True)
+
+
+def outcome(screen: Screen, restored: Outcome) -> None:
+    """What a restore proved, what it could not bring back, what differs, and the sum of it."""
+    proved(screen, restored.proofs)
+    not_restored(screen, restored.problems)
+    differing(screen, restored.differences)
+    said = f"{restored.plan.label} is restored into project {shown(restored.plan.target_ref)}"
+    if restored.is_whole:
+        screen.say(f"{said}: the two are equal", "bold green")
+        return
+    problems, differences = len(restored.problems), len(restored.differences)
+    lacks = f"{many(problems, 'thing')} could not be brought back, {many(differences, 'difference')} found"
+    screen.say(f"{said}, but not whole: {lacks}", "bold yellow", always=True)
 
 
 def not_saved(screen: Screen, problems: Iterable[Problem]) -> None:
@@ -80,7 +98,7 @@ def _problems(screen: Screen, problems: Iterable[Problem], verb: str) -> None:
 
 
 def _counted(totals: Json) -> str:
-    return ", ".join(f"{number:,} {shown(what)}" for what, number in totals["counts"].items())
+    return ", ".join(many(number, shown(what).removesuffix("s")) for what, number in totals["counts"].items())
 
 
 def included(metadata: Json) -> list[str]:

@@ -13,9 +13,9 @@ from supapy.errors import Interrupted, RestoreRefused, UsageError
 
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
-    from supapy.restore import Outcome, Plan
+    from supapy.restore import Plan
 
-_HALF_DONE = "The target holds a part of the backup. Run it again with --into and the target's ref: repeating is safe."
+_HALF_DONE = "The target holds a part of the backup. Say --into and its ref to go over it again, or take an empty one."
 
 
 @click.command()
@@ -68,7 +68,7 @@ def restore(
     except KeyboardInterrupt:
         raise Interrupted("interrupted", _HALF_DONE if writing else "Nothing was written.") from None
     code = 0 if outcome.is_whole else 3
-    _report(screen, outcome)
+    render.outcome(screen, outcome)
     screen.result(
         {
             "label": backup.label,
@@ -108,20 +108,3 @@ def _asked(shell: Shell, plan: Plan) -> bool:
         )
     question = f"Type the target's ref ({plan.target_ref}) to restore into it"
     return bool(click.prompt(question, default="", show_default=False, err=True) == plan.target_ref)
-
-
-def _report(screen: Screen, outcome: Outcome) -> None:
-    from supapy.cli import render
-    from supapy.cli.screen import many, shown
-
-    plan = outcome.plan
-    render.proved(screen, outcome.proofs)
-    render.not_restored(screen, outcome.problems)
-    render.differing(screen, outcome.differences)
-    said = f"{plan.label} is restored into project {shown(plan.target_ref)}"
-    if outcome.is_whole:
-        screen.say(f"{said}: the two are equal", "bold green")
-        return
-    problems, differences = len(outcome.problems), len(outcome.differences)
-    lacks = f"{many(problems, 'thing')} could not be brought back, {many(differences, 'difference')} found"
-    screen.say(f"{said}, but not whole: {lacks}", "bold yellow", always=True)

@@ -98,7 +98,7 @@ class AuthPart:
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
         """One step: all tables in one transaction."""
         users = backup.count(self.name, "users")
-        title = f"{users} users with their identities, factors and sessions"
+        title = f"{users:,} users with their identities, factors and sessions"
         yield Step(self.name, title, partial(_load, backup, project), users, "users")
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:

@@ -40,12 +40,11 @@ PART = "storage"
 def load(backup: Source, project: Project, streams: int) -> Iterator[Step]:
     """The steps, in order. Each may be applied again."""
     buckets, objects = backup.count(PART, "buckets"), backup.count(PART, "objects")
-    files = sum(backup.has(path) for path in _paths(backup))
-    size = sum(entry.size for entry in backup.entries(PART))
-    yield Step(PART, f"{buckets} buckets, without limits", partial(_load_buckets, backup, project))
-    yield Step(PART, f"rows of {objects} objects", partial(_load_objects, backup, project))
+    sizes = [backup.size(path) for path in _paths(backup) if backup.has(path)]
+    yield Step(PART, f"{buckets:,} buckets, without limits", partial(_load_buckets, backup, project))
+    yield Step(PART, f"rows of {objects:,} objects", partial(_load_objects, backup, project))
     upload = partial(_upload_all, backup, project, streams)
-    yield Step(PART, f"bytes of {files} objects", upload, size, "bytes")
+    yield Step(PART, f"bytes of {len(sizes):,} objects", upload, sum(sizes), "bytes")
     yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project))
     yield Step(PART, "limits of the buckets", partial(_settle_buckets, backup, project))
 
