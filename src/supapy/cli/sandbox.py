@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from supapy.cli.demo import demo
+
 NAME = click.argument("name")
 
 
@@ -55,3 +57,6 @@ def list_() -> None:
 
     for project in Registry().list():
         click.echo(f"{project.name}\tPostgreSQL {project.major}\t{project.url or 'down'}")
+
+
+sandbox.add_command(demo)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 
 from supapy.project.project import Project
+from supapy.secret import Secret
 
 # A user whose password is known, so that a restored project can be asked to sign him in.
 EMAIL = "user1@example.com"
@@ -43,6 +44,11 @@ def fill(project: Project) -> None:
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
             list(pool.map(lambda upload: _upload(project, *upload), _uploads()))
         session.execute((here / "objects.sql").read_text(encoding="utf-8"))
+
+
+def can_sign_in(project: Project) -> bool:
+    """Whether a user of the app signs in with the password he has always had."""
+    return project.auth.can_sign_in(EMAIL, Secret(PASSWORD))
 
 
 def _uploads() -> Iterator[tuple[str, str, bytes, str]]:
