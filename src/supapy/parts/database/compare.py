@@ -97,12 +97,25 @@ def _detail(one: Properties, other: Properties, *, quiet: bool) -> str:
     keys = [key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key)]
     if quiet:
         return f"not the same: {', '.join(keys)}"
-    return "; ".join(f"{key}: saved {_shown(one.get(key))}, found {_shown(other.get(key))}" for key in keys)
+    return "; ".join(_shown(key, one.get(key), other.get(key)) for key in keys)
 
 
-def _shown(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= LONGEST_SHOWN_CHARACTERS else text[:LONGEST_SHOWN_CHARACTERS] + "…"
+def _shown(key: str, *values: Any) -> str:
+    """Both values, long ones from where they part."""
+    texts = ["nothing" if value is None else str(value) for value in values]
+    start = 0
+    if max(map(len, texts)) > LONGEST_SHOWN_CHARACTERS:
+        parting = next(
+            (at for at, pair in enumerate(zip(*texts, strict=False)) if len(set(pair)) > 1), min(map(len, texts))
+        )
+        start = max(0, parting - LONGEST_SHOWN_CHARACTERS // 2)
+    saved, found = (
+        ("…" if start else "")
+        + text[start:][:LONGEST_SHOWN_CHARACTERS]
+        + ("…" if len(text) > start + LONGEST_SHOWN_CHARACTERS else "")
+        for text in texts
+    )
+    return f"{key}: saved {saved}, found {found}"
 
 
 def _compare_rows(backup: Source, contents: Contents, live: Inventory, moment: Moment) -> Iterator[Finding]:

@@ -15,7 +15,8 @@ from supapy.project.moment import Moment
 class Grant:
     """One privilege on one object. `object` is the text after ON in a GRANT; `grantee` "" is PUBLIC.
 
-    Without a `privilege` it says only that the object is there, and which others it has.
+    Without a `privilege` it says only that the object is there, and which others it has. `catalog` and `oid` are the
+    object's.
     """
 
     object: str
@@ -26,6 +27,8 @@ class Grant:
     grantee: str = ""
     privilege: str | None = None
     grantable: bool = False
+    catalog: int = 0
+    oid: int = 0
 
     @property
     def row(self) -> tuple[Value, ...]:
@@ -48,17 +51,17 @@ _COLUMNS = [
 
 
 def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
-    """The grants that are the user's to bring back: all on his own objects, and on the platform's those he made."""
+    """The grants that are the user's: all on his own objects, and on the platform's those he made."""
     grants: list[Grant] = []
     theirs: dict[str, bool] = {}
-    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable in moment.rows(
+    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable, *key in moment.rows(
         sql_file("privileges")
     ):
         users = schema is not None and schema not in facts.managed and not extension
         lost_owner = owner if users and not platform.can_own(owner) else None
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
         owner, grantor, grantee = ("postgres" if role == lost_owner else role for role in (owner, grantor, grantee))
-        grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable))
+        grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable), *key)
         if users or not platform.is_platform_role(owner):
             grants.append(grant)
         elif privilege is not None and not platform.is_platform_role(grantor):

@@ -54,9 +54,11 @@ def take_inventory(
 
     `sequences` are the states that were saved, since sequences move on while they are looked at.
     """
-    lost = {(entry.catalog, entry.oid) for entry in selection.lost}
+    lost = selection.lost_objects
     things = list(_things(moment, facts))
     left_out = {thing.name for thing in things if thing.is_of(lost)}
+    granted = grants.read_grants(moment, facts)
+    left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
     return _sorted(moment, facts, things, sequences, left_out), sorted(left_out)
 
 
@@ -99,7 +101,7 @@ def _sorted(
         ("roles", _roles(moment)),
         ("memberships", _memberships(moment)),
         ("settings", _settings(moment)),
-        ("comments", _comments(moment, things)),
+        ("comments", _comments(moment, facts, [thing for thing in things if thing.name not in left_out])),
         ("large objects", _large_objects(moment)),
     ):
         inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}
@@ -112,9 +114,12 @@ def _grants(moment: Moment, facts: Facts) -> Iterator[tuple[str, Properties]]:
         if grant.privilege is not None:
             column = f" ({grant.column})" if grant.column else ""
             what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
-            by_object.setdefault(grant.object, {})[what] = "with grant option" if grant.grantable else "granted"
-    for name, properties in by_object.items():
-        yield f"grants on {name}", properties
+            by_object.setdefault(_grants_on(grant), {})[what] = "with grant option" if grant.grantable else "granted"
+    yield from by_object.items()
+
+
+def _grants_on(grant: grants.Grant) -> str:
+    return f"grants on {grant.object}"
 
 
 def _default_privileges(moment: Moment) -> Iterator[tuple[str, Properties]]:
@@ -151,8 +156,10 @@ def _settings(moment: Moment) -> Iterator[tuple[str, Properties]]:
         yield f"setting {name} of {whose}", {"value": value}
 
 
-def _comments(moment: Moment, things: list[Thing]) -> Iterator[tuple[str, Properties]]:
-    known = {(thing.catalog, thing.oid) for thing in things}
+def _comments(moment: Moment, facts: Facts, things: list[Thing]) -> Iterator[tuple[str, Properties]]:
+    """Those on the given things, but for triggers of the platform's tables, which only their owner can comment on."""
+    unowned = {oid for oid, trigger in facts.triggers.items() if trigger.schema in facts.managed - {"extensions"}}
+    known = {(thing.catalog, thing.oid) for thing in things if thing.sort != "triggers" or thing.oid not in unowned}
     for catalog, oid, name, comment in moment.rows(_COMMENTS):
         if (catalog, oid) in known:
             yield f"comment on {name}", {"text": comment}

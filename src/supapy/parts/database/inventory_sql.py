@@ -138,8 +138,7 @@ INVENTORY: dict[str, str] = {
                 AND d.deptype = 'i')""",
     "triggers": f"""
         SELECT 'trigger ' || quote_ident(g.tgname) || ' on ' || {_RELATION}, json_build_object(
-                'definition', pg_get_triggerdef(g.oid),
-                'enabled', CASE WHEN n.nspname IN ('auth', 'storage', 'realtime') THEN 'O' ELSE g.tgenabled END),
+                'definition', pg_get_triggerdef(g.oid), 'enabled', g.tgenabled),
             {_keys("pg_trigger", "g.oid", "c.oid")}
         FROM pg_trigger g JOIN {_IN_RELATION} ON c.oid = g.tgrelid
         JOIN pg_proc f ON f.oid = g.tgfoid

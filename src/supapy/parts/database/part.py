@@ -39,7 +39,7 @@ class DatabasePart:
         facts = read_facts(moment)
         selection = select(_archive_entries(moment), facts)
         yield from selection.omissions
-        yield from roles.password_omissions(moment)
+        yield from roles.omissions(moment)
         yield from specials.omissions(moment)
         script = Script(moment, selection, facts, auth=self._auth, storage=self._storage)
         yield Item(self.name, FILE, FILE, script.pieces)

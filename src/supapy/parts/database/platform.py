@@ -16,6 +16,11 @@ API_ROLES = frozenset({"anon", "authenticated", "service_role"})
 # The platform's roles whose settings users change (F§4.3).
 SETTABLE_ROLES = API_ROLES | {"authenticator", "postgres"}
 
+# Prefixes of the settings with a dot that postgres may set (F§4.4).
+SETTABLE_PREFIXES = frozenset(
+    {"pgrst", "pgaudit", "auto_explain", "pg_stat_statements", "plan_filter", "safeupdate", "plpgsql", "cron"}
+)
+
 # Functions in `extensions` that are the platform's; on older projects postgres owns them.
 EXTENSIONS_FUNCTIONS = frozenset(
     {

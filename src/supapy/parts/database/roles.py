@@ -26,8 +26,12 @@ def passwords_readable(moment: Moment) -> bool:
     return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
 
 
-def password_omissions(moment: Moment) -> Iterator[Omission]:
-    """A word on each role whose password can't be read."""
+def omissions(moment: Moment) -> Iterator[Omission]:
+    """A word on each setting that can't be restored, and on each role whose password can't be read."""
+    for role, in_database, name, _ in _settings(moment):
+        if _for_superusers(name):
+            whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
+            yield Omission("database", f"setting {name} of {whose}", "Only a superuser can set it: ask the platform.")
     if passwords_readable(moment):
         return
     logins = moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname")
@@ -51,8 +55,18 @@ def read_memberships(moment: Moment) -> list[Row]:
 
 def read_settings(moment: Moment) -> list[Row]:
     """The settings of roles and of the database (role ""): role, whether for this database only, name, value."""
+    return [row for row in _settings(moment) if not _for_superusers(row[2])]
+
+
+def _settings(moment: Moment) -> list[Row]:
     settable = user_roles(moment) | platform.SETTABLE_ROLES | {""}
     return [row for row in moment.rows(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
+
+
+def _for_superusers(name: str) -> bool:
+    """A name that no loaded module knows can be set for a role or a database by superusers only, since 15."""
+    prefix, dot, _ = name.partition(".")
+    return bool(dot) and prefix not in platform.SETTABLE_PREFIXES
 
 
 def read_database(moment: Moment) -> Row:
@@ -90,10 +104,12 @@ def _array(words: list[str]) -> str:
 
 
 def _is_users(role: str, member: str, roles: set[str]) -> bool:
-    """The user's own ones; what the platform grants its own roles is there, and what is reserved is refused."""
+    """Whether a user granted it, and postgres may: what is reserved is refused, and the platform has its own."""
+    if role in platform.API_ROLES:
+        return member in roles | platform.API_ROLES
     if role in roles or role == "postgres":
         return not platform.is_platform_role(member) or member in platform.SETTABLE_ROLES
-    return role in platform.API_ROLES or (member in roles and role.startswith("pg_"))
+    return role.startswith("pg_") and member in roles
 
 
 def _database_sql(comment: str | None, limit: int) -> str:

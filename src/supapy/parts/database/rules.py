@@ -117,9 +117,14 @@ class Selection:
     omissions: list[Omission] = field(default_factory=list)
 
     @property
+    def lost_objects(self) -> set[tuple[int, int]]:
+        """What doesn't come back, as (catalog, oid)."""
+        return {(entry.catalog, entry.oid) for entry in self.lost}
+
+    @property
     def lost_relations(self) -> set[int]:
         """The oids of tables, views and sequences that don't come back, and so neither do their rows."""
-        return {entry.oid for entry in self.lost if entry.catalog == _PG_CLASS}
+        return {oid for catalog, oid in self.lost_objects if catalog == _PG_CLASS}
 
     @property
     def kept(self) -> Iterator[TocEntry]:
@@ -151,7 +156,7 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
                 chosen.omissions.append(Omission("database", title(entry), f"{judged.reason}. {_BY_HAND}"))
         elif judged.fate is Fate.KEPT:
             _section(entry, chosen, seen).append(entry)
-            chosen.omissions.extend(_half_kept(entry, facts))
+            chosen.omissions.extend(_owner_lost(entry))
     return chosen
 
 
@@ -225,7 +230,12 @@ def _trigger(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
         and trigger.function_schema == trigger.schema
         and platform.is_platform_role(trigger.function_owner)
     )
-    return (Fate.PLATFORM if is_platforms else Fate.KEPT), ""
+    if is_platforms:
+        return Fate.PLATFORM, ""
+    if trigger.enabled != "O":
+        # Restored, it would fire where it didn't: safer gone, and said.
+        return Fate.LOST, "It is disabled or fires in replica mode, and only the table's owner can set that"
+    return Fate.KEPT, ""
 
 
 def _publication(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
@@ -274,15 +284,8 @@ def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> 
     return chosen.pre_data if entry.section is Section.PRE_DATA else chosen.post_data
 
 
-def _half_kept(entry: TocEntry, facts: Facts) -> Iterator[Omission]:
-    """What comes back, but not whole: the state of a trigger on a platform's table, an owner."""
-    trigger = facts.triggers.get(entry.oid) if entry.kind == "TRIGGER" else None
-    if trigger and trigger.enabled != "O" and entry.schema in facts.managed - {"extensions"}:
-        yield Omission(
-            "database",
-            f"state of {title(entry)}",
-            "It comes back enabled, since only the table's owner can disable it: drop it if it mustn't fire.",
-        )
+def _owner_lost(entry: TocEntry) -> Iterator[Omission]:
+    """A word on an object that comes back, but not to its owner."""
     if owned(entry) and not platform.can_own(entry.owner):
         yield Omission(
             "database",

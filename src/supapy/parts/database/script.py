@@ -101,7 +101,8 @@ class Script:
         yield "user mappings", [specials.user_mappings_sql(moment)]
         yield "statistics", self._analyzes()
         yield "cron", chain([_ORIGIN], specials.cron_sql(moment))
-        granted = grants.read_grants(moment, self._facts)
+        lost = chosen.lost_objects
+        granted = [grant for grant in grants.read_grants(moment, self._facts) if (grant.catalog, grant.oid) not in lost]
         defaults = grants.read_default_privileges(moment)
         yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]

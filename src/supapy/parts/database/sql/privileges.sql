@@ -18,7 +18,9 @@ WITH object (obj, col, owner, acl, defaults, schema, classid, objid) AS (
     SELECT 'ROUTINE ' || p.oid::regprocedure, NULL, p.proowner, p.proacl, acldefault('f', p.proowner), n.nspname,
         'pg_proc'::regclass, p.oid
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-    WHERE p.oid >= 16384 AND n.nspname !~ '^pg_'
+    -- The constructors of a range type are the server's own.
+    WHERE p.oid >= 16384 AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT FROM pg_depend d
+        WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'i')
     UNION ALL
     SELECT 'TYPE ' || quote_ident(n.nspname) || '.' || quote_ident(t.typname), NULL, t.typowner, t.typacl,
         acldefault('T', t.typowner), n.nspname, 'pg_type'::regclass, t.oid
@@ -54,7 +56,7 @@ SELECT o.obj, o.col, pg_get_userbyid(o.owner)::text AS owner, o.schema,
     EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e') AS extension,
     x.ord, pg_get_userbyid(x.grantor)::text AS grantor,
     CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END AS grantee,
-    x.privilege_type AS priv, x.is_grantable AS grantable
+    x.privilege_type AS priv, x.is_grantable AS grantable, o.classid::bigint, o.objid::bigint
 FROM object o
 LEFT JOIN LATERAL aclexplode(coalesce(o.acl, o.defaults))
     WITH ORDINALITY AS x (grantor, grantee, privilege_type, is_grantable, ord) ON true
