@@ -63,18 +63,21 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
     saved, found = contents.inventory.get(sort, {}), live.get(sort, {})
     equal = 0
     for name in sorted(saved.keys() | found.keys()):
-        if name not in found:
+        one, other = (
+            _comparable(named[name], contents.major, major) if name in named else None for named in (saved, found)
+        )
+        if sort == "grants":
+            # An object on which nobody has a privilege isn't listed.
+            one, other = one or {}, other or {}
+        if one == other and one is not None:
+            equal += len(one) if sort == "grants" else 1
+        elif one is None:
+            if not (sort == "extensions" and name.removeprefix("extension ").strip('"') in PREINSTALLED):
+                yield Difference("database", name, "extra")
+        elif other is None:
             yield Difference("database", name, "missing")
-        elif name not in saved:
-            if sort == "extensions" and name.removeprefix("extension ").strip('"') in PREINSTALLED:
-                continue  # The target came with it.
-            yield Difference("database", name, "extra")
         else:
-            one, other = (_comparable(which, contents.major, major) for which in (saved[name], found[name]))
-            if one == other:
-                equal += len(one) if sort == "grants" else 1
-            else:
-                yield Difference("database", name, "changed", _detail(one, other, quiet=sort in _QUIET_SORTS))
+            yield Difference("database", name, "changed", _detail(one, other, quiet=sort in _QUIET_SORTS))
     if equal:
         yield Proof("database", sort, equal)
 

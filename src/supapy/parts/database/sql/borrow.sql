@@ -5,7 +5,8 @@ DECLARE
 BEGIN
     FOR r IN
         SELECT DISTINCT w.name FROM pg_temp.supapy_wanted w JOIN pg_roles k ON k.rolname = w.name
-        WHERE NOT pg_has_role(current_user, k.oid, how)
+        -- Both to act as the role and to have its rights: since 16 one may come without the other.
+        WHERE NOT (pg_has_role(current_user, k.oid, how) AND pg_has_role(current_user, k.oid, 'USAGE'))
     LOOP
         BEGIN
             EXECUTE format('GRANT %I TO CURRENT_USER', r);

@@ -27,7 +27,7 @@ BEGIN
                     WHERE (g.obj, g.grantor, g.grantee, g.priv, g.grantable)
                             = (n.obj, n.grantor, n.grantee, n.priv, n.grantable)
                         AND g.col IS NOT DISTINCT FROM n.col)
-                AND pg_has_role(me, grantor, how)
+                AND pg_has_role(me, grantor, 'USAGE') AND pg_has_role(me, grantor, how)
             GROUP BY obj, col, owner, grantor, grantee, grantable
             UNION ALL
             SELECT 2, g.grantor <> g.owner, g.grantor, g.owner, format('GRANT %s ON %s TO %s%s',

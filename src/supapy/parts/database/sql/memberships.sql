@@ -10,7 +10,7 @@ BEGIN
             WHERE a.roleid = to_regrole(quote_ident(m.role)) AND a.member = to_regrole(quote_ident(m.member))
                 AND (a.admin_option OR NOT m.admin)
                 AND (NOT modern OR m.inherit IS NULL OR (to_jsonb(a) ->> 'inherit_option')::boolean = m.inherit)
-                AND (NOT modern OR m.set IS NULL OR (to_jsonb(a) ->> 'set_option')::boolean = m.set));
+                AND (NOT modern OR (to_jsonb(a) ->> 'set_option')::boolean = coalesce(m.set, true)));
         options := CASE
             WHEN modern AND m.inherit IS NOT NULL
                 THEN format(' WITH ADMIN %s, INHERIT %s, SET %s', m.admin::text, m.inherit::text, m.set::text)

@@ -2,7 +2,6 @@
 -- the source had narrowed (F§4.7). So those defaults go first; the source's own come back at the end.
 DECLARE
     d record;
-    how text := CASE WHEN current_setting('server_version_num')::int >= 160000 THEN 'SET' ELSE 'MEMBER' END;
     whose text;
     kind text;
 BEGIN
@@ -11,7 +10,7 @@ BEGIN
             ARRAY(SELECT DISTINCT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(x.grantee)) END
                   FROM aclexplode(a.defaclacl) x) AS grantees
         FROM pg_default_acl a LEFT JOIN pg_namespace n ON n.oid = a.defaclnamespace
-        WHERE pg_has_role(current_user, a.defaclrole, how)
+        WHERE pg_has_role(current_user, a.defaclrole, 'USAGE')
     LOOP
         kind := CASE d.type WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES'
             WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' WHEN 'L' THEN 'LARGE OBJECTS' END;
