@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from supapy.draft import MANIFEST, METADATA
+from supapy.draft import MANIFEST, METADATA, sealed
 from supapy.errors import IntegrityError, NotFound, UnknownFormat, UnsafePath
 from supapy.model import Difference, Entry, Json, Omission, Problem
 from supapy.store.base import Store, checked
@@ -16,6 +16,8 @@ from supapy.stream import Meter, lines
 FORMAT = 1
 # What one file of settings may hold at most before it's taken for damage: metadata.json has a few kilobytes.
 LARGEST_METADATA_BYTES = 16 * 1024 * 1024
+# What every reader of a backup takes for granted.
+_SHAPE = {"timestamp": str, "source": dict, "parts": dict, "manifest": dict, "bytes": int, "problems": int}
 _HINT = "Take another backup; nothing was applied."
 
 
@@ -36,14 +38,10 @@ class Backup:
     def manifest(self) -> tuple[list[Entry], list[Problem], list[Omission]]:
         """What was saved, what could not be, what never is. Raises IntegrityError when the manifest isn't the one
         that the metadata was written for."""
-        said = self.metadata.get("manifest")
+        said = self.metadata["manifest"]
         meter = Meter()
-        pieces = meter.through(self._store.get(f"{self.label}/{MANIFEST}"), lambda _: None)
-        try:
-            raw = list(lines(pieces))
-        except NotFound:
-            raise IntegrityError(f"{self.label} has no {MANIFEST}", _HINT) from None
-        if not isinstance(said, dict) or (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
+        raw = list(lines(meter.through(self._get(MANIFEST, 0, None), lambda _: None)))
+        if (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
             raise IntegrityError(f"{self.label}: {MANIFEST} isn't the one that was saved", _HINT)
         entries, problems, omissions = [], [], []
         for line in raw:
@@ -134,13 +132,24 @@ class Backup:
         path = f"{self.label}/{METADATA}"
         if self._store.stat(path).size > LARGEST_METADATA_BYTES:
             raise IntegrityError(f"{self.label}: {METADATA} is far too large", _HINT)
-        metadata = _object(b"".join(self._store.get(path)), f"{self.label}: {METADATA}")
+        raw = b"".join(self._store.get(path))
+        metadata = _object(raw, f"{self.label}: {METADATA}")
         if metadata.get("format") != FORMAT:
             raise UnknownFormat(
                 f"{self.label} is of format {metadata.get('format')!r}, this version knows {FORMAT}",
                 "Use the version of supapy that wrote it, or a newer one.",
             )
+        metadata.pop("sha256", None)
+        if not _is_sealed(metadata, raw) or any(not isinstance(metadata.get(k), kind) for k, kind in _SHAPE.items()):
+            raise IntegrityError(f"{self.label}: {METADATA} isn't what was written", _HINT)
         return metadata
+
+
+def _is_sealed(metadata: Json, raw: bytes) -> bool:
+    try:
+        return sealed(metadata) == raw
+    except RecursionError:
+        return False
 
 
 def _object(raw: bytes, name: str) -> Json:
@@ -164,7 +173,7 @@ def _one(line: bytes, label: str) -> Entry | Problem | Omission:
                 return Problem(**_texts(said))
             case "omission":
                 return Omission(**_texts(said))
-    except (TypeError, UnsafePath):
+    except (KeyError, TypeError, UnsafePath):
         pass
     raise UnknownFormat(
         f"{label}: {MANIFEST} holds a line that this version can't read", "Use the version of supapy that wrote it."
@@ -173,7 +182,7 @@ def _one(line: bytes, label: str) -> Entry | Problem | Omission:
 
 def _entry(said: Json) -> Entry:
     size = said.pop("size")
-    if not isinstance(size, int):
+    if type(size) is not int or size < 0:
         raise TypeError(size)
     entry = Entry(size=size, **_texts(said))
     checked(entry.path)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 from supapy.backup import Backup
 from supapy.draft import CLAIM, METADATA, Draft
-from supapy.errors import AlreadyExists, ClockWentBack, IntegrityError, NoSuchBackup, NotFound
+from supapy.errors import AlreadyExists, ClockWentBack, IntegrityError, NoSuchBackup, NotFound, UnsafePath
 from supapy.events import Listener, ignore
 from supapy.names import label_at, label_time
 from supapy.store.base import Store
@@ -37,8 +37,9 @@ class Catalog:
         self._sleep = sleep
 
     def labels(self) -> list[str]:
-        """The labels of all backups, newest first."""
-        return sorted((folder for folder in self.store.folders() if self._is_backup(folder)), reverse=True)
+        """The labels of all backups, newest first; folders that were given another name come last."""
+        found = [folder for folder in self.store.folders() if self._is_backup(folder)]
+        return sorted(found, key=lambda folder: (label_time(folder) is not None, folder), reverse=True)
 
     def backups(self) -> Iterator[Backup | IntegrityError]:
         """All backups, newest first; one whose metadata can't be read comes as the error that says so."""
@@ -81,7 +82,7 @@ class Catalog:
             raise
 
     def _is_backup(self, folder: str) -> bool:
-        with suppress(NotFound):
+        with suppress(NotFound, UnsafePath):
             self.store.stat(f"{folder}/{METADATA}")
             return True
         return False

@@ -7,8 +7,9 @@ Until metadata.json is there the folder is no backup: it is listed nowhere, and 
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -26,7 +27,13 @@ CLAIM = ".draft"
 
 def encode(what: Json) -> bytes:
     """JSON as backups hold it: one line, UTF-8."""
-    return json.dumps(what, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return json.dumps(what, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def sealed(metadata: Json) -> bytes:
+    """metadata.json as it is written: with a digest of the rest in it, so that damage to this file is seen too."""
+    complete = metadata | {"sha256": hashlib.sha256(encode(metadata)).hexdigest()}
+    return json.dumps(complete, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
 
 
 class Draft:
@@ -48,12 +55,12 @@ class Draft:
         """Save every item and note every problem, in order; up to `streams` items are open at the same time."""
         if streams == 1:
             for one in dumped:
-                self._note(self._take(one) if isinstance(one, Item) else one)
+                self._note(*self._take(one))
             return
         with ThreadPoolExecutor(streams, thread_name_prefix="supapy-draft") as pool:
-            work = (partial(self._take, one) if isinstance(one, Item) else partial(_same, one) for one in dumped)
-            for taken in in_order(pool, work, interrupt=self._interrupt):
-                self._note(taken)
+            work = (partial(self._take, one) for one in dumped)
+            for taken, counts in in_order(pool, work, interrupt=self._interrupt):
+                self._note(taken, counts)
 
     def commit(self, metadata: Json) -> None:
         """Make it a backup. `metadata` is completed with what was taken and the manifest's digest."""
@@ -67,42 +74,38 @@ class Draft:
             "manifest": {"lines": len(self._manifest), "size": manifest.size, "sha256": manifest.sha256},
         }
         self._store.delete(f"{self.label}/{CLAIM}")
-        self._put(METADATA, [json.dumps(complete, ensure_ascii=False, indent=2).encode() + b"\n"])
+        self._put(METADATA, [sealed(complete)])
 
     def discard(self) -> None:
-        """Remove everything that was written."""
+        """Remove everything that was written; first of all what would make it a backup."""
+        self._store.delete(f"{self.label}/{METADATA}")
         for stat in list(self._store.list(f"{self.label}/")):
             self._store.delete(stat.path)
 
-    def _put(self, path: str, pieces: Iterable[bytes]) -> None:
-        self._store.put(f"{self.label}/{path}", pieces)
+    def _put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> None:
+        self._store.put(f"{self.label}/{path}", pieces, if_absent=if_absent)
 
-    def _take(self, item: Item) -> Entry | Problem:
-        meter = Meter(md5=item.md5, size=item.size)
+    def _take(self, one: Dumped) -> tuple[Entry | Problem | Omission, Mapping[str, int]]:
+        """What became of it, and what is in it."""
+        if not isinstance(one, Item):
+            return one, {}
+        meter = Meter(md5=one.md5, size=one.size)
         try:
-            self._put(
-                item.path,
-                meter.through(item.open(), lambda amount: self._listener(Advanced(item.part, amount, item.name))),
-            )
+            pieces = meter.through(one.open(), lambda amount: self._listener(Advanced(one.part, amount, one.name)))
+            # Two things never share a path: one would be lost.
+            self._put(one.path, pieces, if_absent=True)
         except Unreadable as error:
-            return Problem(item.part, item.name, error.message)
-        self._count(item)
-        return Entry(item.part, item.name, item.path, meter.size, meter.sha256, item.fingerprint)
+            return Problem(one.part, one.name, error.message), {}
+        return Entry(one.part, one.name, one.path, meter.size, meter.sha256, one.fingerprint), one.counts
 
-    def _count(self, item: Item) -> None:
-        if item.counts:
-            counts = self._totals(item.part).counts
-            counts.update({what: counts.get(what, 0) + number for what, number in item.counts.items()})
-
-    def _totals(self, part: str) -> Totals:
-        return self.totals.setdefault(part, Totals())
-
-    def _note(self, taken: Entry | Problem | Omission) -> None:
-        totals = self._totals(taken.part)
+    def _note(self, taken: Entry | Problem | Omission, counts: Mapping[str, int]) -> None:
+        totals = self.totals.setdefault(taken.part, Totals())
         self._manifest.append(encode(taken.to_json()))
         if isinstance(taken, Entry):
             totals.entries += 1
             totals.bytes += taken.size
+            for what, number in counts.items():
+                totals.counts[what] = totals.counts.get(what, 0) + number
             self._listener(Saved(taken))
             return
         if isinstance(taken, Problem):
@@ -112,7 +115,3 @@ class Draft:
             totals.omissions += 1
             self.omissions.append(taken)
         self._listener(Noted(taken))
-
-
-def _same(one: Problem | Omission) -> Problem | Omission:
-    return one

@@ -21,15 +21,20 @@ from supapy.store.base import PIECE_BYTES, checked
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LINK_MET = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
+# What a file system says that has no hard links: exFAT, some network shares.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 _TEMPORARY = ".supapy-"
 
 
 class LocalStore:
-    """The files below one folder, which is made when the first file is put."""
+    """The files below one folder, which is made when the first file is put. `fsync` and `link` are the disk's."""
 
-    def __init__(self, root: Path, *, fsync: Callable[[int], None] = os.fsync) -> None:
+    def __init__(
+        self, root: Path, *, fsync: Callable[[int], None] = os.fsync, link: Callable[..., None] = os.link
+    ) -> None:
         self._root = root
         self._fsync = fsync
+        self._link = link
 
     @property
     def place(self) -> str:
@@ -46,8 +51,7 @@ class LocalStore:
                 finally:
                     os.close(handle)
                 if if_absent:
-                    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-                    os.unlink(temporary, dir_fd=folder)
+                    self._place_new(temporary, name, folder)
                 else:
                     os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
@@ -56,6 +60,17 @@ class LocalStore:
                 raise
             self._fsync(folder)
             return size
+
+    def _place_new(self, temporary: str, name: str, folder: int) -> None:
+        """Give the file its name unless that is taken: in one act where the file system has hard links."""
+        try:
+            self._link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.unlink(temporary, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder))
+            os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         self.stat(path)

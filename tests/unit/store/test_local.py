@@ -189,6 +189,23 @@ def test_temporary_files_are_not_listed_and_do_not_stay(root: Path) -> None:
     assert [found.path for found in store.list()] == ["label/file"]
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP])
+def test_a_file_system_without_hard_links_will_do(root: Path, number: int) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    store = LocalStore(root, link=refuse)
+    store.put("label/file", [b"first"], if_absent=True)
+    with pytest.raises(AlreadyExists):
+        store.put("label/file", [b"second"], if_absent=True)
+    assert everything(root) == {"label": None, "label/file": b"first"}
+
+
+def test_a_new_file_leaves_no_second_name(root: Path) -> None:
+    LocalStore(root).put("file", [b"x"], if_absent=True)
+    assert everything(root) == {"file": b"x"}
+
+
 class Disk:
     """Remembers what is synced and how the folder looked then."""
 
