@@ -60,7 +60,8 @@ class TestDownload:
         etag = target.get(bucket, "x").headers["etag"]
         reply = target.get(bucket, "x", If_None_Match=etag)
         assert (reply.status, reply.body) == (304, b"")
-        assert target.get(bucket, "x", If_None_Match='"other"').status == 200
+        other = target.get(bucket, "x", If_None_Match='"other"')
+        assert (other.status, other.headers["cache-control"]) == (200, "no-cache, stale-while-revalidate=30")
         assert target.get(bucket, "x", If_Modified_Since="Fri, 01 Jan 2100 00:00:00 GMT").status == 304
         assert target.get(bucket, "x", If_Modified_Since="Sat, 01 Jan 2000 00:00:00 GMT").status == 200
 

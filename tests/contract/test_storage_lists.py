@@ -149,6 +149,16 @@ class TestV2:
         answer = v2(target, tree, with_delimiter=True, limit=3, cursor=answer["nextCursor"])
         assert ([row["name"] for row in answer["objects"]], answer["folders"]) == (["z"], [])
 
+    def test_with_a_delimiter_what_sorts_between_a_file_and_its_folder_is_lost_at_a_pages_end(
+        self, target: Target, bucket: str
+    ) -> None:
+        for key in ("y", "z", "z!", "z-1", "z/a", "z0"):
+            target.put(bucket, key)
+        answer = v2(target, bucket, with_delimiter=True, limit=2)
+        assert [row["name"] for row in answer["objects"]] == ["y", "z"]
+        answer = v2(target, bucket, with_delimiter=True, limit=2, cursor=answer["nextCursor"])
+        assert ([row["name"] for row in answer["objects"]], answer["folders"], answer["hasNext"]) == (["z0"], [], False)
+
     def test_it_can_be_turned_round(self, target: Target, tree: str) -> None:
         order = {"column": "name", "order": "desc"}
         answer = v2(target, tree, sortBy=order, limit=4)

@@ -99,16 +99,14 @@ class Call:
     async def json(self) -> dict[str, Any]:
         """The body of a Storage request, an object in JSON."""
         if (self.header("Content-Type") or "").partition(";")[0].strip() != "application/json":
-            message = "Invalid Content-Type header"
-            raise refusals.StorageRefusal(415, "invalid_mime_type", message, "InvalidMimeType")
+            raise refusals.bad_schema("body must be object")
         data = await self.body()
         if not data:
-            message = "Body cannot be empty when content-type is set to 'application/json'"
-            raise refusals.bad_schema(message)
+            raise refusals.bad_json("Body cannot be empty when")
         try:
             parsed = json.loads(data)
         except ValueError as error:
-            raise refusals.bad_schema("Body is not valid JSON but content-type is set to 'application/json'") from error
+            raise refusals.bad_json("Body is not valid JSON but") from error
         if not isinstance(parsed, dict):
             raise refusals.bad_schema("body must be object")
         return parsed

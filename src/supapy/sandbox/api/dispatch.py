@@ -52,36 +52,38 @@ class Dispatcher:
         except Interrupted:
             reset(request)
             return web.Response()
-        return await send(request, answer, fault)
+        try:
+            return await send(request, answer, fault)
+        except FileNotFoundError:
+            # Another version took its place since the row was read.
+            return refusals.internal().response()
 
     async def _answer(self, request: web.BaseRequest, read_bytes: int | None) -> Answer:
         path = request.raw_path.partition("?")[0]
         try:
             bearer = self._gateway.bearer(request.headers)
+            answer: Answer | None = None
             if path.startswith("/storage/v1/"):
                 answer = await self._storage(request, path.removeprefix("/storage/v1/"), bearer, read_bytes)
             elif path.startswith("/auth/v1/"):
                 answer = await self._auth(request, path.removeprefix("/auth/v1/"), bearer, read_bytes)
-            else:
-                answer = None
         except refusals.GatewayRefusal as refusal:
             return refusal.response()
         return answer or refusals.not_found(request.method, path)
 
-    async def _storage(
-        self, request: web.BaseRequest, path: str, bearer: str | None, read_bytes: int | None
-    ) -> Answer | None:
+    async def _storage(self, request: web.BaseRequest, path: str, bearer: str | None, read_bytes: int | None) -> Answer:
         try:
-            found = storage.find(request.method, path)
+            try:
+                found = storage.find(request.method, path)
+            except ValueError:
+                return refusals.bad_url(f"/{path}")
             if found is None:
-                return None
+                return refusals.not_found(request.method, f"/{path}")
             route, names = found
             call = Call(request, self._services, self._identity(route, bearer), names, read_bytes)
             return await self._plain(route, call) if route.access is Access.TUS else await route.handler(call)
         except (refusals.StorageRefusal, refusals.TusRefusal) as refusal:
             return refusal.response()
-        except UnicodeDecodeError:
-            return refusals.bad_schema("Bad URL").response()
         except psycopg.Error as error:
             return refusals.from_database(error).response()
         except Interrupted:

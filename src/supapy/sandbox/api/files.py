@@ -15,11 +15,14 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 # A page of zeros to compare pieces with: what compares equal becomes a hole, so that a test of 5 GiB needs no disk.
 _ZEROS = bytes(1024 * 1024)
+# Descriptions of files that are kept in mind; each is a few hundred bytes.
+REMEMBERED = 10_000
 # Bytes of one part of a resumable upload: its eTag is made of the digests of such parts (F§1.9).
 TUS_PART_BYTES = 6 * 1024 * 1024
 
@@ -69,9 +72,8 @@ class Files:
 
     def described(self, path: Path) -> Stored:
         """What `describe` wrote. Raises FileNotFoundError when the bytes never came in whole, or are gone."""
-        if not path.exists():
-            raise FileNotFoundError(path)
-        return Stored(**json.loads(_beside(path, ".json").read_text()))
+        path.stat()
+        return _described(path)
 
     def copy(self, source: Path, target: Path) -> None:
         """The same bytes under another name. Files never change once they are described, so a link will do."""
@@ -126,6 +128,12 @@ class Writer:
     def __exit__(self, *_: object) -> None:
         self._file.truncate(self.position)
         self._file.close()
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _described(path: Path) -> Stored:
+    """It never changes: another version is another file."""
+    return Stored(**json.loads(_beside(path, ".json").read_text()))
 
 
 def multipart_etag(path: Path) -> str:

@@ -6,8 +6,6 @@ Uploads by TUS answer in plain text with the true status (F§1.7), Auth in JSON 
 
 from __future__ import annotations
 
-import json
-
 import psycopg
 from aiohttp import web
 
@@ -106,8 +104,8 @@ def invalid_key(key: str) -> StorageRefusal:
     return StorageRefusal(400, "InvalidKey", f"Invalid key: {key}", "InvalidKey")
 
 
-def too_large(what: str = "object") -> StorageRefusal:
-    message = f"The {what} exceeded the maximum allowed size"
+def too_large() -> StorageRefusal:
+    message = "The object exceeded the maximum allowed size"
     return StorageRefusal(413, "Payload too large", message, "EntityTooLarge")
 
 
@@ -122,6 +120,19 @@ def access_denied(message: str, http_status: int | None = None) -> StorageRefusa
 def bad_schema(message: str) -> StorageRefusal:
     """The request isn't of the form that the route asks for."""
     return StorageRefusal(400, "Error", message, "InvalidRequest")
+
+
+def bad_json(what: str) -> StorageRefusal:
+    """The body isn't what the header Content-Type says it is."""
+    message = f"{what} content-type is set to 'application/json'"
+    return StorageRefusal(400, "FastifyError", message, "InvalidRequest")
+
+
+def bad_url(path: str) -> web.Response:
+    """The path has a percent sign that means nothing, or isn't UTF-8."""
+    message = f"'{path}' is not a valid url component"
+    body = {"error": "Bad Request", "code": "FST_ERR_BAD_URL", "message": message, "statusCode": 400}
+    return web.json_response(body, status=400)
 
 
 def invalid_request(message: str) -> StorageRefusal:
@@ -175,5 +186,6 @@ def from_database(error: psycopg.Error) -> StorageRefusal:
 
 def not_found(method: str, path: str) -> web.Response:
     """No such route."""
-    body = {"message": f"Route {method}:{path} not found", "error": "Not Found", "statusCode": 404}
-    return web.Response(status=404, text=json.dumps(body), content_type="application/json")
+    message = f"Route {method}:{path} not found"
+    body = {"message": message, "error": "Not Found", "statusCode": "404", "code": "InvalidRequest"}
+    return web.json_response(body, status=404)

@@ -11,12 +11,13 @@ from supapy.sandbox.api import refusals
 PROJECT_LIMIT_BYTES = 50 * 1024**3
 # F§1.3; the storage schema has a trigger of the same length.
 LONGEST_BUCKET_NAME = 100
-# F§1.6.
-USER_METADATA_LIMIT_BYTES = 1024 * 1024
+# A field of a form is cut there; metadata that are cut are no JSON any more, and so nothing.
+FIELD_LIMIT_BYTES = 1024 * 1024
 
 _KEY = re.compile(r"[A-Za-z0-9_/!.*'() &$=@;:+,?-]+")
 _BUCKET = re.compile(rf"[A-Za-z0-9_!.*'() &$=@;:+,?-]{{1,{LONGEST_BUCKET_NAME}}}")
 _MIME = re.compile(r"[a-zA-Z0-9\-+.]+/[a-zA-Z0-9\-+.]+(;\s*charset=[a-zA-Z0-9\-]+)?|.*\*", re.DOTALL)
+_CONTENT_TYPE = re.compile(r"[\w!#$%&'*+.^`|~-]+/[\w!#$%&'*+.^`|~-]+\s*(;.*)?")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(gb|mb|kb|b)", re.IGNORECASE)
 _UNITS_BYTES = {"gb": 10**9, "mb": 10**6, "kb": 10**3, "b": 1}
 _RESERVED_BUCKET_SUFFIX = "--table-s3"
@@ -52,6 +53,12 @@ def largest_body(key: str, bucket_limit: int | None) -> int:
     if is_placeholder(key):
         return 0
     return PROJECT_LIMIT_BYTES if bucket_limit is None else min(bucket_limit, PROJECT_LIMIT_BYTES)
+
+
+def check_content_type(header: str) -> None:
+    """Refuses a header Content-Type that isn't of the form of one."""
+    if not _CONTENT_TYPE.fullmatch(header):
+        raise refusals.StorageRefusal(415, "invalid_mime_type", "Invalid Content-Type header", "InvalidMimeType")
 
 
 def check_mime(mime: str, allowed: Sequence[str]) -> None:

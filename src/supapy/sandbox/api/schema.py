@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,9 +20,27 @@ def take(body: Mapping[str, Any], name: str, kind: type, *, needed: bool = False
     value = body[name]
     if value is None and nullable:
         return None
+    value = _coerced(value, kind)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise bad_schema(f"body/{name} must be {_KINDS[kind]}")
     return value
+
+
+def _coerced(value: Any, kind: type) -> Any:
+    """The server bends a value to the type it wants where it can: a number to a text, a text to a number or a truth."""
+    if kind is list:
+        return value if isinstance(value, list) else [value]
+    if kind is str:
+        return "" if value is None else json.dumps(value) if isinstance(value, bool | int | float) else value
+    if kind is bool:
+        return {"true": True, 1: True, "false": False, 0: False, None: False}.get(_hashable(value), value)
+    if kind is int and isinstance(value, str) and value.isdecimal():
+        return int(value)
+    return value
+
+
+def _hashable(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | None) else ""
 
 
 def take_number(body: Mapping[str, Any], name: str, least: int) -> int | None:
@@ -36,9 +55,9 @@ def take_texts(body: Mapping[str, Any], name: str, *, needed: bool = False, null
     """A list of texts, None when it isn't there or null."""
     values: list[Any] | None = take(body, name, list, needed=needed, nullable=nullable)
     for index, value in enumerate(values or ()):
-        if not isinstance(value, str):
+        if not isinstance(_coerced(value, str), str):
             raise bad_schema(f"body/{name}/{index} must be string")
-    return values
+    return None if values is None else [_coerced(value, str) for value in values]
 
 
 def take_choice(body: Mapping[str, Any], name: str, choices: Sequence[str], where: str = "body") -> str | None:

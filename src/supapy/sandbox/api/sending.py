@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -74,6 +75,8 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def _read(answer: Download, offset: int, length: int) -> bytes:
-    with answer.path.open("rb", buffering=0) as file:
-        file.seek(answer.start + offset)
-        return file.read(length)
+    file = os.open(answer.path, os.O_RDONLY)
+    try:
+        return os.pread(file, length, answer.start + offset)
+    finally:
+        os.close(file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -32,6 +33,7 @@ class Access(enum.Enum):
 
 
 Handler = Callable[[Call], Awaitable[Answer]]
+_BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 class Route(NamedTuple):
@@ -51,12 +53,18 @@ class Route(NamedTuple):
         found: dict[str, str] = {}
         for index, (expected, segment) in enumerate(zip(self.pattern, segments, strict=False)):
             if expected == "*":
-                found["*"] = unquote("/".join(segments[index:]), errors="strict")
+                found["*"] = _decoded("/".join(segments[index:]))
             elif expected.startswith(":"):
-                found[expected[1:]] = unquote(segment, errors="strict")
+                found[expected[1:]] = _decoded(segment)
             elif expected != segment:
                 return None
         return found
+
+
+def _decoded(text: str) -> str:
+    if _BROKEN.search(text):
+        raise ValueError(text)
+    return unquote(text, errors="strict")
 
 
 def _route(method: str, path: str, handler: Handler, access: Access, operation: str = "") -> Route:
@@ -97,6 +105,8 @@ _ROUTES = (
     _route(
         "HEAD", "object/authenticated/:bucket/*", storage_download.head, Access.KEY, "object.head_authenticated_info"
     ),
+    _route("HEAD", "object/info/authenticated/:bucket/*", storage_download.info, Access.KEY),
+    _route("HEAD", "object/info/:bucket/*", storage_download.info, Access.OPTIONAL),
     _route("HEAD", "object/public/:bucket/*", storage_download.head_public, Access.NONE),
     _route("HEAD", "object/sign/:bucket/*", storage_signed.get_signed, Access.NONE),
     _route("HEAD", "object/:bucket/*", storage_download.head, Access.OPTIONAL, "object.head_authenticated_info"),
@@ -126,7 +136,7 @@ _BY_METHOD: Mapping[str, tuple[Route, ...]] = {
 
 
 def find(method: str, path: str) -> tuple[Route, dict[str, str]] | None:
-    """The route of a raw path below `/storage/v1/`, with what the path names. Raises ValueError for broken UTF-8."""
+    """The route of a raw path below `/storage/v1/`, and what it names. Raises ValueError where it can't be decoded."""
     segments = path.split("/")
     for route in _BY_METHOD.get(method, ()):
         if (found := route.match(segments)) is not None:

@@ -85,7 +85,9 @@ async def update(call: Call) -> web.Response:
     """PUT /bucket/:id: what isn't named stays as it is, null clears a limit, `updated_at` doesn't move."""
     body = await call.json()
     if not body.keys() & {"public", "file_size_limit", "allowed_mime_types"}:
-        raise refusals.bad_schema("body must have required property 'public'")
+        needed = ("public", "file_size_limit", "allowed_mime_types")
+        missing = ", ".join(f"body must have required property '{name}'" for name in needed)
+        raise refusals.bad_schema(f"{missing}, body must match a schema in anyOf")
     columns = _limits(body)
     if "public" in body:
         columns["public"] = schema.take(body, "public", bool)
@@ -144,8 +146,10 @@ def _limits(body: Mapping[str, Any]) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     if "file_size_limit" in body:
         limit = body["file_size_limit"]
-        if isinstance(limit, bool) or not isinstance(limit, int | str | None):
-            raise refusals.bad_schema("body/file_size_limit must be integer,string,null")
+        if isinstance(limit, str) and limit.isdecimal():
+            limit = int(limit)
+        if not isinstance(limit, int | str | None) or (isinstance(limit, int) and limit < 0):
+            raise refusals.bad_schema("body/file_size_limit must match a schema in anyOf")
         columns["file_size_limit"] = None if limit is None else rules.size_limit_bytes(limit)
     if "allowed_mime_types" in body:
         mimes = schema.take_texts(body, "allowed_mime_types", nullable=True)

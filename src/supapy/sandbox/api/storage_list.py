@@ -16,6 +16,7 @@ from supapy.sandbox.api.call import Call
 _DEFAULT_V1 = 100
 _MOST_V1 = 1500
 _MOST_V2 = 1000
+_V2_COLUMNS = ("name", "updated_at", "created_at")
 
 _TIMES = ", ".join(
     f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as {column}"""
@@ -61,36 +62,46 @@ _V2_FOLDERS = f"""
 """
 
 
+# Where a page of files and folders goes on.
+_LAST_OF_FOLDERS = {
+    "asc": "%(last)s || '/'",
+    "desc": """(select case when exists (select from found where starts_with(name, %(last)s || '/'))
+                       then %(last)s || '/' else %(last)s end)""",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """Where a page of list v2 ended. In its text form: lines of a letter, a colon and the value, in base64."""
+    """Where a page of list v2 ended. In its text form: lines of a letter, a colon and the value, in base64.
+
+    `order` and `column` are None where nobody has named them.
+    """
 
     last: str
-    order: str = "asc"
-    column: str = "name"
-    after: str | None = None
+    order: str | None
+    column: str | None
+    after: str | None
 
-    def text(self, asked_order: str | None) -> str:
-        lines = [f"l:{self.last}"]
-        if asked_order:
-            lines.append(f"o:{asked_order}")
-        if self.column != "name":
-            lines += [f"c:{self.column}", f"a:{self.after}"]
+    def text(self) -> str:
+        """What the client gets, to be sent back with the next request."""
+        values = (("l", self.last), ("o", self.order), ("c", self.column), ("a", self.after))
+        lines = [f"{letter}:{value}" for letter, value in values if value]
         return base64.b64encode("\n".join(lines).encode()).decode()
 
     @classmethod
     def parse(cls, text: str) -> _Cursor:
+        """Reads one back. Refuses what isn't one."""
         try:
             lines = base64.b64decode(text).decode().split("\n")
         except (binascii.Error, UnicodeDecodeError):
             lines = [""]
-        values = {}
+        values: dict[str, str] = {}
         for line in lines:
             if not re.match(r"[loca]:", line):
                 raise refusals.invalid_parameter("Invalid Parameter continuation token")
             values[line[0]] = line[2:]
         order = "desc" if values.get("o") == "desc" else "asc"
-        column = values["c"] if values.get("c") in ("created_at", "updated_at") else "name"
+        column = values["c"] if values.get("c") in _V2_COLUMNS else None
         return cls(values.get("l", ""), order, column, values.get("a"))
 
 
@@ -105,8 +116,9 @@ async def list_v1(call: Call) -> web.Response:
     rules.check_bucket(call.bucket)
     if folder and not folder.endswith("/"):
         folder += "/"
-    ordering = f'path collate "C" {order}' if column == "name" else f"folder desc, sort {order}, path"
-    query = _V1.format(order=ordering, sort="name" if column == "name" else column)
+    by_name = f'path collate "C" {order or "asc"}'
+    by_time = f"folder desc, sort {order or 'asc'}, path"
+    query = _V1.format(order=by_time if column not in (None, "name") else by_name, sort=column or "name")
     parameters = {"whole": folder + search, "folder": folder, "bucket": call.bucket, "offset": offset}
     async with call.services.database.session(call.identity) as session:
         return web.json_response(await session.rows(query, {**parameters, "limit": min(limit, _MOST_V1)}))
@@ -118,61 +130,60 @@ async def list_v2(call: Call) -> web.Response:
     prefix: str = schema.take(body, "prefix", str) or ""
     limit = min(schema.take_number(body, "limit", 1) or _MOST_V2, _MOST_V2)
     folders: bool = schema.take(body, "with_delimiter", bool) or False
-    column, order = _sort(body, ("name", "updated_at", "created_at"))
-    asked_order: str | None = (body.get("sortBy") or {}).get("order")
+    column, order = _sort(body, _V2_COLUMNS)
     cursor_text: str | None = schema.take(body, "cursor", str)
     cursor = _Cursor.parse(cursor_text) if cursor_text else None
     if cursor:
-        column, order, asked_order = cursor.column, cursor.order, cursor.order
+        column, order = cursor.column or column, cursor.order
     rules.check_bucket(call.bucket)
-    query, parameters = _page(prefix, column, order, folders, cursor)
+    query, parameters = _page(prefix, column or "name", order or "asc", folders, cursor)
     async with call.services.database.session(call.identity) as session:
         rows = await session.rows(query, {**parameters, "bucket": call.bucket, "limit": limit + 1})
     page = rows[:limit]
     answer: dict[str, Any] = {"hasNext": len(rows) > limit}
     if answer["hasNext"]:
-        last = _Cursor(page[-1]["name"], order, column, page[-1]["sort"])
-        answer |= {"nextCursor": last.text(asked_order), "nextCursorKey": last.last}
+        last = page[-1]["name"].removesuffix("/" * (page[-1]["id"] is None))
+        answer |= {"nextCursor": _Cursor(last, order, column, page[-1]["sort"]).text(), "nextCursorKey": last}
     answer["folders"] = [_entry(row, prefix, folders) for row in page if row["id"] is None]
     answer["objects"] = [_entry(row, prefix, folders) for row in page if row["id"] is not None]
     return web.json_response(answer)
 
 
 def _page(prefix: str, column: str, order: str, folders: bool, cursor: _Cursor | None) -> tuple[str, dict[str, str]]:
-    """The query for one page, and its parameters.
+    """The query for one page, and its parameters. Both flaws of the real server are kept (F§1.4).
 
-    A flat page sorted by a time is in order of microseconds and goes on from a millisecond, as on the real server:
-    rows of one millisecond are lost or come twice (F§1.4).
+    With folders a page goes on behind `last/`, whether `last` was a folder or a file: what sorts between the two is
+    lost; turned round it comes again, and a walk may never end. A flat page sorted by a time is in order of
+    microseconds and goes on from a millisecond: rows of one millisecond are lost, or come twice.
     """
-    sort = (
-        f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-        if column != "name"
-        else "null::text"
-    )
+    time = f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+    sort = time if column != "name" else "null::text"
     compare = ">" if order == "asc" else "<"
     name, ordering = 'name collate "C"', f'name collate "C" {order}'
-    after = f"and {name} {compare} %(last)s" if cursor else ""
+    last = _LAST_OF_FOLDERS[order] if folders else "%(last)s"
+    after = f"{name} {compare} {last}"
     if column != "name":
         ordering = f"{'sort' if folders else f'objects.{column}'} {order}, {ordering}"
-        after = f"and (sort, {name}) {compare} (%(after)s, %(last)s)" if cursor else ""
-    template = _V2_FOLDERS if folders else _V2_FLAT
-    if not folders:
-        after = after.replace("sort", sort)
-    pattern = re.sub(r"([\\%_])", r"\\\1", prefix) + "%"
-    parameters = {"prefix": prefix, "pattern": pattern}
+        after = f"({'sort' if folders else sort}, {name}) {compare} (%(after)s, {last})"
+    parameters = {"prefix": prefix, "pattern": re.sub(r"([\\%_])", r"\\\1", prefix) + "%"}
     if cursor:
         parameters |= {"last": cursor.last, "after": cursor.after or ""}
-    return template.format(sort=sort, after=after, order=ordering), parameters
+    query = _V2_FOLDERS if folders else _V2_FLAT
+    return query.format(sort=sort, after=f"and {after}" if cursor else "", order=ordering), parameters
 
 
 def _entry(row: dict[str, Any], prefix: str, folders: bool) -> dict[str, Any]:
+    """With folders an entry also has its own part of the name."""
     entry = {name: value for name, value in row.items() if name != "sort"}
-    return {"key": row["name"][len(prefix) :].removesuffix("/" * (row["id"] is None)), **entry} if folders else entry
+    return {"key": row["name"].split("/")[prefix.count("/")], **entry} if folders else entry
 
 
-def _sort(body: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, str]:
-    by: dict[str, Any] = schema.take(body, "sortBy", dict) or {"column": "name"}
+def _sort(body: dict[str, Any], columns: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """Column and order as they were asked for, if they were."""
+    by: dict[str, Any] | None = schema.take(body, "sortBy", dict)
+    if by is None:
+        return None, None
     column = schema.take_choice(by, "column", columns, "body/sortBy")
     if column is None:
         raise refusals.bad_schema("body/sortBy must have required property 'column'")
-    return column, schema.take_choice(by, "order", ("asc", "desc"), "body/sortBy") or "asc"
+    return column, schema.take_choice(by, "order", ("asc", "desc"), "body/sortBy")

@@ -31,7 +31,7 @@ _FIND = "from storage.objects where bucket_id = %s and name = %s"
 async def delete(call: Call) -> web.Response:
     """DELETE /object/:bucket/*: one object."""
     if call.header("Content-Type") == "application/json" and not call.request.can_read_body:
-        raise refusals.bad_schema("Body cannot be empty when content-type is set to 'application/json'")
+        raise refusals.bad_json("Body cannot be empty when")
     rules.check_bucket(call.bucket)
     where = (call.bucket, call.key)
     async with call.services.database.session(STORAGE_SERVER) as session:

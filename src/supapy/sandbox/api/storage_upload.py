@@ -87,7 +87,8 @@ async def receive(call: Call, *, upsert: bool, owner: str | None) -> str:
         etag = f'"{writer.digest()}"'
         stored = Stored(writer.position, etag, incoming.mimetype, incoming.cache_control, now_text())
         call.services.files.describe(path, stored)
-        return await complete(call, version, owner, _row_metadata(call, stored), incoming.user_metadata or {})
+        said = incoming.user_metadata if isinstance(incoming.user_metadata, dict) else {}
+        return await complete(call, version, owner, _row_metadata(call, stored), said)
     except BaseException:
         call.services.files.remove(path)
         raise
@@ -97,7 +98,7 @@ async def check_permission(
     call: Call, *, upsert: bool, owner: str | None, metadata: dict[str, Any], user_metadata: Any
 ) -> None:
     """Whether the caller's role may write this row: by writing it, and taking that back."""
-    if user_metadata is not None and not isinstance(user_metadata, dict):
+    if isinstance(user_metadata, list | str) and user_metadata:
         raise refusals.invalid_parameter("invalid input syntax for type json")
     parameters = _parameters(call, "1", owner, metadata, user_metadata)
     async with call.services.database.session(call.identity) as session:
@@ -136,7 +137,7 @@ async def _upload(call: Call, *, upsert: bool, owner: str | None) -> web.Respons
 
 
 def _parameters(
-    call: Call, version: str, owner: str | None, metadata: dict[str, Any], user_metadata: dict[str, Any] | None
+    call: Call, version: str, owner: str | None, metadata: dict[str, Any], user_metadata: Any
 ) -> dict[str, object]:
     return {
         "bucket": call.bucket,
@@ -161,9 +162,11 @@ def _is_form(call: Call) -> bool:
 async def _incoming(call: Call) -> _Incoming:
     if _is_form(call):
         return await _from_form(call)
+    mimetype = call.header("Content-Type") or _DEFAULT_MIME
+    rules.check_content_type(mimetype)
     return _Incoming(
         call.pieces(),
-        call.header("Content-Type") or _DEFAULT_MIME,
+        mimetype,
         call.header("Cache-Control") or _DEFAULT_CACHE,
         decoded_metadata(call.header("x-metadata")),
         call.request.content_length,
@@ -179,14 +182,12 @@ async def _from_form(call: Call) -> _Incoming:
         while isinstance(part := await reader.next(), BodyPartReader):
             if part.filename is not None:
                 break
-            fields[part.name or ""] = await part.text()
+            fields[part.name or ""] = await _field(part)
         else:
-            raise ValueError("no file in the form")
+            raise refusals.invalid_request("No content provided")
     except ValueError as error:
-        raise refusals.invalid_request(str(error)) from error
+        raise refusals.invalid_request("Unexpected end of multipart data") from error
     text = fields.get("metadata", fields.get("userMetadata"))
-    if text is not None and len(text.encode()) > rules.USER_METADATA_LIMIT_BYTES:
-        raise refusals.too_large("user_metadata")
     try:
         user_metadata = json.loads(text) if text is not None else None
     except ValueError:
@@ -199,6 +200,13 @@ async def _from_form(call: Call) -> _Incoming:
         user_metadata,
         call.request.content_length,
     )
+
+
+async def _field(part: BodyPartReader) -> str:
+    data = b""
+    while piece := await part.read_chunk(PIECE_BYTES):
+        data += piece[: rules.FIELD_LIMIT_BYTES - len(data)]
+    return data.decode("utf-8", "replace")
 
 
 async def _part_pieces(part: BodyPartReader) -> AsyncGenerator[bytes, None]:
