@@ -64,7 +64,7 @@ def differing(screen: Screen, differences: Sequence[Difference]) -> None:
         detail = f": {shown(one.detail)}" if one.detail else ""
         screen.say(f"{one.kind}: {one.part} {shown(one.name)}{detail}", "yellow", always=True)
     if rest := len(differences) - len(named):
-        screen.say(f"… and {many(rest, 'difference')} more; `supapy -v` names them all", "yellow", always=True)
+        screen.say(f"… and {many(rest, 'more difference')}; `supapy -v` names them all", "yellow", always=True)
 
 
 def outcome(screen: Screen, restored: Outcome) -> None:

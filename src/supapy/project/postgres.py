@@ -157,6 +157,8 @@ def connect(dsn: Secret) -> Iterator[Session]:
         connection = psycopg.connect("", autocommit=True, prepare_threshold=None, **cast(dict[str, Any], parts))
     except psycopg.OperationalError as error:
         raise _why_not(parts, str(error)) from None
+    except UnicodeError:
+        raise UsageError("SUPABASE_DB_URL names a host that can't be one", "Copy it from the dashboard.") from None
     session = Session(connection)
     try:
         session.execute("SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SETTINGS.items()))
@@ -229,8 +231,9 @@ def _why_not(parts: Mapping[str, str], text: str) -> Unreachable | AccessDenied 
 
 
 def _reason(text: str) -> str:
-    line = (text.strip().splitlines() or ["no answer"])[-1]
-    return "The server said: " + line.rpartition(": ")[2].strip().rstrip(".?")
+    """What libpq gives as the reason; lines that begin with a tab are its advice."""
+    lines = [line for line in text.strip().splitlines() if not line.startswith("\t")] or ["no answer"]
+    return "The reason: " + lines[-1].rpartition(" failed: ")[2].removeprefix("FATAL:").strip().rstrip(".?")
 
 
 def _only_ipv6(host: str) -> bool:

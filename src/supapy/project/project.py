@@ -25,7 +25,11 @@ from supapy.retry import MOST_TRIES
 from supapy.secret import Secret
 from supapy.settings import Settings
 
+# A host and perhaps a port; no user and password, which have no place in a project's address.
+_PLACE = re.compile(r"(?:[\w-]{1,63}(?:\.[\w-]{1,63})*|\[[0-9a-f:.]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
 _HOSTED = re.compile(r"([a-z0-9]{20})\.supabase\.(?:co|in|net|red)")
+# What may stand in a header.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Project:
@@ -102,10 +106,14 @@ class Project:
 
 
 def _checked_url(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and _PLACE.fullmatch(parts.netloc) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url:
+        raise UsageError("SUPABASE_URL isn't a project's address", "It looks like https://REF.supabase.co.")
     host = parts.hostname or ""
-    if parts.scheme not in ("http", "https") or not host:
-        raise UsageError("SUPABASE_URL isn't a URL", "It looks like https://REF.supabase.co.")
     if parts.scheme == "http" and not is_loopback(host):
         raise UsageError("SUPABASE_URL is http, and the service key would cross the network in the clear", "Use https.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
@@ -157,6 +165,8 @@ def _checked_ref(url: str, key: Secret, db_url: Secret) -> str:
 def _check_role(key: Secret, said: Json | None) -> None:
     """An anon key doesn't fail, it lists nothing (F§1.1): so it's refused before it is used."""
     hint = "Use the service_role key or a secret key (sb_secret_…): dashboard, Settings > API keys."
+    if not _SENDABLE.fullmatch(key.reveal()):
+        raise AccessDenied("SUPABASE_KEY holds characters that no key has", hint)
     if key.reveal().startswith("sb_publishable_"):
         raise AccessDenied("SUPABASE_KEY is a publishable key, which sees only what any visitor sees", hint)
     if key.reveal().startswith("sb_secret_"):
