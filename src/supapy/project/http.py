@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -38,6 +41,7 @@ PIECE_BYTES = 256 * 1024
 RETRYABLE = frozenset({423, 429, 500, 502, 503, 504, 544})
 # A 500 may pass, but mostly it is what the server thinks of this one request: an object whose bytes are gone (F§1.5).
 MOST_TRIES_AT_500 = 3
+_STATUS = re.compile(r"[1-5][0-9][0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,7 @@ class Answer:
         """The body as JSON. Raises ApiError when it isn't."""
         try:
             return json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise ApiError(
                 "the server's answer isn't JSON", "Is SUPABASE_URL the project's own address?", status=self.status
             ) from None
@@ -60,35 +64,49 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """An answer whose body is still coming: `first` is its begin, `rest` gives the pieces after it."""
+    """An answer whose body is still coming: `first` is its begin, `more` gives a further piece, none at the end.
+
+    It holds a connection until it is closed.
+    """
 
     headers: Mapping[str, str]
     first: bytes
-    rest: Generator[bytes]
+    more: Callable[[], bytes]
+    close: Callable[[], None]
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body. Raises Unreachable when it breaks off."""
+        piece = self.first
+        while piece:
+            yield piece
+            piece = self.more()
 
 
 def true_status(status: int, body: bytes) -> tuple[int, str, str]:
     """Status, code and message of an error answer, from the body where it says more than the status line (F§1.1)."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
         return status, "", body[:200].decode("utf-8", "replace").strip()
     inner = str(said.get("statusCode", ""))
     code = said.get("error_code") or said.get("code") or said.get("error") or ""
     message = said.get("message") or said.get("msg") or said.get("error_description") or ""
-    return int(inner) if inner.isdigit() else status, str(code), str(message)
+    return int(inner) if _STATUS.fullmatch(inner) else status, str(code), str(message)
 
 
 class Http:
-    """Requests below one base URL with the project's key, each tried `most_tries` times at most. Safe to call from
-    many threads."""
+    """Requests below one base URL with the project's key, each tried `most_tries` times at most. A connection that
+    brings no byte for `stall_after_s` is given up. Safe to call from many threads."""
 
-    def __init__(self, base_url: str, key: Secret, *, most_tries: int = MOST_TRIES) -> None:
+    def __init__(
+        self, base_url: str, key: Secret, *, most_tries: int = MOST_TRIES, stall_after_s: float = STALL_AFTER_S
+    ) -> None:
         self._base_url = base_url
         self._key = key
         self._most_tries = most_tries
+        self._stall_after_s = stall_after_s
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -101,18 +119,17 @@ class Http:
         method: str,
         path: str,
         *,
-        body: Callable[[], bytes | Iterable[bytes]] | None = None,
+        body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         expect: frozenset[int] = frozenset({200}),
     ) -> Answer:
         """The answer to one request; `path` is below the base URL and already percent-encoded.
 
-        `body` gives the bytes anew for each try. A status outside `expect` raises ApiError (AccessDenied for 401 and
-        for 403), after the tries that are worth it.
+        A status outside `expect` raises ApiError (AccessDenied for 401 and for 403), after the tries that are worth it.
         """
 
         def attempt() -> Answer:
-            answer = self._run(self._whole(method, path, body() if body else None, headers or {}))
+            answer = self._run(self._whole(method, path, body, headers or {}))
             if answer.status in expect:
                 return answer
             raise _refused(answer, f"{method} {path}")
@@ -125,20 +142,20 @@ class Http:
         return self.request(
             method,
             path,
-            body=(lambda: encoded) if encoded is not None else None,
+            body=encoded,
             headers={"Content-Type": "application/json"} if encoded is not None else {},
         )
 
     def download(self, path: str, *, start: int = 0) -> Download:
-        """A body in pieces, from byte `start` on. The answer to a range that isn't 206 raises ApiError."""
+        """A body, from byte `start` on if the server can: `Content-Range` in the answer says that it did."""
         headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
 
         def attempt() -> Download:
             response, first, done = self._run(self._open(path, headers))
-            if response.status == (206 if start else 200):
-                return Download(response.headers, first, self._rest(None if done else response))
-            if not done:
-                self._run(_dispose(response))
+            if response.status == 200 or (start and response.status == 206):
+                more = partial(bytes) if done else partial(self._more, response)
+                return Download(response.headers, first, more, partial(self._dispose, response))
+            self._dispose(response)
             raise _refused(Answer(response.status, response.headers, first), f"GET {path}")
 
         return trying(attempt, sleep=self._sleep, most_tries=self._most_tries)
@@ -187,6 +204,10 @@ class Http:
         assert task is not None
         self._tasks.add(task)
         try:
+            if self._hung_up.is_set():
+                # Between the look of whoever began it and here.
+                work.close()
+                raise Interrupted("interrupted")
             return await work
         finally:
             self._tasks.discard(task)
@@ -203,7 +224,9 @@ class Http:
         if self._client is None:
             self._client = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=STALL_AFTER_S),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._stall_after_s
+                ),
                 headers=_key_headers(self._key),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
@@ -214,13 +237,10 @@ class Http:
         # Already encoded: an object key must reach the server exactly as it is, `//` and dots included (F§1.3).
         return URL(self._base_url + path, encoded=True)
 
-    async def _whole(
-        self, method: str, path: str, body: bytes | Iterable[bytes] | None, headers: Mapping[str, str]
-    ) -> Answer:
+    async def _whole(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         client = await self._session()
-        data = body if body is None or isinstance(body, bytes) else _fed(body)
         async with client.request(
-            method, self._url(path), data=data, headers=headers, allow_redirects=False
+            method, self._url(path), data=body, headers=headers, allow_redirects=False
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 
@@ -240,37 +260,26 @@ class Http:
             response.close()
             raise
 
-    def _rest(self, response: aiohttp.ClientResponse | None) -> Generator[bytes]:
-        if response is None:
-            return
+    def _more(self, response: aiohttp.ClientResponse) -> bytes:
         try:
-            while piece := self._run(_more(response)):
-                yield piece
+            return self._run(_read(response))
         except Again as again:
             # The begin was handed on already: whoever asked knows how to go on from there.
             raise again.error from None
-        finally:
-            if self._loop and not self._hung_up.is_set():
-                self._run(_dispose(response))
+
+    def _dispose(self, response: aiohttp.ClientResponse) -> None:
+        loop = self._loop
+        if loop and not response.closed:
+            # Once it has hung up the connections are closed with the client.
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(response.close)
 
 
-async def _more(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse) -> bytes:
     piece = bytearray()
     while len(piece) < PIECE_BYTES and (more := await response.content.read(PIECE_BYTES - len(piece))):
         piece += more
     return bytes(piece)
-
-
-async def _dispose(response: aiohttp.ClientResponse) -> None:
-    response.close()
-
-
-async def _fed(pieces: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """A body that is read in a thread, so that a slow disk doesn't hold up the other transfers."""
-    loop = asyncio.get_running_loop()
-    iterator = iter(pieces)
-    while (piece := await loop.run_in_executor(None, next, iterator, None)) is not None:
-        yield piece
 
 
 def _key_headers(key: Secret) -> dict[str, str]:

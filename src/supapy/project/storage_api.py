@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from urllib.parse import quote, urlsplit
 
 from supapy.errors import ApiError, Unreachable
@@ -22,7 +23,12 @@ Read = Callable[[int, int | None], Iterator[bytes]]
 
 def encoded(key: str) -> str:
     """An object key as it stands in a URL: every segment encoded, slashes kept, also doubled ones (F§1.3)."""
-    return quote(key, safe="/").replace("/./", "/%2E/").replace("/../", "/%2E%2E/")
+    return "/".join(map(_segment, key.split("/")))
+
+
+def _segment(text: str) -> str:
+    # A dot segment would be resolved on the way, and lead to another object or another bucket.
+    return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
 class StorageApi:
@@ -33,35 +39,37 @@ class StorageApi:
 
     def buckets(self) -> list[Json]:
         """All buckets of type STANDARD, as the API shows them (F§1.2: no default limit)."""
-        return list(self._http.request_json("GET", "/storage/v1/bucket").json())
+        said = self._http.request_json("GET", "/storage/v1/bucket").json()
+        if not isinstance(said, list):
+            raise ApiError("the server's answer isn't a list of buckets", "Is SUPABASE_URL the project's own address?")
+        return said
 
-    def download(self, bucket: str, key: str, etag: str | None = None) -> Iterator[bytes]:
+    def download(self, bucket: str, key: str, etag: str | None = None, size: int | None = None) -> Iterator[bytes]:
         """An object's bytes, of the version with that eTag when one is given. A transfer that breaks off goes on
-        where it stopped, if the object is still the same.
+        where it stopped, if the object is still the same; `size` (bytes) tells when it did where the answer doesn't.
 
         Raises ApiError with the true status, 412 for another version; Unreachable when it gets no further.
         """
-        path = f"/storage/v1/object/authenticated/{encoded(bucket)}/{encoded(key)}"
-        answer = self._http.download(path)
-        etag = _same_version(answer, etag)
-        expected = _length(answer)
-        done = 0
-        standstills = 0
+        path = f"/storage/v1/object/authenticated/{_segment(bucket)}/{encoded(key)}"
+        version = _bare(etag)
+        done = standstills = 0
         while True:
-            begun_at = done
-            try:
-                for piece in _pieces(answer):
-                    done += len(piece)
-                    yield piece
-                if expected is None or done >= expected:
-                    return
-            except Unreachable:
-                pass
+            begun_at, ended = done, False
+            with closing(self._http.download(path, start=done)) as answer:
+                version = _same_version(answer, version, done)
+                size = size if done else _length(answer, size)
+                try:
+                    for piece in answer.pieces():
+                        done += len(piece)
+                        yield piece
+                    ended = True
+                except Unreachable:
+                    pass
+            if (done >= size) if size is not None else ended:
+                return
             standstills = standstills + 1 if done == begun_at else 0
             if standstills >= MOST_STANDSTILLS:
-                raise Unreachable(f"the download of {bucket}/{key} got no further than {done} of {expected} bytes")
-            answer = self._http.download(path, start=done)
-            _same_version(answer, etag or "unknown")
+                raise Unreachable(f"the download of {bucket}/{key} got no further than {done} of {size} bytes")
 
     def upload(self, bucket: str, key: str, read: Read, size: int, *, mimetype: str, cache_control: str) -> None:
         """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range.
@@ -74,8 +82,8 @@ class StorageApi:
         body = b"".join(read(0, None))
         self._http.request(
             "POST",
-            f"/storage/v1/object/{encoded(bucket)}/{encoded(key)}",
-            body=lambda: body,
+            f"/storage/v1/object/{_segment(bucket)}/{encoded(key)}",
+            body=body,
             headers={"x-upsert": "true", "Content-Type": mimetype, "Cache-Control": cache_control},
         )
 
@@ -89,11 +97,10 @@ class StorageApi:
             expect=frozenset({201}),
         )
         # Only the path: the host in it is what the server believes of itself (F§1.7).
-        place = urlsplit(created.headers["Location"]).path
-        place = place[place.index("/upload/resumable") :]
+        address = urlsplit(created.headers.get("Location", "")).path.rpartition("/upload/resumable/")[2]
         offset = 0
         while offset < size:
-            offset = self._put_piece(f"/storage/v1{place}", read, offset, size)
+            offset = self._put_piece(f"/storage/v1/upload/resumable/{address}", read, offset, size)
 
     def _put_piece(self, place: str, read: Read, offset: int, size: int) -> int:
         end = min(offset + TUS_PIECE_BYTES, size)
@@ -103,7 +110,7 @@ class StorageApi:
             answer = self._http.request(
                 "PATCH",
                 place,
-                body=lambda: body,
+                body=body,
                 headers=headers | {"Upload-Offset": str(offset)},
                 expect=frozenset({204}),
             )
@@ -112,26 +119,29 @@ class StorageApi:
                 raise
             # A try whose answer was lost had got through: the server knows how far it is.
             answer = self._http.request("HEAD", place, headers=_TUS)
-        reached = int(answer.headers["Upload-Offset"])
+        said = answer.headers.get("Upload-Offset", "")
+        reached = int(said) if said.isdecimal() else 0
         if reached <= offset:
             raise Unreachable(f"the upload got no further than {offset} of {size} bytes")
         return reached
 
 
-def _same_version(answer: Download, etag: str | None) -> str | None:
-    """The answer's eTag. Raises ApiError 412 when another one was expected: the object was replaced meanwhile."""
-    said = answer.headers.get("ETag")
-    if etag is not None and said is not None and said != etag:
-        answer.rest.close()
+def _same_version(answer: Download, version: str | None, start: int) -> str | None:
+    """The eTag of the object that answers. Raises ApiError 412 when it is another one than `version`, or may be: the
+    object was replaced meanwhile; 416 when the answer to a range isn't that range."""
+    said = _bare(answer.headers.get("ETag"))
+    if (said is not None and version is not None and said != version) or (start and said is None):
         raise ApiError("it was replaced meanwhile", status=412, code="changed")
-    return said
+    if start and not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+        raise ApiError("it broke off, and the server can't go on in its middle", status=416)
+    return said or version
 
 
-def _length(answer: Download) -> int | None:
+def _bare(etag: str | None) -> str | None:
+    """An eTag without its quotes, and without the mark of a cache that made it a weak one."""
+    return etag.removeprefix("W/").strip('"') if etag else None
+
+
+def _length(answer: Download, otherwise: int | None) -> int | None:
     said = answer.headers.get("Content-Length", "")
-    return int(said) if said.isdigit() else None
-
-
-def _pieces(answer: Download) -> Iterator[bytes]:
-    yield answer.first
-    yield from answer.rest
+    return int(said) if said.isdecimal() else otherwise

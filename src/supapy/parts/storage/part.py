@@ -150,7 +150,7 @@ def _bytes(project: Project, one: _Listed) -> Iterator[bytes]:
     assert one.bucket is not None
     assert one.key is not None
     try:
-        yield from project.storage.download(one.bucket, one.key, one.etag)
+        yield from project.storage.download(one.bucket, one.key, one.etag, one.size)
     except ApiError as error:
         if not about_one_object(error):
             raise
