@@ -183,6 +183,12 @@ class TestUsers:
         assert users.sign_in(user["email"]).status == 400
         assert users.sign_in(user["email"], "another-password-2").status == 200
 
+    def test_a_constraint_of_the_database_shows_through(self, target: Target, users: Users) -> None:
+        first, second = users.new(), users.new()
+        reply = target.auth("PUT", f"admin/users/{second['id']}", {"email": first["email"]})
+        assert (reply.status, reply.json()["code"]) == (500, "23505")
+        assert reply.json()["detail"] == f"Key (email)=({first['email']}) already exists."
+
     def test_a_deleted_user_is_gone(self, target: Target, users: Users) -> None:
         path = f"admin/users/{users.new()['id']}"
         assert (target.auth("DELETE", path).status, target.auth("DELETE", path).status) == (200, 404)
@@ -268,6 +274,9 @@ class TestList:
         finally:
             nil = "00000000-0000-0000-0000-000000000000"
             target.sql("update auth.users set instance_id = %s where id = %s", (nil, user["id"]))
+
+    def test_a_page_of_nothing_breaks_the_server(self, target: Target) -> None:
+        assert target.auth("GET", "admin/users?per_page=0").status == 500
 
     def test_only_created_at_can_be_sorted_by(self, target: Target) -> None:
         assert target.auth("GET", "admin/users?sort=created_at%20asc&per_page=1").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
@@ -13,17 +14,26 @@ from aiohttp import web
 from psycopg.types.json import Jsonb
 
 from supapy.sandbox.api import auth_users as users
-from supapy.sandbox.api.auth_requests import audience, failed, mapping, not_valid, number, read_json, text
+from supapy.sandbox.api.auth_requests import (
+    audience,
+    failed,
+    failed_in_database,
+    mapping,
+    not_valid,
+    number,
+    read_json,
+    text,
+    truth,
+)
 from supapy.sandbox.api.call import Call
 from supapy.sandbox.api.database import AUTH_SERVER, Session
 from supapy.sandbox.api.refusals import AuthRefusal
 
 _DEFAULT_PER_PAGE = 50
-# What a page size below one turns into.
-_FALLBACK_PER_PAGE = 20
 _CANNOT_LOAD = "Database error loading user"
 # Columns without a default that the server reads as texts (F§2.6).
 _EMPTY = dict.fromkeys(("confirmation_token", "recovery_token", "email_change_token_new", "email_change"), "")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _METADATA = (("app_metadata", "raw_app_meta_data"), ("user_metadata", "raw_user_meta_data"))
 
 
@@ -31,7 +41,10 @@ async def list_all(call: Call) -> web.Response:
     """GET /admin/users: a page of users, without identities and factors."""
     query = parse_qs(call.request.rel_url.raw_query_string)
     page = max(number(query, "page", 1), 1)
-    per_page = number(query, "per_page", _DEFAULT_PER_PAGE) or _FALLBACK_PER_PAGE
+    per_page = number(query, "per_page", _DEFAULT_PER_PAGE)
+    if per_page == 0:
+        # The real server divides by it.
+        raise failed("Internal Server Error")
     aud = audience(call)
     where = "instance_id = %(instance)s and aud = %(aud)s"
     if "filter" in query:
@@ -93,7 +106,7 @@ async def create(call: Call) -> web.Response:
                 )
                 await _confirm_and_ban(session, user_id, body)
         except psycopg.Error as error:
-            raise failed("Database error creating new user") from error
+            raise failed_in_database("Database error creating new user", error) from error
         found = await users.find(session, user_id, _CANNOT_LOAD)
     if found is None:
         # A trigger of the user's has taken the row away, or the audience was another instance's.
@@ -103,10 +116,10 @@ async def create(call: Call) -> web.Response:
 
 async def update(call: Call) -> web.Response:
     """PUT /admin/users/:id: what is named changes; metadata are merged. A password hash is not looked at."""
-    body = await read_json(call)
-    email, phone = _addresses(body)
     async with call.services.database.session(AUTH_SERVER) as session:
         row, _ = await _load(session, call)
+    body = await read_json(call)
+    email, phone = _addresses(body)
     user_id = UUID(row["id"])
     columns: dict[str, Any] = {"role": text(body, "role"), "email": email, "phone": phone}
     if password := text(body, "password"):
@@ -120,28 +133,28 @@ async def update(call: Call) -> web.Response:
         try:
             async with session.transaction():
                 await session.run(f"update auth.users set {sets} where id = %s", [*columns.values(), user_id])
-                verified = {f"{kind}_verified": bool(body.get(f"{kind}_confirm")) for kind in ("email", "phone")}
+                verified = {f"{kind}_verified": truth(body, f"{kind}_confirm") for kind in ("email", "phone")}
                 await _put_identities(session, user_id, email, phone, verified)
                 await _confirm_and_ban(session, user_id, body)
         except psycopg.Error as error:
-            raise failed("Error updating user") from error
+            raise failed_in_database("Error updating user", error) from error
         return web.json_response((await _load(session, call))[1])
 
 
 async def delete(call: Call) -> web.Response:
     """DELETE /admin/users/:id: for good, or so that only the row stays (`should_soft_delete`)."""
-    body = await read_json(call, may_be_empty=True)
     async with call.services.database.session(AUTH_SERVER) as session:
         row, _ = await _load(session, call)
+        body = await read_json(call, may_be_empty=True)
         try:
             async with session.transaction():
-                if not body.get("should_soft_delete"):
+                if not truth(body, "should_soft_delete"):
                     await session.run("delete from auth.users where id = %s", (row["id"],))
                 elif row["deleted_at"] is None:
                     for statement in _SOFT_DELETE:
                         await session.run(statement, (row["id"],))
         except psycopg.Error as error:
-            raise failed("Database error deleting user") from error
+            raise failed_in_database("Database error deleting user", error) from error
     return web.json_response({})
 
 
@@ -184,8 +197,8 @@ async def _load(session: Session, call: Call) -> tuple[dict[str, Any], dict[str,
 
 
 def _addresses(body: Mapping[str, Any]) -> tuple[str, str]:
-    email, phone = text(body, "email").strip().lower(), text(body, "phone").removeprefix("+")
-    if email and "@" not in email:
+    email, phone = text(body, "email").lower(), text(body, "phone").removeprefix("+")
+    if email and not _EMAIL.fullmatch(email):
         raise not_valid("Unable to validate email address: invalid format")
     if phone and not phone.isdecimal():
         raise not_valid("Invalid phone number format (E.164 required)")
@@ -234,7 +247,7 @@ async def _put_identities(
 
 async def _confirm_and_ban(session: Session, user_id: UUID, body: Mapping[str, Any]) -> None:
     for kind, statement in _CONFIRM.items():
-        if body.get(f"{kind}_confirm"):
+        if truth(body, f"{kind}_confirm"):
             await session.run(statement, (user_id,))
     if ban := text(body, "ban_duration"):
         length = users.duration(ban)

@@ -6,10 +6,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from supapy.sandbox.api.call import Call
-from supapy.sandbox.api.refusals import AuthRefusal, StorageRefusal
+import psycopg
 
-_KINDS: Mapping[type, str] = {str: "string", dict: "object"}
+from supapy.sandbox.api.call import Call
+from supapy.sandbox.api.refusals import AuthRefusal, DatabaseRefusal, StorageRefusal
+
+_KINDS: Mapping[type, str] = {str: "string", dict: "object", bool: "boolean"}
 
 
 def not_valid(message: str, status: int = 400) -> AuthRefusal:
@@ -19,6 +21,12 @@ def not_valid(message: str, status: int = 400) -> AuthRefusal:
 def failed(message: str) -> AuthRefusal:
     """What a failure in the database looks like from outside."""
     return AuthRefusal(500, "unexpected_failure", message)
+
+
+def failed_in_database(message: str, error: psycopg.Error) -> AuthRefusal:
+    """A failed statement: users' own constraints and exceptions are shown, everything else is not."""
+    shown = isinstance(error, psycopg.errors.IntegrityError | psycopg.errors.RaiseException)
+    return DatabaseRefusal(error) if shown else failed(message)
 
 
 async def read_json(call: Call, *, may_be_empty: bool = False) -> dict[str, Any]:
@@ -43,6 +51,11 @@ def text(body: Mapping[str, Any], name: str) -> str:
     """A property that is a text; empty when it isn't there or null."""
     value: str = _take(body, name, str) or ""
     return value
+
+
+def truth(body: Mapping[str, Any], name: str) -> bool:
+    """A property that is true or false; false when it isn't there or null."""
+    return bool(_take(body, name, bool))
 
 
 def mapping(body: Mapping[str, Any], name: str) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from supapy.sandbox.api.refusals import AuthRefusal
 # Hosted projects' settings.
 _TOKEN_SECONDS = 60 * 60
 _REUSE_INTERVAL = timedelta(seconds=10)
+_REFRESH_TOKEN = re.compile(r"[a-z0-9]{12}")
 _WRONG = AuthRefusal(400, "invalid_credentials", "Invalid login credentials")
 _CANNOT_QUERY = "Database error querying schema"
 
@@ -88,8 +90,8 @@ async def _by_password(call: Call) -> web.Response:
 
 async def _by_refresh_token(call: Call) -> web.Response:
     given = text(await read_json(call), "refresh_token")
-    if not given:
-        raise not_valid("refresh_token required")
+    if not _REFRESH_TOKEN.fullmatch(given):
+        raise not_valid("Refresh token is not valid")
     async with call.services.database.session(AUTH_SERVER) as session:
         async with session.transaction():
             old = await session.row(
@@ -192,6 +194,7 @@ async def _answer(call: Call, session: Session, user_id: UUID, session_id: UUID,
             "expires_at": now + _TOKEN_SECONDS,
             "refresh_token": refresh_token,
             "user": who,
+            "weak_password": None,
         }
     )
 

@@ -18,7 +18,7 @@ INSTANCE = UUID(int=0)
 # Cost of a password's hash, a power of two. Hosted projects have 10: that is 70 ms of work, and nothing in a sandbox
 # is worth it. Hashes that come in with a cost of their own keep it.
 _BCRYPT_COST = 6
-# bcrypt looks at no more; the server refuses what is longer (F§2.4).
+# bcrypt looks at no more; the server fails at what is longer.
 _LONGEST_PASSWORD_BYTES = 72
 
 # Columns that the server reads as plain texts: a NULL in one of them is a failure (F§2.6).
@@ -112,7 +112,7 @@ def check_hash(text: str) -> None:
 async def hash_password(database: Database, password: str) -> str:
     """A bcrypt hash, made by the database's pgcrypto."""
     if len(password.encode()) > _LONGEST_PASSWORD_BYTES:
-        raise not_valid("bcrypt: password length exceeds 72 bytes")
+        raise failed("Internal Server Error")
     async with database.session(SUPERUSER) as session:
         query = "select extensions.crypt(%s, extensions.gen_salt('bf', %s)) as hash"
         row = await session.row(query, (password, _BCRYPT_COST))

@@ -69,7 +69,7 @@ class Dispatcher:
                 answer = await self._auth(request, path.removeprefix("/auth/v1/"), bearer, read_bytes)
         except refusals.GatewayRefusal as refusal:
             return refusal.response()
-        return answer or refusals.not_found(request.method, path)
+        return answer or web.Response(status=404, text="404 page not found\n")
 
     async def _storage(self, request: web.BaseRequest, path: str, bearer: str | None, read_bytes: int | None) -> Answer:
         try:

@@ -6,6 +6,8 @@ Uploads by TUS answer in plain text with the true status (F§1.7), Auth in JSON 
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import psycopg
 from aiohttp import web
 
@@ -62,7 +64,24 @@ class AuthRefusal(Exception):
             body = {"code": self.error_code, "message": self.message}
         else:
             body = {"code": self.status, "error_code": self.error_code, "msg": self.message}
+            if self.status >= 500:
+                body["error_id"] = str(uuid4())
         return web.json_response(body, status=self.status, headers=headers)
+
+
+class DatabaseRefusal(AuthRefusal):
+    """A constraint, or a trigger that raised an exception: shown as the database said it."""
+
+    def __init__(self, error: psycopg.Error) -> None:
+        super().__init__(500, "unexpected_failure", error.diag.message_primary or "")
+        said = {"detail": error.diag.message_detail, "hint": error.diag.message_hint}
+        self._body = {"code": error.sqlstate, "message": self.message, **{k: v for k, v in said.items() if v}}
+
+    def response(self, version: str | None) -> web.Response:
+        """The answer; a caller that asks for the newer format gets the ordinary one."""
+        if version == AUTH_VERSION_2024:
+            return super().response(version)
+        return web.json_response(self._body, status=500)
 
 
 class GatewayRefusal(Exception):
