@@ -58,15 +58,15 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
     with project.moment() as moment:
         obstacles = [obstacle for part in parts for obstacle in part.obstacles(backup, moment)]
     final = [obstacle for obstacle in obstacles if obstacle.final]
-    if final:
-        raise RestoreRefused(
-            f"project {project.ref} can't take this backup: {_texts(final)}",
-            "Nothing was written. Mend that first, or choose an empty target with --env-file FILE.",
-        )
     if into is None and project.ref == source_ref:
         raise RestoreRefused(
             f"project {project.ref} is the one this backup was made of",
             f"Choose another target with --env-file FILE, or say that you mean it: --into {project.ref}",
+        )
+    if final:
+        raise RestoreRefused(
+            f"project {project.ref} can't take this backup: {_texts(final)}",
+            "Nothing was written. Mend that first, or choose an empty target with --env-file FILE.",
         )
     if into is None and obstacles:
         raise RestoreRefused(
