@@ -1,7 +1,8 @@
 """Which server the contract is held against.
 
-The sandbox's by default. With SUPAPY_CONFORMANCE_URL, _KEY (service role), _ANON_KEY and _DB_URL (postgres) set, the
-same tests run against that server, which is how the sandbox is known to answer as the real ones do.
+The sandbox's by default. With SUPAPY_CONFORMANCE_URL, _KEY (service role), _ANON_KEY and _DB_URL (a role that may make
+policies on storage.objects: postgres on hosted projects) set, the same tests run against that server, which is how the
+sandbox is known to answer as the real ones do.
 """
 
 from __future__ import annotations
