@@ -7,6 +7,7 @@ service key goes to this project's own host only: redirects aren't followed, cer
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import re
 import threading
@@ -239,8 +240,10 @@ class Http:
 
     async def _whole(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         client = await self._session()
+        # As a file it goes out piece by piece: in one, a large body would hold up all the others.
+        data = io.BytesIO(body) if body else body
         async with client.request(
-            method, self._url(path), data=body, headers=headers, allow_redirects=False
+            method, self._url(path), data=data, headers=headers, allow_redirects=False
         ) as response:
             return Answer(response.status, response.headers, await response.read())
 

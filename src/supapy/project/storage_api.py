@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from supapy.errors import ApiError, Unreachable
 from supapy.model import Json
@@ -96,8 +96,8 @@ class StorageApi:
             headers=_TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata},
             expect=frozenset({201}),
         )
-        # Only the path: the host in it is what the server believes of itself (F§1.7).
-        address = urlsplit(created.headers.get("Location", "")).path.rpartition("/upload/resumable/")[2]
+        # Only the end of it: the host is what the server believes of itself (F§1.7).
+        address = created.headers.get("Location", "").rpartition("/")[2]
         offset = 0
         while offset < size:
             offset = self._put_piece(f"/storage/v1/upload/resumable/{address}", read, offset, size)
