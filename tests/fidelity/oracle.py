@@ -126,9 +126,13 @@ WHERE c.relnamespace = 'pg_catalog'::regnamespace AND c.relkind = 'r' AND a.attt
     AND c.relname IN ('pg_class', 'pg_proc', 'pg_type', 'pg_namespace', 'pg_database', 'pg_language',
         'pg_largeobject_metadata', 'pg_foreign_data_wrapper', 'pg_foreign_server')
 """
-# The kinds that take their privileges from what they belong to.
-_WHERE = {"pg_type": "WHERE typcategory <> 'A'", "pg_class": "WHERE relkind NOT IN ('t', 'i', 'I')"}
-_WHERE |= {"pg_namespace": "WHERE nspname !~ '^pg_'"}
+# Without the server's own, and without what takes its privileges from something else.
+_WHERE = {
+    "pg_type": "WHERE oid >= 16384 AND typcategory <> 'A'",
+    "pg_class": "WHERE oid >= 16384 AND relkind NOT IN ('t', 'i', 'I')",
+    "pg_proc": "WHERE oid >= 16384",
+    "pg_namespace": "WHERE nspname !~ '^pg_'",
+}
 _PRIVILEGES = """
 SELECT CASE '{catalog}' WHEN 'pg_largeobject_metadata' THEN 'large object ' || t.oid
         ELSE pg_describe_object('{catalog}'::regclass, t.oid, 0) END,
