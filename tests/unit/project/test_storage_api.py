@@ -68,7 +68,10 @@ def fetched(storage: StorageApi, etag: str | None = None, size: int | None = Non
 def test_a_download_that_breaks_off_goes_on_where_it_stopped(at: int) -> None:
     with api(lambda asked: rest(asked) if "range" in asked.headers else cut(at)) as (storage, server):
         assert fetched(storage, '"one"') == CONTENT
-        assert [one.headers.get("range") for one in server.requests] == [None, f"bytes={at}-"]
+        assert len(server.requests) == 2
+        start = int(server.requests[1].headers["range"].strip("bytes=-"))
+    # A piece that was under way may be asked for again, nothing more.
+    assert max(FIRST_PIECE_BYTES, at - 2 * FIRST_PIECE_BYTES) <= start <= at
 
 
 def test_a_download_whose_connection_is_reset_arrives() -> None:
