@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from urllib.parse import quote
@@ -18,6 +19,7 @@ _TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
 
+_MAX_AGE = re.compile(r"max-age=(\d+)")
 Read = Callable[[int, int | None], Iterator[bytes]]
 
 
@@ -77,7 +79,7 @@ class StorageApi:
         Up to 6 MiB in one request, else resumable (F§1.7).
         """
         if size > TUS_PIECE_BYTES:
-            self._upload_in_pieces(bucket, key, read, size, mimetype)
+            self._upload_in_pieces(bucket, key, read, size, mimetype, cache_control)
             return
         body = b"".join(read(0, None))
         self._http.request(
@@ -87,8 +89,13 @@ class StorageApi:
             headers={"x-upsert": "true", "Content-Type": mimetype, "Cache-Control": cache_control},
         )
 
-    def _upload_in_pieces(self, bucket: str, key: str, read: Read, size: int, mimetype: str) -> None:
+    def _upload_in_pieces(
+        self, bucket: str, key: str, read: Read, size: int, mimetype: str, cache_control: str
+    ) -> None:
         named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
+        if age := _MAX_AGE.fullmatch(cache_control):
+            # The one form that can be said here: a number of seconds (F§1.7).
+            named["cacheControl"] = age[1]
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
         created = self._http.request(
             "POST",
