@@ -76,9 +76,12 @@ def run(
     return messages
 
 
-def psql(tools: PgTools, dsn: Secret, feed: Iterable[bytes]) -> list[Message]:
-    """Let psql run a script given in pieces. Raises SqlError with the first error, after which nothing was run."""
-    return run(tools, "psql", PSQL_ARGUMENTS, dsn, feed)
+def psql(tools: PgTools, dsn: Secret, feed: Iterable[bytes], *, one_transaction: bool = False) -> list[Message]:
+    """Let psql run a script given in pieces, if so wanted all of it or nothing.
+
+    Raises SqlError with the first error, after which nothing was run.
+    """
+    return run(tools, "psql", [*PSQL_ARGUMENTS, *(["--single-transaction"] if one_transaction else [])], dsn, feed)
 
 
 @contextmanager

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from supapy.errors import SupapyError
 from supapy.model import Problem, Progress, Step
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import FILE, Contents
-from supapy.parts.database.inventory import Inventory, live_inventory
+from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
+from supapy.project.postgres import Session
 from supapy.project.programs import Message, psql
 from supapy.project.project import Project
 from supapy.project.schema import tables_of
@@ -20,6 +22,9 @@ from supapy.project.schema import tables_of
 # What can't stand twice: names of these sorts in both backup and target are collisions.
 _COLLIDING_SORTS = ("tables", "views", "sequences", "functions", "types")
 MOST_NAMED = 3
+# What a transaction keeps locked once it has made it. A table takes a lock for its values kept apart (toast) as well.
+_LOCKED_SORTS = ("tables", "views", "sequences", "indexes", "constraints")
+LOCKS_PER_RELATION = 2
 # The script's own check was done already, and finds the users and files that other parts have brought back.
 _NO_GUARD = b"SET supapy.guard = 'off';\n"
 # How the script's statements begin a warning on what they could not bring back: name -- reason.
@@ -51,7 +56,8 @@ def _missing_extensions(contents: Contents, moment: Moment) -> Iterator[Obstacle
     available = {
         name for (name,) in moment.rows("SELECT 'extension ' || quote_ident(name) FROM pg_available_extensions")
     }
-    missing = sorted(contents.inventory.get("extensions", {}).keys() - available)
+    needed = {name for name in contents.inventory.get("extensions", {}) if not is_preinstalled(name)}
+    missing = sorted(needed - available)
     if missing:
         yield Obstacle("database", f"it has no {', '.join(missing)}", final=True)
 
@@ -78,8 +84,32 @@ def steps(backup: Source, project: Project) -> Iterator[Step]:
 def _run(backup: Source, contents: Contents, project: Project, progress: Progress) -> list[Problem]:
     with project.session() as session:
         tools = project.tools(session.server_version // 10_000)
-    messages = psql(tools, project.db_url, _feed(backup, contents.own_segments, progress))
-    return list(_problems(messages))
+        at_once = _fits_one_transaction(session, contents)
+    try:
+        feed = _feed(backup, contents.own_segments, progress)
+        return list(_problems(psql(tools, project.db_url, feed, one_transaction=at_once)))
+    except SupapyError as error:
+        state = (
+            "The database is as it was before this step; once the reason is mended, run it again with --into and the "
+            "target's ref."
+            if at_once
+            else "The database holds a part of the backup: begin again with an empty project."
+        )
+        error.hint = f"{error.hint} {state}" if error.hint else state
+        raise
+
+
+def _fits_one_transaction(session: Session, contents: Contents) -> bool:
+    """Whether the script may run as one transaction, so that it happens as a whole or not at all.
+
+    Everything it makes stays locked until the end, and the server's table of locks has an end: around 3,000 tables
+    fill it with the usual settings (recipe §3).
+    """
+    made = sum(len(contents.inventory.get(sort, {})) for sort in _LOCKED_SORTS)
+    most = session.value(
+        "SELECT current_setting('max_locks_per_transaction')::bigint * current_setting('max_connections')::bigint"
+    )
+    return bool(made * LOCKS_PER_RELATION < most / 2)
 
 
 def _feed(backup: Source, segments: list[Segment], progress: Progress) -> Iterator[bytes]:

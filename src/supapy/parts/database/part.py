@@ -6,10 +6,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from supapy.model import Dump, Finding, Item, Step
+from supapy.model import Dump, Finding, Item, Problem, Step
+from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import compare, load, roles, specials
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
+from supapy.parts.database.data import unreadable_tables
 from supapy.parts.database.inventory import take_inventory
 from supapy.parts.database.rules import read_facts, select
 from supapy.parts.database.script import Script
@@ -18,6 +20,7 @@ from supapy.project.moment import Moment
 from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.programs import run
 from supapy.project.project import Project
+from supapy.project.schema import user_tables
 
 
 class DatabasePart:
@@ -36,9 +39,13 @@ class DatabasePart:
 
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
+        _hold_tables(moment)
         facts = read_facts(moment)
         selection = select(_archive_entries(moment), facts)
         yield from selection.omissions
+        for schema, name, is_users in unreadable_tables(moment):
+            if is_users:
+                yield Problem(self.name, f"table {qualified(schema, name)}", "this connection may not read it")
         yield from roles.omissions(moment)
         yield from specials.omissions(moment)
         script = Script(moment, selection, facts, auth=self._auth, storage=self._storage)
@@ -49,7 +56,9 @@ class DatabasePart:
             version = moment.session.server_version
             yield from Contents(version, script.segments.written, inventory, left_out).to_bytes()
 
-        yield Item(self.name, TOC_FILE, TOC_FILE, contents)
+        tables = Contents(0, script.segments.written, {}, []).row_segments
+        counts = {"tables": len(tables), "rows": sum(segment.table["rows"] for segment in tables)}
+        yield Item(self.name, TOC_FILE, TOC_FILE, contents, counts=counts)
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
@@ -64,12 +73,21 @@ class DatabasePart:
         return compare.compare(backup, moment)
 
 
+def _hold_tables(moment: Moment) -> None:
+    """Keep the user's tables as they are until the moment ends: what pg_dump describes must be what COPY reads."""
+    tables = [table.sql for table in user_tables(moment) if table.readable]
+    if tables:
+        moment.session.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
+
+
 def _archive_entries(moment: Moment) -> list[TocEntry]:
     """What pg_dump says of the schema, in the moment's snapshot."""
     tools = moment.project.tools(moment.major)
+    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _ in unreadable_tables(moment)]
     with tempfile.TemporaryDirectory(prefix="supapy-") as folder:
         archive = Path(folder) / "schema.archive"
         arguments = [
+            *excluded,
             *("--format=custom", "--compress=0", "--schema-only", "--no-subscriptions", "--no-tablespaces"),
             *(f"--snapshot={moment.snapshot}", f"--lock-wait-timeout={LOCK_TIMEOUT_S}s", f"--file={archive}"),
         ]
