@@ -311,7 +311,7 @@ def test_a_larger_file_goes_up_in_pieces_of_exactly_six_mebibytes(size: int) -> 
         assert server.requests[0].headers["upload-length"] == str(size)
     assert tus.received == BIG[:size]
     assert set(sizes[:-1]) <= {TUS_PIECE_BYTES}
-    assert tus.metadata == {"bucketName": "b", "objectName": "k/é", "contentType": "text/x"}
+    assert tus.metadata == {"bucketName": "b", "objectName": "k/é", "contentType": "text/x", "cacheControl": "7"}
 
 
 @pytest.mark.parametrize("fault", ["lost request", "lost answer", "half"])
