@@ -92,7 +92,7 @@ def rows(cluster: Cluster) -> State:
     found: State = {}
     with superuser(cluster) as connection:
         connection.execute(
-            "SET extra_float_digits = 3; SET search_path = ''; SET TimeZone = 'UTC'; SET DateStyle = ISO"
+            "SET extra_float_digits = 3; SET search_path = public; SET TimeZone = 'UTC'; SET DateStyle = ISO"
         )
         connection.execute("SET bytea_output = hex; SET IntervalStyle = postgres")
         for schema_name, name, columns in connection.execute(_TABLES).fetchall():

@@ -119,6 +119,17 @@ create domain known_id as int check (vals.known(value));
 create table a_domain (id known_id, ids known_id[]); insert into a_domain values (5, '{5}');
 create function lookup_name(int) returns text language sql immutable as $$ select 'id ' || id from vals.z_lookup where id = $1 $$;
 create index on a_checked (vals.lookup_name(id));
+-- A function that finds its names by the usual search path only: in a check, a generated column, a materialized view.
+create table public.ratings (name text primary key); insert into public.ratings values ('good');
+create function public.is_rating(text) returns boolean language sql immutable as $$ select exists (select from ratings where name = $1) $$;
+create table rated (r text check (public.is_rating(r)), ok boolean generated always as (public.is_rating(r)) stored);
+insert into rated values ('good');
+create materialized view rated_count as select count(*) from rated where public.is_rating(r) with no data;
+do $$ begin
+  if current_setting('server_version_num')::int < 170000 then
+    create index rated_by on vals.rated (public.is_rating(r)); refresh materialized view vals.rated_count;
+  end if;
+end $$;
 -- Orphans, as replica mode lets them in.
 create table owner_of (id int primary key); create table owned_by (id int references owner_of);
 set session_replication_role = replica; insert into owned_by values (77); set session_replication_role = origin;

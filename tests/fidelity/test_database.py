@@ -61,12 +61,11 @@ CHANGED_OBJECTS = {
     "type public.on_lost",
     "type public.on_on_lost",
 }
-ORPHANS = Problem(
-    "database",
-    "fk constraint owned_by owned_by_id_fkey in schema vals",
-    "some rows point to nothing: it was added NOT VALID",
-)
+ORPHANS = "fk constraint owned_by owned_by_id_fkey in schema vals"
 ORPHANS_DIFFERENCE = "table vals.owned_by: constraint owned_by_id_fkey"
+# 17 builds an index and fills a view without the usual search path; functions that need it worked on 15 only.
+NOT_ON_17 = ["index rated_by in schema vals", "materialized view rated_count in schema vals"]
+NOT_ON_17_DIFFERENCES = ["index vals.rated_by", "materialized view vals.rated_count"]
 
 
 @dataclass
@@ -81,6 +80,10 @@ class Trip:
     target_major: int
     problems: list[Problem]
     warnings: str
+
+    @property
+    def upgrades(self) -> bool:
+        return self.source_major < 17 <= self.target_major
 
 
 @pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: f"{pair[0]}to{pair[1]}")
@@ -118,18 +121,22 @@ def test_what_cannot_come_back_is_named_once_at_the_backup(trip: Trip) -> None:
     assert trip.saved.problems == []
 
 
-def test_only_the_orphans_are_a_problem_of_the_restore(trip: Trip) -> None:
-    assert trip.problems == [ORPHANS]
-    assert trip.warnings.count("WARNING") == 1
-    assert "owned_by_id_fkey" in trip.warnings
+def test_only_what_the_target_refuses_is_a_problem_of_the_restore(trip: Trip) -> None:
+    expected = sorted([ORPHANS, *(NOT_ON_17 if trip.upgrades else [])])
+    assert sorted(problem.name for problem in trip.problems) == expected
+    assert trip.warnings.count("WARNING") == len(expected)
+    assert all(name in trip.warnings for name in expected)
 
 
 def test_the_part_finds_the_restored_database_equal(trip: Trip, target: Cluster) -> None:
     with moment_of(target, trip.target_major) as moment:
         findings = list(DatabasePart().compare(trip.saved, moment))
-    assert [one.name for one in findings if isinstance(one, Difference)] == [ORPHANS_DIFFERENCE]
+    assert [one.name for one in findings if isinstance(one, Difference)] == [
+        ORPHANS_DIFFERENCE,
+        *(NOT_ON_17_DIFFERENCES if trip.upgrades else []),
+    ]
     proofs = {one.sort: one.count for one in findings if isinstance(one, Proof)}
-    assert proofs["tables"] == 48
+    assert proofs["tables"] == 50
     assert proofs["policies"] == 5
     assert proofs["grants"] > 500
     assert proofs["rows"] > 150
@@ -147,7 +154,7 @@ def test_pg_dump_finds_the_schemas_equal(trip: Trip, target: Cluster, tmp_path: 
         before, after = oracle.without_qualifiers(before), oracle.without_qualifiers(after)
     changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
     if trip.source_major != trip.target_major:
-        changed = {key for key in changed if "uuid-ossp" not in key[2]}
+        changed = {key for key in changed if "uuid-ossp" not in key[2]} - {("INDEX", "vals", "rated_by")}
     assert {key: (before.get(key), after.get(key)) for key in changed - CHANGED_ENTRIES} == {}
     settings, restored = (
         set(state["DATABASE PROPERTIES", "", "postgres"][1].splitlines()) for state in (before, after)
@@ -157,7 +164,7 @@ def test_pg_dump_finds_the_schemas_equal(trip: Trip, target: Cluster, tmp_path: 
 
 def test_every_privilege_is_what_it_was(trip: Trip, target: Cluster) -> None:
     before, after = oracle.privileges(trip.source), oracle.privileges(target)
-    if trip.source_major < 17 <= trip.target_major:
+    if trip.upgrades:
         # The owner's right to maintain is new: nobody else may have it.
         for key, privileges in after.items():
             maintaining = {privilege for privilege in privileges if " MAINTAIN " in privilege}
@@ -189,7 +196,8 @@ def test_every_row_object_and_sequence_is_what_it_was(trip: Trip, target: Cluste
     # Which leaf a row of an enum's hash lies in hangs on oids; the rows of the whole are compared as well.
     leaves = {("vals", f"hashed_{n}") for n in range(3)}
     bookkeeping = {("auth", "schema_migrations"), ("storage", "migrations"), ("realtime", "schema_migrations")}
-    assert changed - leaves - bookkeeping == {("auth", "mine")}
+    unfilled = {("vals", "rated_count")} if trip.upgrades else set()
+    assert changed - leaves - bookkeeping - unfilled == {("auth", "mine")}
     assert len(before) > 50
 
 
@@ -211,8 +219,8 @@ def test_the_part_names_what_stands_in_the_way(trip: Trip) -> None:
     with moment_of(trip.by_psql, trip.target_major) as moment:
         obstacles = list(DatabasePart().obstacles(trip.saved, moment))
     assert [(one.final, one.text.partition(" (")[0]) for one in obstacles] == [
-        (False, "87 tables, functions and other objects"),
-        (True, "87 objects of the backup exist there already"),
+        (False, "91 tables, functions and other objects"),
+        (True, "91 objects of the backup exist there already"),
         (True, "rows in supabase_migrations.schema_migrations"),
     ]
 

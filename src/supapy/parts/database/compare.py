@@ -12,8 +12,7 @@ from supapy.names import qualified
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copied
-from supapy.parts.database.inventory import Inventory, Properties, live_inventory
-from supapy.parts.database.platform import PREINSTALLED
+from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
 from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
@@ -72,7 +71,7 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
         if one == other and one is not None:
             equal += len(one) if sort == "grants" else 1
         elif one is None:
-            if not (sort == "extensions" and name.removeprefix("extension ").strip('"') in PREINSTALLED):
+            if not (sort == "extensions" and is_preinstalled(name)):
                 yield Difference("database", name, "extra")
         elif other is None:
             yield Difference("database", name, "missing")
@@ -131,9 +130,9 @@ def _compare_rows(backup: Source, contents: Contents, live: Inventory, moment: M
         saved = NO_ROWS
         for segment in segments:
             saved += fingerprint(_saved_rows(backup, segment))
-        whole = target != (segments[0].table["schema"], segments[0].table["table"])
-        source = f"{'' if whole else 'ONLY '}{qualified(*target)} {segments[0].table['where']}"
-        found = fingerprint(copied(moment, columns, source))
+        found = NO_ROWS
+        for (leaf,) in moment.rows(_LEAVES, (qualified(*target),)):
+            found += fingerprint(copied(moment, leaf, columns, segments[0].table["where"]))
         if saved == found:
             equal += saved.rows
         else:
@@ -164,3 +163,12 @@ def _has_columns(moment: Moment, target: tuple[str, str], columns: list[str]) ->
     )
     exists = moment.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (qualified(*target),))
     return bool(exists) and {name for (name,) in found} >= set(columns)
+
+
+# The table itself, or of a partitioned one those that hold its rows.
+_LEAVES = """
+SELECT c.oid::pg_catalog.regclass::text
+FROM pg_catalog.to_regclass(%s) AS target(oid) JOIN pg_catalog.pg_class c
+    ON c.oid = target.oid OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(target.oid))
+WHERE c.relkind = 'r'
+"""

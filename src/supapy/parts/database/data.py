@@ -9,7 +9,7 @@ from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
-from supapy.project.schema import Table, tables_of, user_tables
+from supapy.project.schema import Table, managed_schemas, tables_of, user_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,16 @@ class Rows:
 
 def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
     """The user's own tables in the order of loading; those that are `lost` (oids) have nowhere to go."""
-    checked = {oid for (oid,) in moment.rows(_NEEDS_OTHERS)}
-    tables = [table for table in user_tables(moment) if table.oid not in lost]
+    calling = calling_tables(moment)
+    tables = [table for table in user_tables(moment) if table.readable and table.oid not in lost]
     # What a constraint's function reads must be there first (recipe §6.4).
-    tables.sort(key=lambda table: table.oid in checked)
+    tables.sort(key=lambda table: table.oid in calling)
     return [*(Rows("database", table) for table in tables), *_extension_rows(moment)]
+
+
+def calling_tables(moment: Moment) -> frozenset[int]:
+    """The oids of tables that call a user's function for each row that comes in: by a check or a generated column."""
+    return frozenset(oid for (oid,) in moment.rows(_CALLING))
 
 
 def auth_rows(moment: Moment) -> list[Rows]:
@@ -49,7 +54,7 @@ def auth_rows(moment: Moment) -> list[Rows]:
     return [
         Rows("auth", table)
         for table in tables_of(moment, "auth")
-        if table.name not in platform.AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
+        if table.readable and table.name not in platform.AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
     ]
 
 
@@ -66,14 +71,26 @@ def _extension_rows(moment: Moment) -> Iterator[Rows]:
         yield Rows("database", table, condition)
 
 
+def unreadable_tables(moment: Moment) -> list[tuple[str, str, bool]]:
+    """(schema, name, whether it is the user's) of the tables that this connection may not read.
+
+    pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
+    """
+    managed = managed_schemas(moment)
+    return [(schema, name, schema not in managed) for schema, name in moment.rows(_UNREADABLE)]
+
+
 def rows_out(moment: Moment, rows: Rows) -> Iterator[bytes]:
     """A table's own rows in COPY's text format, in pieces of whole lines: the stream that is saved and compared."""
-    return copied(moment, rows.columns, f"ONLY {rows.table.sql} {rows.where}")
+    return copied(moment, rows.table.sql, rows.columns, rows.where)
 
 
-def copied(moment: Moment, columns: list[str], source: str) -> Iterator[bytes]:
-    """Rows of whatever can stand after FROM, in COPY's text format, in pieces of whole lines."""
-    return moment.copy_out(f"COPY (SELECT {', '.join(map(quoted, columns))} FROM {source}) TO STDOUT")
+def copied(moment: Moment, table: str, columns: list[str], where: str) -> Iterator[bytes]:
+    """The own rows of a table (SQL's name) that meet a condition, in COPY's text format, in pieces of whole lines."""
+    if where:
+        return moment.copy_out(f"COPY (SELECT {', '.join(map(quoted, columns))} FROM ONLY {table} {where}) TO STDOUT")
+    # Not by a query: planning one looks into the functions of indexes, which may use names that nothing finds here.
+    return moment.copy_out(f"COPY {table}{column_list(columns)} TO STDOUT")
 
 
 def head_and_tail(rows: Rows) -> tuple[str, str]:
@@ -86,9 +103,16 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
 
 
+_UNREADABLE = """
+SELECT n.nspname, c.relname
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+ORDER BY 1, 2
+"""
 # Tables with a check (their own, or of a column's domain) or a generated column that calls a user's function: it may
 # read other tables, and is evaluated while rows load, in replica mode too.
-_NEEDS_OTHERS = """
+_CALLING = """
 WITH calls AS (
     SELECT DISTINCT d.classid, d.objid
     FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid

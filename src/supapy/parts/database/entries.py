@@ -4,30 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from supapy.names import literal
-from supapy.parts.database.rules import title
+from supapy.names import literal, quoted
+from supapy.parts.database.platform import PREINSTALLED
+from supapy.parts.database.rules import Facts, title
 from supapy.parts.database.statements import comment, do_block
 from supapy.parts.database.toc import TocEntry
 
 
-def entries_sql(entries: Iterable[TocEntry]) -> Iterator[str]:
+def entries_sql(entries: Iterable[TocEntry], facts: Facts) -> Iterator[str]:
     """The statements of entries, in order."""
     access_method = ""
     for entry in entries:
         if entry.access_method and entry.access_method != access_method:
             access_method = entry.access_method
-            yield f"SET default_table_access_method = {access_method};\n"
-        yield f"\n{comment(title(entry))}{_sql(entry)}"
+            yield f"SET default_table_access_method = {quoted(access_method)};\n"
+        yield f"\n{comment(title(entry))}{_sql(entry, facts)}"
 
 
-def _sql(entry: TocEntry) -> str:
+def _sql(entry: TocEntry, facts: Facts) -> str:
     match entry.kind:
+        case "EXTENSION":
+            return _extension(entry, *facts.extensions[entry.oid])
         case "FK CONSTRAINT":
             return _foreign_key(entry)
+        case "INDEX" | "TABLE" if entry.oid in facts.computed:
+            return _computed(entry)
+        case "CHECK CONSTRAINT":
+            return _computed(entry)
         case "EVENT TRIGGER":
             return _event_trigger(entry)
         case _:
             return entry.sql
+
+
+def _extension(entry: TocEntry, name: str, schema: str) -> str:
+    """Made, or moved to where it was. One that new projects come with may be gone on a newer server."""
+    unavailable = f"""
+    ELSIF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = {literal(name)}) THEN
+        RAISE WARNING 'supapy: extension % -- this project has none of that name', {literal(name)};"""
+    return do_block(
+        f"""
+DECLARE
+    place text := (SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+                   WHERE e.extname = {literal(name)});
+BEGIN
+    IF place = {literal(schema)} THEN
+        NULL;
+    ELSIF place IS NOT NULL THEN
+        BEGIN
+            EXECUTE {literal(f"ALTER EXTENSION {quoted(name)} SET SCHEMA {quoted(schema)}")};
+        EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN
+            RAISE WARNING 'supapy: schema % of extension % -- it stays in %: %',
+                {literal(schema)}, {literal(name)}, place, SQLERRM;
+        END;{unavailable if name in PREINSTALLED else ""}
+    ELSE
+        EXECUTE {literal(entry.sql)};
+    END IF;
+END"""
+    )
+
+
+# What a function raises that doesn't find a name.
+_NOT_FOUND = "undefined_function OR undefined_table OR undefined_object OR undefined_column"
+
+
+def _computed(entry: TocEntry) -> str:
+    """A function in it is looked into, and may use names that only the project's usual search path finds.
+
+    From 17 on an index is built without that path, whatever is set: one that needs it can't be.
+    """
+    again = f"    EXECUTE {literal(entry.sql)};"
+    if entry.kind == "INDEX":
+        again = _or_told(again, title(entry), "give its function a search_path and create it again")
+    return do_block(
+        f"""
+BEGIN
+    EXECUTE {literal(entry.sql)};
+EXCEPTION WHEN {_NOT_FOUND} THEN
+    PERFORM set_config('search_path', reset_val, false) FROM pg_settings WHERE name = 'search_path';
+{again}
+    PERFORM set_config('search_path', '', false);
+END"""
+    )
+
+
+def _or_told(statement: str, name: str, remedy: str) -> str:
+    return f"""
+    BEGIN
+    {statement}
+    EXCEPTION WHEN {_NOT_FOUND} THEN
+        RAISE WARNING 'supapy: % -- %: %', {literal(name)}, {literal(remedy)}, SQLERRM;
+    END;"""
+
+
+def refresh_sql(entry: TocEntry) -> str:
+    """The statement that fills a materialized view, to be run under the usual search path."""
+    statement = f"    EXECUTE {literal(entry.drop_sql.replace('DROP', 'REFRESH', 1))};"
+    return do_block(f"BEGIN{_or_told(statement, title(entry), 'give its functions a search_path and refresh it')}\nEND")
 
 
 def _foreign_key(entry: TocEntry) -> str:

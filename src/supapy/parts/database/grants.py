@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from supapy.names import literal
 from supapy.parts.database import platform
 from supapy.parts.database.rules import Facts, Selection, owned
 from supapy.parts.database.statements import Value, do_block, over_rows, sql_file
@@ -61,6 +62,8 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
         lost_owner = owner if users and not platform.can_own(owner) else None
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
         owner, grantor, grantee = ("postgres" if role == lost_owner else role for role in (owner, grantor, grantee))
+        if _is_platforms_business(obj, grantee):
+            continue
         grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable), *key)
         if users or not platform.is_platform_role(owner):
             grants.append(grant)
@@ -71,6 +74,12 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
             theirs.setdefault(obj, False)
     grants.extend(Grant(obj, None, "", 0) for obj, has_grants in theirs.items() if not has_grants)
     return grants
+
+
+def _is_platforms_business(obj: str, grantee: str | None) -> bool:
+    """What the platform's own roles may do in the database and in schema public, in every project."""
+    shared = obj.startswith("DATABASE ") or obj == "SCHEMA public"
+    return shared and grantee is not None and not platform.can_own(grantee or "postgres")
 
 
 def neutralise_sql() -> str:
@@ -126,7 +135,9 @@ def grants_sql(grants: Iterable[Grant], major: int) -> str:
             "supapy_grants",
             _COLUMNS,
             (grant.row for grant in grants),
-            sql_file("grants").replace(":major", str(major)),
+            sql_file("grants")
+            .replace(":major", str(major))
+            .replace(":reserved", literal(platform.RESERVED_ROLE_PATTERN)),
         )
         + "DROP TABLE pg_temp.supapy_objects;\nDROP VIEW pg_temp.supapy_privileges;\n"
     )

@@ -76,6 +76,7 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         "platform_triggers": sorted(platform.PLATFORM_TRIGGERS),
     }
     for sort, query in INVENTORY.items():
+        query = query.replace("pg_user_mapping m", f"{specials.user_mappings(moment)} m")
         for name, properties, catalog, oid, relation in moment.rows(query, parameters):
             yield Thing(sort, name, properties, catalog, oid, relation)
 
@@ -195,6 +196,11 @@ def _plain(properties: Properties) -> Properties:
 
 def _short(value: Any) -> Any:
     return digest(value) if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS else value
+
+
+def is_preinstalled(name: str) -> bool:
+    """Whether a thing is an extension that new projects come with, of which a target may have more or fewer."""
+    return name.removeprefix("extension ").strip('"') in platform.PREINSTALLED
 
 
 def digest(text: str) -> str:

@@ -105,10 +105,11 @@ def is_platform_role(role: str) -> bool:
     return role in _PLATFORM_ROLES or (role.startswith(_PLATFORM_ROLE_PREFIXES) and role != _DATABASE_OWNER)
 
 
-# The same as a regular expression of SQL.
+# The same as a regular expression of SQL; and without the roles of the API and of the database's owner.
 PLATFORM_ROLE_PATTERN = (
     f"^(?!{_DATABASE_OWNER}$)(({'|'.join(sorted(_PLATFORM_ROLES))})$|{'|'.join(_PLATFORM_ROLE_PREFIXES)})"
 )
+RESERVED_ROLE_PATTERN = PLATFORM_ROLE_PATTERN.replace("^", f"^(?!({'|'.join(sorted(API_ROLES))})$)", 1)
 
 
 def can_own(role: str) -> bool:

@@ -29,7 +29,7 @@ def passwords_readable(moment: Moment) -> bool:
 def omissions(moment: Moment) -> Iterator[Omission]:
     """A word on each setting that can't be restored, and on each role whose password can't be read."""
     for role, in_database, name, _ in _settings(moment):
-        if _for_superusers(name):
+        if _for_superusers(name) and role not in platform.SETTABLE_ROLES:
             whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
             yield Omission("database", f"setting {name} of {whose}", "Only a superuser can set it: ask the platform.")
     if passwords_readable(moment):
@@ -64,9 +64,9 @@ def _settings(moment: Moment) -> list[Row]:
 
 
 def _for_superusers(name: str) -> bool:
-    """A name that no loaded module knows can be set for a role or a database by superusers only, since 15."""
+    """What is loaded into every session; and since 15 a name that no loaded module knows."""
     prefix, dot, _ = name.partition(".")
-    return bool(dot) and prefix not in platform.SETTABLE_PREFIXES
+    return name == "session_preload_libraries" or (bool(dot) and prefix not in platform.SETTABLE_PREFIXES)
 
 
 def read_database(moment: Moment) -> Row:

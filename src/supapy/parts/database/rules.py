@@ -11,6 +11,7 @@ from enum import Enum
 
 from supapy.model import Omission
 from supapy.parts.database import platform
+from supapy.parts.database.data import calling_tables
 from supapy.parts.database.toc import Section, TocEntry
 from supapy.project.moment import Moment
 from supapy.project.schema import managed_schemas
@@ -94,7 +95,9 @@ class TriggerFacts:
 class Facts:
     """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
 
-    `default_comments` are the comments, as an archive names them, that extensions come with.
+    `default_comments` are the comments, as an archive names them, that extensions come with; `extensions` are (name,
+    schema); `computed` are the indexes on expressions or with a condition, and the tables whose checks or generated
+    columns call a user's function.
     """
 
     managed: frozenset[str]
@@ -103,6 +106,8 @@ class Facts:
     publication_members: dict[int, str]
     default_comments: frozenset[str]
     superuser_objects: frozenset[tuple[int, int]]
+    extensions: dict[int, tuple[str, str]]
+    computed: frozenset[int]
 
 
 @dataclass(slots=True)
@@ -141,6 +146,8 @@ def read_facts(moment: Moment) -> Facts:
         dict(moment.rows(_PUBLICATION_MEMBERS)),
         frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
         frozenset((catalog, oid) for catalog, oid in moment.rows(_SUPERUSER_OBJECTS)),
+        {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
+        frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
     )
 
 
@@ -366,4 +373,11 @@ WHERE l.lanname IN ('c', 'internal') AND p.prokind <> 'a' AND p.oid >= 16384
 UNION ALL
 SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid::bigint, t.oid::bigint
 FROM pg_catalog.pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND t.oid >= 16384
+"""
+_EXTENSIONS = """
+SELECT e.oid::bigint, e.extname, n.nspname
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+"""
+_COMPUTED_INDEXES = """
+SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
 """

@@ -13,7 +13,7 @@ from supapy.model import Json
 from supapy.names import literal
 from supapy.parts.database import grants, roles, specials
 from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, rows_out, storage_rows
-from supapy.parts.database.entries import entries_sql
+from supapy.parts.database.entries import entries_sql, refresh_sql
 from supapy.parts.database.rules import Facts, Selection
 from supapy.parts.database.segments import Segments
 from supapy.parts.database.statements import comment, do_block, sql_file
@@ -34,8 +34,10 @@ SET idle_in_transaction_session_timeout = 0;
 SET client_min_messages = warning;
 SET row_security = off;
 SET check_function_bodies = false;
-SET search_path = '';
 """
+# Every name in the script is qualified, so that none can be taken for another.
+_NO_PATH = "SET search_path = '';\n"
+_USUAL_PATH = "RESET search_path;\n"
 # Ordinary triggers and foreign keys rest, so that rows come in as they were, in any order.
 _REPLICA = "SET session_replication_role = replica;\n"
 # Extensions need the platform's event triggers, which rest in replica mode.
@@ -61,11 +63,16 @@ class Script:
         """The bytes of the script."""
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
         key = secrets.token_hex(16)
-        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE])
+        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
-        for rows in self._all_rows():
+        for rows in self._others_rows():
             yield from self._rows(rows)
+        # A check or a generated column may call a function that uses names only the usual search path finds.
+        yield from self._texts("usual search path", [_USUAL_PATH])
+        for rows in database_rows(self._moment, self._selection.lost_relations):
+            yield from self._rows(rows)
+        yield from self._texts("no search path", [_NO_PATH])
         if self._auth:
             sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
             yield from self._texts("auth sequence", sequence, part="auth")
@@ -78,16 +85,15 @@ class Script:
         yield "guard", [self._guard()]
         yield "roles", [roles.roles_sql(self._moment)]
         yield "default privileges away", [grants.neutralise_sql()]
-        yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first))
-        yield "pre-data", chain([_REPLICA], entries_sql(chosen.pre_data))
+        yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
+        yield "pre-data", chain([_REPLICA], entries_sql(chosen.pre_data, self._facts))
         yield "migration history", [specials.migrations_sql(self._moment)]
 
-    def _all_rows(self) -> Iterator[Rows]:
+    def _others_rows(self) -> Iterator[Rows]:
         if self._auth:
             yield from auth_rows(self._moment)
         if self._storage:
             yield from storage_rows(self._moment)
-        yield from database_rows(self._moment, self._selection.lost_relations)
 
     def _after_data(self) -> Iterator[tuple[str, Iterable[str]]]:
         moment, chosen = self._moment, self._selection
@@ -96,10 +102,13 @@ class Script:
         yield "sequences", specials.sequences_sql(self.sequences)
         objects = specials.large_objects(moment) if specials.large_objects_readable(moment) else []
         yield "large objects", specials.large_objects_sql(moment, objects)
-        yield "post-data", chain([specials.realtime_publication_sql(moment)], entries_sql(chosen.post_data))
-        yield "materialized views", self._refreshes()
+        yield (
+            "post-data",
+            chain([specials.realtime_publication_sql(moment)], entries_sql(chosen.post_data, self._facts)),
+        )
+        yield "materialized views", chain([_USUAL_PATH], self._refreshes(), [_NO_PATH])
         yield "user mappings", [specials.user_mappings_sql(moment)]
-        yield "statistics", self._analyzes()
+        yield "statistics", chain([_USUAL_PATH], self._analyzes(), [_NO_PATH])
         yield "cron", chain([_ORIGIN], specials.cron_sql(moment))
         lost = chosen.lost_objects
         granted = [grant for grant in grants.read_grants(moment, self._facts) if (grant.catalog, grant.oid) not in lost]
@@ -108,7 +117,7 @@ class Script:
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
         yield "grants", [grants.grants_sql(granted, moment.major)]
         yield "default privileges", [grants.default_privileges_sql(defaults)]
-        yield "event triggers", entries_sql(chosen.event_triggers)
+        yield "event triggers", entries_sql(chosen.event_triggers, self._facts)
         yield "memberships given back", [grants.give_back_sql()]
 
     def _guard(self) -> str:
@@ -120,11 +129,12 @@ class Script:
         filled = {oid for (oid,) in self._moment.rows(_FILLED)}
         for entry in self._selection.pre_data + self._selection.post_data:
             if entry.kind == "MATERIALIZED VIEW" and entry.oid in filled:
-                yield entry.drop_sql.replace("DROP", "REFRESH", 1)
+                yield refresh_sql(entry)
 
     def _analyzes(self) -> Iterator[str]:
         for rows in database_rows(self._moment, self._selection.lost_relations):
-            yield f"ANALYZE {rows.table.sql};\n"
+            if not rows.where:
+                yield f"ANALYZE {rows.table.sql};\n"
 
     def _rows(self, rows: Rows) -> Iterator[bytes]:
         name = f"rows of {rows.table.schema}.{rows.table.name}"

@@ -104,12 +104,19 @@ def _runs(pages: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
 def user_mappings_sql(moment: Moment) -> str:
     """Statements for user mappings: pg_dump leaves their options out for all roles but one (recipe §2)."""
     statements = []
-    for server, user, options in moment.rows(_USER_MAPPINGS):
+    for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
         pairs = [option.partition("=") for option in options or []]
         listed = ", ".join(f"{quoted(key)} {literal(value)}" for key, _, value in pairs)
         suffix = f" OPTIONS ({listed})" if listed else ""
         statements.append(f"CREATE USER MAPPING FOR {user} SERVER {quoted(server)}{suffix};\n")
     return "".join(statements)
+
+
+def user_mappings(moment: Moment) -> str:
+    """Where user mappings can be read: from the table with the options of all, else from a view with one's own."""
+    if moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_user_mapping', 'SELECT')"):
+        return "pg_catalog.pg_user_mapping"
+    return "(SELECT umid AS oid, srvid AS umserver, umuser, umoptions FROM pg_catalog.pg_user_mappings)"
 
 
 def realtime_publication_sql(moment: Moment) -> str:
@@ -190,6 +197,14 @@ def omissions(moment: Moment) -> Iterator[Omission | Problem]:
                 f"vault secret {name or identity}",
                 "A plain backup holds no vault values: SELECT vault.create_secret(value, name, description) after it.",
             )
+    if not user_mappings(moment).endswith("pg_user_mapping"):
+        for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
+            if options is None:
+                yield Omission(
+                    "database",
+                    f"options of the user mapping of {user} on {server}",
+                    "They can't be read: set them again.",
+                )
     for (name,) in moment.rows("SELECT subname FROM pg_catalog.pg_subscription ORDER BY 1"):
         yield Omission("database", f"subscription {name}", "Only a superuser can make it: have it made anew.")
     if large_objects(moment) and not large_objects_readable(moment):
@@ -240,7 +255,7 @@ FROM pg_catalog.pg_largeobject_metadata ORDER BY oid
 _PAGES = "SELECT pageno, data FROM pg_catalog.pg_largeobject WHERE loid = %s AND pageno > %s ORDER BY pageno LIMIT %s"
 _USER_MAPPINGS = """
 SELECT s.srvname, CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END, m.umoptions
-FROM pg_catalog.pg_user_mapping m JOIN pg_catalog.pg_foreign_server s ON s.oid = m.umserver
+FROM {mappings} m JOIN pg_catalog.pg_foreign_server s ON s.oid = m.umserver
 LEFT JOIN pg_catalog.pg_roles r ON r.oid = m.umuser
 ORDER BY s.srvname, m.umuser
 """

@@ -27,6 +27,8 @@ BEGIN
                     WHERE (g.obj, g.grantor, g.grantee, g.priv, g.grantable)
                             = (n.obj, n.grantor, n.grantee, n.priv, n.grantable)
                         AND g.col IS NOT DISTINCT FROM n.col)
+                -- What the platform's own roles may do in every project is the platform's to say.
+                AND NOT (grantee ~ :reserved AND (obj LIKE 'DATABASE %' OR obj = 'SCHEMA public'))
                 AND pg_has_role(me, grantor, 'USAGE') AND pg_has_role(me, grantor, how)
             GROUP BY obj, col, owner, grantor, grantee, grantable
             UNION ALL
