@@ -42,7 +42,7 @@ FILE = "auth_users.json"
 # Rows of a user that stand inside his line.
 NESTED = ("identities", "mfa_factors")
 # The other tables worth keeping (F§2.5), in an order in which foreign keys hold: what signing in needs, the sessions,
-# the history. Pending mails, half-done sign-ins and the server's own bookkeeping are left out: restored, they harm.
+# the history.
 OTHERS = (
     "oauth_clients",
     "sso_providers",
@@ -55,6 +55,20 @@ OTHERS = (
     "refresh_tokens",
     "mfa_amr_claims",
     "audit_log_entries",
+)
+# Pending mails, half-done sign-ins and the server's own bookkeeping: restored, they harm.
+LEFT_OUT = frozenset(
+    {
+        "flow_state",
+        "saml_relay_states",
+        "mfa_challenges",
+        "webauthn_challenges",
+        "oauth_authorizations",
+        "oauth_client_states",
+        "one_time_tokens",
+        "instances",
+        "schema_migrations",
+    }
 )
 # GoTrue reads these as plain strings: a NULL in one answers every sign-in with a 500 (F§2.6).
 NEVER_NULL = frozenset(
@@ -83,6 +97,7 @@ class AuthPart:
         """The one file, and a word on what isn't in it."""
         count = moment.value("SELECT count(*) FROM auth.users")
         yield Item(self.name, "users", FILE, partial(_document, moment), counts={"users": count})
+        yield from _not_saved(moment)
         yield Omission(
             self.name,
             "sign-ins under way (one-time tokens, OAuth and SAML states, challenges)",
@@ -113,6 +128,17 @@ class AuthPart:
 
 def _readable(moment: Moment) -> dict[str, Table]:
     return {table.name: table for table in tables_of(moment, "auth") if table.readable}
+
+
+def _not_saved(moment: Moment) -> Iterator[Problem]:
+    """Tables that should be in the file and aren't: unreadable ones, and what a newer server has."""
+    for table in tables_of(moment, "auth"):
+        if table.name in LEFT_OUT:
+            continue
+        if not table.readable:
+            yield Problem("auth", f"auth.{table.name}", "this connection may not read the table")
+        elif table.name not in ("users", *NESTED, *OTHERS) and moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
+            yield Problem("auth", f"auth.{table.name}", "this version doesn't know the table and can't bring it back")
 
 
 def _document(moment: Moment) -> Iterator[bytes]:
@@ -204,7 +230,7 @@ def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str,
         if one is None or other is None:
             row = one or other or {}
             yield Difference("auth", f"auth.{name} {row['id']}", "extra" if one is None else "missing")
-        elif changed := _changed(one, other):
+        elif changed := _changed(one, other, tables, name):
             yield Difference("auth", f"auth.{name} {one['id']}", "changed", ", ".join(changed))
         else:
             same += 1
@@ -212,13 +238,16 @@ def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str,
         yield Proof("auth", name, same)
 
 
-def _changed(saved: Json, live: Json) -> list[str]:
+def _changed(saved: Json, live: Json, tables: dict[str, Table], name: str) -> list[str]:
     """The columns that differ; within the nested rows, the name of the table. Missing tokens count as empty ones."""
     for column in NEVER_NULL & saved.keys():
         saved[column] = saved[column] or ""
-    nested = [name for name in NESTED if not _same_rows(saved.pop(name, []), live.pop(name, []))]
-    return changed_columns(saved, live) + nested
+    nested = [table for table in NESTED if not _same_rows(saved.pop(table, []), live.pop(table, []), tables.get(table))]
+    return changed_columns(saved, live, tables[name].columns) + nested
 
 
-def _same_rows(saved: list[Json], live: list[Json]) -> bool:
-    return len(saved) == len(live) and not any(map(changed_columns, saved, live))
+def _same_rows(saved: list[Json], live: list[Json], table: Table | None) -> bool:
+    columns = table.columns if table else ()
+    return len(saved) == len(live) and not any(
+        changed_columns(one, other, columns) for one, other in zip(saved, live, strict=True)
+    )

@@ -2,7 +2,7 @@
 
 Whole numbers, booleans and floats are JSON's own; jsonb stands as the value it is; everything else is the text that
 PostgreSQL reads back to the same value (numeric with all digits, timestamps in UTC, bytea in hex, arrays in braces).
-SQL's NULL is null. A jsonb column that holds JSON's own null has its key left out of the line: that way both survive.
+SQL's NULL is null, but for a jsonb column, where null is JSON's own and SQL's NULL leaves the key out: both survive.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from supapy.stream import lines
 _NATIVE = frozenset({"smallint", "integer", "bigint", "real", "double precision", "boolean"})
 # No JSON text holds these two characters, so that a line goes through COPY as it is, nothing escaped or quoted.
 _AS_IT_IS = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
+# SQL's NULL in a jsonb column, where None is JSON's.
+_NULL = object()
 _STAGE = "pg_temp.supapy_stage"
 PIECE_BYTES = 256 * 1024
+# A bigint has 19 digits and a sign; Python takes its time over, and then refuses, numbers of thousands.
+LONGEST_WHOLE_DIGITS = 20
 
 
 def json_of(columns: Sequence[Column], alias: str) -> str:
@@ -34,9 +38,8 @@ def json_of(columns: Sequence[Column], alias: str) -> str:
 def _member(column: Column, value: str) -> str:
     key = literal(json.dumps(column.name, ensure_ascii=False) + ":")
     if column.type == "jsonb":
-        # NULL leaves the member out of the array's text, which is how JSON's null is told from SQL's.
-        member = f"{key} || coalesce({value}::text, 'null')"
-        return f"CASE WHEN pg_catalog.jsonb_typeof({value}) = 'null' THEN NULL ELSE {member} END"
+        # SQL's NULL makes the member NULL, which the array's text leaves out.
+        return f"{key} || {value}::text"
     shown = value if column.type in _NATIVE else f"{value}::text"
     return f"{key} || coalesce(pg_catalog.to_json({shown})::text, 'null')"
 
@@ -141,11 +144,9 @@ def update_staged(
 
 
 def _value(column: Column) -> str:
-    value = f"r.{quoted(column.name)}"
-    if column.type != "jsonb":
-        return f"{value}::{column.type}"
-    absent = f"one.line -> {literal(column.name)} IS NULL"
-    return f"CASE WHEN {value} IS NULL AND {absent} THEN 'null'::jsonb ELSE {value}::text::jsonb END"
+    if column.type == "jsonb":
+        return f"(one.line -> {literal(column.name)})::text::jsonb"
+    return f"r.{quoted(column.name)}::{column.type}"
 
 
 def upsert(key: Sequence[str], columns: Sequence[Column]) -> str:
@@ -157,12 +158,20 @@ def upsert(key: Sequence[str], columns: Sequence[Column]) -> str:
     return f"ON CONFLICT ({target}) DO " + (f"UPDATE SET {settings}" if settings else "NOTHING")
 
 
+class Number(str):
+    """A fractional or very large number as its text, so that nothing is rounded."""
+
+
 def parse(line: bytes) -> Json:
-    """One saved row, with fractional numbers left as their text, so that nothing is rounded."""
-    row = json.loads(line, parse_float=str)
+    """One saved row."""
+    row = json.loads(line, parse_float=Number, parse_int=_whole)
     if not isinstance(row, dict):
         raise ValueError("a row is a JSON object")
     return row
+
+
+def _whole(digits: str) -> int | Number:
+    return int(digits) if len(digits) <= LONGEST_WHOLE_DIGITS else Number(digits)
 
 
 def insertable(table: Table, keys: Container[str]) -> list[Column]:
@@ -194,6 +203,22 @@ def paired(
             one, other = next(ones, None), next(others, None)
 
 
-def changed_columns(saved: Json, live: Json) -> list[str]:
-    """The columns that both rows have and that differ. A left-out key is JSON's null, which no other value equals."""
-    return sorted(key for key in saved.keys() & live.keys() if saved[key] != live[key])
+def changed_columns(saved: Json, live: Json, columns: Sequence[Column]) -> list[str]:
+    """The columns that differ, of those that both tables have; `columns` are the live one's.
+
+    A column of another type than jsonb whose key only one row has is one that only that table has.
+    """
+    jsonb = {column.name for column in columns if column.type == "jsonb"}
+    shared = saved.keys() & live.keys() | (saved.keys() ^ live.keys()) & jsonb
+    return sorted(key for key in shared if not same(saved.get(key, _NULL), live.get(key, _NULL)))
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two parsed values are one, where Python's own equality takes true for 1."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)

@@ -6,8 +6,6 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from operator import itemgetter
-from typing import Any
 
 from supapy.errors import ApiError
 from supapy.model import Difference, Finding, Json, Proof
@@ -15,8 +13,8 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import BUCKETS, OBJECTS, about_one_object, bucket_lines, object_lines
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import array_lines, changed_columns, paired, parse
-from supapy.project.schema import tables_of
+from supapy.project.rows import array_lines, changed_columns, paired, parse, same
+from supapy.project.schema import Table, tables_of
 from supapy.stream import in_order, lines
 
 PART = "storage"
@@ -29,44 +27,60 @@ def compare(backup: Source, moment: Moment, streams: int) -> Iterator[Finding]:
     tables = {table.name: table for table in tables_of(moment, "storage")}
     saved_buckets = map(parse, array_lines(backup.read(BUCKETS)))
     live_buckets = map(parse, lines(bucket_lines(moment, tables["buckets"])))
-    yield from _rows("bucket", saved_buckets, live_buckets, itemgetter("id"), [])
+    yield from _rows("bucket", saved_buckets, live_buckets, tables["buckets"], [])
     found: list[Json] = []
     saved = map(parse, lines(backup.read(OBJECTS)))
     live = map(parse, lines(object_lines(moment, tables["objects"])))
-    yield from _rows("object", saved, live, itemgetter("bucket_id", "name"), found)
+    yield from _rows("object", saved, live, tables["objects"], found)
     if streams:
         yield from _files(backup, moment.project, found, streams)
 
 
-def _rows(what: str, saved: Iterator[Json], live: Iterator[Json], key: Any, found: list[Json]) -> Iterator[Finding]:
+def _rows(what: str, saved: Iterator[Json], live: Iterator[Json], table: Table, found: list[Json]) -> Iterator[Finding]:
     """Differences between rows; the saved rows that have a live one are added to `found`."""
-    same = 0
-    for one, other in paired(saved, live, key):
+    equal = 0
+    for one, other in paired(saved, live, _key):
         if one is None or other is None:
             yield Difference(PART, _name(what, one or other or {}), "extra" if one is None else "missing")
             continue
         found.append(one)
-        changed = changed_columns(_comparable(one), _comparable(other))
+        changed = _changed(one, other, table)
         if changed:
             yield Difference(PART, _name(what, one), "changed", ", ".join(changed))
         else:
-            same += 1
-    yield Proof(PART, f"{what} rows", same)
+            equal += 1
+    yield Proof(PART, f"{what} rows", equal)
 
 
 def _name(what: str, row: Json) -> str:
     return f"bucket {row['id']}" if what == "bucket" else f"object {row['bucket_id']}/{row['name']}"
 
 
-def _comparable(row: Json) -> Json:
-    """The row without what belongs to the stored file, its metadata one by one so that a change can be named."""
-    plain = {key: value for key, value in row.items() if key not in ("path", "version", "metadata")}
-    metadata = row.get("metadata") or {}
-    return plain | {f"metadata.{key}": value for key, value in metadata.items() if key not in _OF_THE_FILE}
+def _key(row: Json) -> list[tuple[bool, str]]:
+    """What both sides are sorted by, NULL last."""
+    values = [row["bucket_id"], row["name"]] if "bucket_id" in row else [row["id"]]
+    return [(value is None, value or "") for value in values]
+
+
+def _changed(saved: Json, live: Json, table: Table) -> list[str]:
+    """The columns that differ, without what belongs to the stored file; its metadata one by one, by their names."""
+    columns = [column for column in table.columns if column.name != "metadata"]
+    plain = changed_columns(_without_file(saved), _without_file(live), columns)
+    before, now = saved.get("metadata"), live.get("metadata")
+    if not isinstance(before, dict):
+        # The upload has given the object some.
+        return plain
+    now = now if isinstance(now, dict) else {}
+    described = sorted(key for key in before.keys() - _OF_THE_FILE if key not in now or not same(before[key], now[key]))
+    return plain + [f"metadata.{key}" for key in described]
+
+
+def _without_file(row: Json) -> Json:
+    return {key: value for key, value in row.items() if key not in ("path", "version", "metadata")}
 
 
 def _files(backup: Source, project: Project, rows: list[Json], streams: int) -> Iterator[Finding]:
-    same = 0
+    equal = 0
     checks = (
         partial(_file, backup, project, row) for row in rows if row["path"] is not None and backup.has(row["path"])
     )
@@ -75,8 +89,8 @@ def _files(backup: Source, project: Project, rows: list[Json], streams: int) -> 
             if difference:
                 yield difference
             else:
-                same += 1
-    yield Proof(PART, "files byte for byte", same)
+                equal += 1
+    yield Proof(PART, "files byte for byte", equal)
 
 
 def _file(backup: Source, project: Project, row: Json) -> Difference | None:

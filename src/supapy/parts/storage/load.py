@@ -111,7 +111,8 @@ def _upload_all(backup: Source, project: Project, streams: int, progress: Progre
 
 
 def _upload(backup: Source, project: Project, row: Json, progress: Progress) -> Problem | None:
-    metadata = row.get("metadata") or {}
+    metadata = row.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
     path = row["path"]
     size = backup.size(path)
     try:
@@ -150,9 +151,11 @@ def _settle_objects(backup: Source, project: Project, progress: Progress) -> Ite
     with _quiet(project) as (session, tables):
         if stage(session, lines(backup.read(OBJECTS))):
             table = tables["objects"]
-            columns = _without_version(insertable(table, staged_keys(session)))
+            # Where no object had user metadata, no row names them; the upload has given every object some.
+            columns = _without_version(insertable(table, staged_keys(session) | {"user_metadata": False}))
             metadata = f"coalesce(t.metadata, '{{}}') || (r.metadata::text::jsonb - {_OF_THE_FILE})"
-            instead = {"metadata": f"CASE WHEN r.metadata IS NULL THEN t.metadata ELSE {metadata} END"}
+            is_object = "pg_catalog.json_typeof(r.metadata) = 'object'"
+            instead = {"metadata": f"CASE WHEN {is_object} THEN {metadata} ELSE t.metadata END"}
             update_staged(session, table, columns, key=("bucket_id", "name"), instead=instead)
     return []
 

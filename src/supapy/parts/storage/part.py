@@ -24,7 +24,8 @@ from supapy.stream import lines
 
 # Files open at the same time: most of their time is the network's.
 STREAMS = 16
-_PLAIN_ETAG = re.compile(r'"([0-9a-f]{32})"')
+_PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
+_SIZE = re.compile(r"[0-9]{1,18}")
 # Buckets whose contents lie outside storage.objects (F§1.14).
 _ELSEWHERE = {"buckets_analytics": "analytics buckets", "buckets_vectors": "vector buckets"}
 
@@ -53,7 +54,7 @@ class StoragePart:
     def dump(self, moment: Moment) -> Dump:
         """The buckets, every object's bytes, the objects' rows; problems for rows without bytes."""
         tables = {table.name: table for table in tables_of(moment, "storage")}
-        _check_one_project(moment)
+        _check_one_project(moment, tables["buckets"])
         # Read at once: the items after it are opened by other threads, and the moment has one connection.
         buckets = b"".join(as_array(bucket_lines(moment, tables["buckets"])))
         count = moment.value("SELECT count(*) FROM storage.buckets")
@@ -74,8 +75,9 @@ class StoragePart:
                 )
         paths = [one.path for one in listed]
         rows = partial(_with_paths, moment, tables["objects"], paths)
-        yield Item(self.name, "objects", OBJECTS, rows, counts={"objects": len(listed)})
+        # Last, and nothing asked of the moment after it: another thread reads the rows over its one connection.
         yield from _omissions(moment, tables)
+        yield Item(self.name, "objects", OBJECTS, rows, counts={"objects": len(listed)})
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The buckets and objects that are there."""
@@ -92,12 +94,14 @@ class StoragePart:
         return compare(backup, moment, STREAMS if self._check_bytes else 0)
 
 
-def _check_one_project(moment: Moment) -> None:
+def _check_one_project(moment: Moment, table: Table) -> None:
     """Raises when the Storage server's buckets show that it isn't this database's, or that the key sees nothing.
 
     A key of too little right doesn't fail: it lists no bucket (F§1.1).
     """
-    saved = {bucket for (bucket,) in moment.rows("SELECT id FROM storage.buckets WHERE type::text = 'STANDARD'")}
+    # Older servers have no other type, and no such column.
+    standard = " WHERE type::text = 'STANDARD'" if "type" in {column.name for column in table.columns} else ""
+    saved = {bucket for (bucket,) in moment.rows(f"SELECT id FROM storage.buckets{standard}")}
     served = {bucket["id"] for bucket in moment.project.storage.buckets()}
     if saved and not served:
         raise AccessDenied(
@@ -113,9 +117,9 @@ def _check_one_project(moment: Moment) -> None:
 
 def _listed(moment: Moment, table: Table) -> list[_Listed]:
     rows = [
-        _Listed(bucket, key, size, etag, f"{version}|{etag}|{size}|{updated}")
+        _Listed(bucket, key, _size(size), etag, f"{version}|{etag}|{size}|{updated}")
         for bucket, key, size, etag, version, updated in moment.rows(
-            "SELECT o.bucket_id, o.name, (o.metadata ->> 'size')::bigint, o.metadata ->> 'eTag', o.version, "
+            "SELECT o.bucket_id, o.name, o.metadata ->> 'size', o.metadata ->> 'eTag', o.version, "
             f"o.updated_at::text FROM {live(table)}"
         )
     ]
@@ -138,6 +142,11 @@ def _paths(folder: str | None, rows: list[_Listed]) -> Iterator[tuple[_Listed, s
     named = iter(object_paths(one.key for one in rows if one.key is not None))
     for one in rows:
         yield one, None if folder is None or one.key is None else f"{FOLDER}{folder}/{next(named)}"
+
+
+def _size(said: str | None) -> int | None:
+    """The size in the metadata, when it is one: anyone who may write the row may write anything there."""
+    return int(said) if said and _SIZE.fullmatch(said) else None
 
 
 def _md5(etag: str | None) -> str | None:
