@@ -50,6 +50,7 @@ class Draft:
         self._listener = listener
         self._interrupt = interrupt
         self._manifest: list[bytes] = []
+        self._begun: list[str] = []
 
     def take_all(self, dumped: Iterable[Dumped], streams: int = 1) -> None:
         """Save every item and note every problem, in order; up to `streams` items are open at the same time."""
@@ -77,12 +78,13 @@ class Draft:
         self._put(METADATA, [sealed(complete)])
 
     def discard(self) -> None:
-        """Remove everything that was written; first of all what would make it a backup."""
-        self._store.delete(f"{self.label}/{METADATA}")
-        for stat in list(self._store.list(f"{self.label}/")):
-            self._store.delete(stat.path)
+        """Remove everything that was written; first of all what would make it a backup, last what holds the label."""
+        for path in (METADATA, *self._begun, CLAIM):
+            self._store.delete(f"{self.label}/{path}")
 
     def _put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> None:
+        # Also one that comes to nothing: the store may have made a folder for it.
+        self._begun.append(path)
         self._store.put(f"{self.label}/{path}", pieces, if_absent=if_absent)
 
     def _take(self, one: Dumped) -> tuple[Entry | Problem | Omission, Mapping[str, int]]:

@@ -54,6 +54,12 @@ def heed_signals() -> None:
             signal.signal(number, interrupt)
 
 
+def ignore_signals() -> None:
+    """From here on the exit code stands: one more Ctrl-C must not replace it."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def tell(error: BaseException, shell: Shell) -> int:
     """Say on standard error what ended the run, and give the exit code."""
     ending = _ending(error)

@@ -17,7 +17,7 @@ from typing import NoReturn, TextIO
 import click
 
 from supapy import __version__
-from supapy.cli.ending import heed_signals, tell
+from supapy.cli.ending import heed_signals, ignore_signals, tell
 from supapy.cli.shell import Shell
 
 # Each command with the place it is written at, and what the list of commands says of it.
@@ -85,6 +85,7 @@ def run(arguments: Sequence[str] | None = None) -> NoReturn:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     heed_signals()
     code = _run(given)
+    ignore_signals()
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
     sys.exit(code)

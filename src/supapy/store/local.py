@@ -115,6 +115,8 @@ class LocalStore:
                 return
             try:
                 (self._root / parent).rmdir()
+            except FileNotFoundError:
+                continue
             except OSError:
                 return
 

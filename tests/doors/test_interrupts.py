@@ -1,0 +1,190 @@
+"""Ctrl-C, a polite kill and a closed terminal, at places where the run is held up: it ends in order and leaves nothing.
+
+Each test waits until the run has come to a place where it can't go on, so that none depends on time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.doors.commands import FILES, Commands, settings_of
+from tests.projects import ProjectFactory, owner, superuser
+
+from supapy.sandbox.api.faults import Fault
+from supapy.sandbox.project import SandboxProject
+
+POLL_S = 0.02
+# Only so that a test which fails doesn't wait for ever.
+LONGEST_WAIT_S = 120
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+Held = Callable[[], bool]
+
+
+def until(true: Held, child: subprocess.Popen[str]) -> None:
+    """Wait until the run is held up."""
+    end = time.monotonic() + LONGEST_WAIT_S
+    while not true():
+        assert child.poll() is None, child.communicate()
+        assert time.monotonic() < end
+        time.sleep(POLL_S)
+
+
+def children(pid: int) -> dict[int, str]:
+    """The processes that a process has started, with what is to be seen of them in the list of processes."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text()
+            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if int(stat.rpartition(")")[2].split()[1]) == pid:
+            found[int(folder.name)] = arguments
+    return found
+
+
+def interrupted(child: subprocess.Popen[str], number: signal.Signals) -> str:
+    """Send the signal; gives what the run said at its end."""
+    started = children(child.pid)
+    child.send_signal(number)
+    _, err = child.communicate()
+    assert child.returncode == 130, err
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
+    assert "Traceback" not in err
+    return err
+
+
+@contextmanager
+def stalled(project: SandboxProject, path: str) -> Iterator[Held]:
+    """Answers to such requests stop in the middle; says whether one has."""
+    assert project.api
+    faults = [Fault(path=path, times=100, cut_after_bytes=1, stall=True)]
+    project.api.faults.extend(faults)
+    try:
+        yield lambda: faults[0].times < 100
+    finally:
+        project.api.faults.clear()
+
+
+@contextmanager
+def blocked(project: SandboxProject, statement: str, waiting: str) -> Iterator[Held]:
+    """Another session holds what the statement takes; says whether such a program waits for it."""
+    with superuser(project.database) as connection, superuser(project.database) as watcher:
+        connection.execute("BEGIN")
+        connection.execute(statement)
+        wait = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND application_name = %s"
+
+        def held() -> bool:
+            return watcher.execute(wait, (waiting,)).fetchone() != (0,)
+
+        yield held
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_backup_interrupted_among_the_files_leaves_nothing(
+    supapy: Commands, source: SandboxProject, number: signal.Signals
+) -> None:
+    with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
+        until(held, child)
+        err = interrupted(child, number)
+    assert err.splitlines() == [
+        "error: interrupted",
+        "hint: Nothing of it was kept; the backups made before are as they were.",
+    ]
+    assert supapy.labels == []
+    assert supapy("backup").code == 0
+
+
+def test_a_backup_interrupted_within_pg_dump_leaves_no_child_and_no_secret_to_be_seen(
+    supapy: Commands, source: SandboxProject
+) -> None:
+    # One of the platform's own, which pg_dump looks at and nothing before it.
+    lock = "LOCK TABLE realtime.messages IN ACCESS EXCLUSIVE MODE"
+    with blocked(source, lock, "pg_dump") as held, supapy.started("backup") as child:
+        until(held, child)
+        seen = [*children(child.pid).values(), *children(os.getpid()).values()]
+        assert any("pg_dump" in arguments for arguments in seen)
+        secrets = [source.service_key.reveal(), source.db_url.reveal(), source.db_url.reveal().split(":")[2][:20]]
+        assert not [arguments for arguments in seen for secret in secrets if secret in arguments]
+        interrupted(child, signal.SIGINT)
+    assert supapy.labels == []
+
+
+def test_a_backup_interrupted_while_the_database_keeps_it_waiting_gives_the_connection_back(
+    supapy: Commands, source: SandboxProject
+) -> None:
+    lock = "LOCK TABLE public.trips IN ACCESS EXCLUSIVE MODE"
+    with blocked(source, lock, "supapy") as held, supapy.started("backup") as child:
+        until(held, child)
+        interrupted(child, signal.SIGTERM)
+        assert no_session_left(source)
+    assert supapy.labels == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_restore_interrupted_within_psql_leaves_no_child_and_says_what_is_there(
+    saved: Path, project_factory: ProjectFactory, tmp_path: Path, number: signal.Signals
+) -> None:
+    target = project_factory("target")
+    supapy = Commands(tmp_path, settings_of(target))
+    with blocked(target, "CREATE TABLE public.trips ()", "psql") as held:
+        with supapy.started("restore", saved, "--yes") as child:
+            until(held, child)
+            err = interrupted(child, number)
+        assert err.splitlines()[0] == "error: interrupted"
+        assert "a part of the backup" in err
+    assert no_session_left(target)
+
+
+def test_a_restore_interrupted_among_the_files_can_be_done_again(
+    saved: Path, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    supapy = Commands(tmp_path, settings_of(target))
+    with stalled(target, r"/storage/v1/object/photos/") as held, supapy.started("restore", saved, "--yes") as child:
+        until(held, child)
+        assert "--into" in interrupted(child, signal.SIGTERM)
+    ran = supapy("restore", saved, "--yes", "--into", "target")
+    assert ran.code == 0, ran.out + ran.err
+    with owner(target.database) as connection:
+        assert connection.execute("SELECT count(*) FROM storage.objects").fetchone() == (len(FILES),)
+
+
+def test_a_second_signal_while_it_ends_changes_nothing(supapy: Commands, source: SandboxProject) -> None:
+    with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
+        until(held, child)
+        child.send_signal(signal.SIGINT)
+        interrupted(child, signal.SIGINT)
+    assert supapy.labels == []
+
+
+def test_what_nohup_makes_deaf_stays_deaf(supapy: Commands, source: SandboxProject) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
+            until(held, child)
+            child.send_signal(signal.SIGHUP)
+            assert "Nothing of it was kept" in interrupted(child, signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def no_session_left(project: SandboxProject) -> bool:
+    """Whether none of our programs is still connected, once the server has noticed that they went."""
+    left = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('supapy', 'pg_dump', 'psql')"
+    end = time.monotonic() + LONGEST_WAIT_S
+    with psycopg.connect(project.database.admin_dsn.reveal(), autocommit=True) as connection:
+        while connection.execute(left).fetchone() != (0,):
+            if time.monotonic() > end:
+                return False
+            time.sleep(POLL_S)
+    return True
