@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from supapy.cli.shell import Shell
@@ -17,7 +19,7 @@ def config(shell: Shell) -> None:
     settings, screen = shell.settings, shell.screen
     url, key, db_url = (settings.values[name] for name in ("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL"))
     values = {
-        "SUPABASE_URL": url,
+        "SUPABASE_URL": re.sub(r"//[^/]*@", "//******@", url),
         "SUPABASE_KEY": Secret(key).masked() if key else "",
         "SUPABASE_DB_URL": _without_password(Secret(db_url)) if db_url else "",
         "BACKUP_DIR": str(settings.backup_dir),

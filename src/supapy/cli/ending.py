@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import signal
@@ -11,6 +12,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import click
@@ -18,12 +20,15 @@ import click
 from supapy.cli.shell import IN_ARGUMENTS, Shell
 from supapy.errors import Interrupted, SupapyError, UsageError
 
+if TYPE_CHECKING:
+    from supapy.settings import Settings
+
 # What a run is given to end its children and remove its draft: until then another Ctrl-C changes nothing.
 CLEAN_UP_S = 5.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SECRET_OPTION = re.compile(r"pass|pw|key|secret|token|cred|dsn|db.?url|database.?url|^-[pkW]$", re.IGNORECASE)
-# A shorter text would be found in many words that aren't it.
-SHORTEST_SECRET_CHARS = 4
+# A shorter text may be a word of its own: `postgres` is a password on many a machine.
+SHORTEST_SECRET_CHARS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +69,14 @@ def tell(error: BaseException, shell: Shell) -> int:
     """Say on standard error what ended the run, and give the exit code."""
     ending = _ending(error)
     expected = isinstance(error, SupapyError | click.ClickException | click.Abort | KeyboardInterrupt)
-    trace = "" if expected or not shell.verbose else _scrubbed("".join(traceback.format_exception(error)), shell)
+    trace = "" if expected or not shell.verbose else "".join(traceback.format_exception(error))
     if shell.json:
         said = json.dumps(asdict(ending) | ({"traceback": trace} if trace else {}), ensure_ascii=False)
     else:
         hint = f"\nhint: {ending.hint}" if ending.hint else ""
         said = f"{trace}error: {ending.error}{hint}"
-    print(said, file=sys.stderr)
+    with contextlib.suppress(OSError):
+        print(_scrubbed(said, shell), file=sys.stderr, flush=True)
     return ending.exit_code
 
 
@@ -108,7 +114,7 @@ def _help_of(error: click.ClickException) -> str | None:
 
 
 def _scrubbed(text: str, shell: Shell) -> str:
-    """The text without the secrets there are. Our own messages never hold one; what a bug says nobody knows."""
+    """The text without the secrets that were read. Our own words never hold one; a bug's or a server's may."""
     for secret in _secrets(shell):
         for form in (secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]):
             text = text.replace(form, "******")
@@ -116,10 +122,10 @@ def _scrubbed(text: str, shell: Shell) -> str:
 
 
 def _secrets(shell: Shell) -> Iterator[str]:
-    try:
-        values = shell.settings.values
-    except SupapyError:
+    read: Settings | None = vars(shell).get("settings")
+    if read is None:
         return
+    values = read.values
     password = re.search(r"://[^/?#]*?:([^/?#]*)@|password\s*=\s*('[^']*'|\S+)", values["SUPABASE_DB_URL"])
     found = (values["SUPABASE_KEY"], values["SUPABASE_DB_URL"], *(password.groups() if password else ()))
     yield from (secret.strip("'") for secret in found if secret and len(secret) >= SHORTEST_SECRET_CHARS)
