@@ -12,16 +12,12 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from types import FrameType
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 import click
 
 from supapy.cli.shell import IN_ARGUMENTS, Shell
 from supapy.errors import Interrupted, SupapyError, UsageError
-
-if TYPE_CHECKING:
-    from supapy.settings import Settings
 
 # What a run is given to end its children and remove its draft: until then another Ctrl-C changes nothing.
 CLEAN_UP_S = 5.0
@@ -114,7 +110,7 @@ def _help_of(error: click.ClickException) -> str | None:
 
 
 def _scrubbed(text: str, shell: Shell) -> str:
-    """The text without the secrets that were read. Our own words never hold one; a bug's or a server's may."""
+    """The text without the secrets there are. Our own words never hold one; a bug's or a server's may."""
     for secret in _secrets(shell):
         for form in (secret, quote(secret, safe=""), unquote(secret), json.dumps(secret)[1:-1]):
             text = text.replace(form, "******")
@@ -122,10 +118,10 @@ def _scrubbed(text: str, shell: Shell) -> str:
 
 
 def _secrets(shell: Shell) -> Iterator[str]:
-    read: Settings | None = vars(shell).get("settings")
-    if read is None:
+    try:
+        values = shell.settings.values
+    except Exception:  # settings that can't be read can't be shown, and what ended the run is still to be told
         return
-    values = read.values
     password = re.search(r"://[^/?#]*?:([^/?#]*)@|password\s*=\s*('[^']*'|\S+)", values["SUPABASE_DB_URL"])
     found = (values["SUPABASE_KEY"], values["SUPABASE_DB_URL"], *(password.groups() if password else ()))
     yield from (secret.strip("'") for secret in found if secret and len(secret) >= SHORTEST_SECRET_CHARS)
