@@ -65,6 +65,7 @@ def run(
         with suppress(BrokenPipeError):
             for piece in feed:
                 child.stdin.write(piece)
+                child.stdin.flush()
         with suppress(BrokenPipeError):
             child.stdin.close()
         code = child.wait()
