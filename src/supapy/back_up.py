@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from typing import Any
 from urllib.parse import urlsplit
 
 from supapy import __version__
@@ -15,6 +16,7 @@ from supapy.model import Json
 from supapy.names import label_time
 from supapy.project.moment import Moment
 from supapy.project.project import Project
+from supapy.project.schema import tables_of
 
 
 def back_up(project: Project, catalog: Catalog, choice: Choice | None = None, listener: Listener = ignore) -> Backup:
@@ -41,11 +43,17 @@ def _metadata(draft: Draft, moment: Moment, choice: Choice) -> Json:
             "ref": moment.project.ref,
             "host": urlsplit(moment.project.url).netloc,
             "server_version": moment.value("SHOW server_version"),
-            "auth_version": moment.value("SELECT max(version) FROM auth.schema_migrations"),
-            "storage_version": moment.value("SELECT max(id) FROM storage.migrations"),
+            "auth_version": _newest(moment, "auth", "schema_migrations", "version"),
+            "storage_version": _newest(moment, "storage", "migrations", "id"),
         },
         "moment": {"snapshot": moment.snapshot, "taken_at": moment.taken_at.astimezone(UTC).isoformat()},
         "include_database": choice.database,
         "include_storage": choice.storage,
         "include_auth": choice.auth,
     }
+
+
+def _newest(moment: Moment, schema: str, table: str, column: str) -> Any:
+    """A server's newest migration; None where this connection may not read them, as on older projects."""
+    readable = any(one.name == table and one.readable for one in tables_of(moment, schema))
+    return moment.value(f"SELECT max({column}) FROM {schema}.{table}") if readable else None

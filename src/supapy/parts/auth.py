@@ -240,8 +240,8 @@ def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str,
 
 def _changed(saved: Json, live: Json, tables: dict[str, Table], name: str) -> list[str]:
     """The columns that differ; within the nested rows, the name of the table. Missing tokens count as empty ones."""
-    for column in NEVER_NULL & saved.keys():
-        saved[column] = saved[column] or ""
+    for row in (saved, live):
+        row.update({column: row[column] or "" for column in NEVER_NULL & row.keys()})
     nested = [table for table in NESTED if not _same_rows(saved.pop(table, []), live.pop(table, []), tables.get(table))]
     return changed_columns(saved, live, tables[name].columns) + nested
 
