@@ -140,23 +140,23 @@ def _rights(session: Session) -> Iterator[Check]:
 def _storage(project: Project, session: Session | None) -> Iterator[Check]:
     name, served = "Storage server", {bucket["id"] for bucket in project.storage.buckets()}
     if session is None:
-        yield Check(name, "ok", f"it answers, and shows {len(served)} buckets")
+        yield Check(name, "ok", f"it answers; buckets: {len(served):,}")
         return
     stored = {row[0] for row in session.rows("SELECT id FROM storage.buckets WHERE type::text = 'STANDARD'")}
     if served == stored:
-        yield Check(name, "ok", f"it answers, and its {len(served)} buckets are the database's")
+        yield Check(name, "ok", f"it answers; buckets: {len(served):,}, the same as in the database")
     elif not served:
-        text = f"the key sees no bucket, but the database has {len(stored)}"
+        text = f"buckets: none that the key sees, {len(stored):,} in the database"
         yield Check(name, "failed", text, "Use this project's service_role or secret key.", AccessDenied.exit_code)
     else:
-        text = f"it shows {len(served)} buckets, the database has {len(stored)}, {len(served & stored)} are the same"
+        text = f"buckets: {len(served):,} here, {len(stored):,} in the database, {len(served & stored):,} the same"
         yield Check(name, "failed", text, "Take URL and connection from one project.", WrongProject.exit_code)
 
 
 def _auth(project: Project, session: Session | None) -> Iterator[Check]:
     name, served = "Auth server", project.auth.count_users()
     if session is None:
-        yield Check(name, "ok", f"it answers, and counts {served:,} users")
+        yield Check(name, "ok", f"it answers; users: {served:,}")
         return
     # What its list is made of (F§2.2); other rows are saved as well.
     stored = session.value(
@@ -164,9 +164,9 @@ def _auth(project: Project, session: Session | None) -> Iterator[Check]:
         "WHERE instance_id = '00000000-0000-0000-0000-000000000000' AND aud = 'authenticated'"
     )
     if served == stored:
-        yield Check(name, "ok", f"it answers, and its {served:,} users are the database's")
+        yield Check(name, "ok", f"it answers; users: {served:,}, as many as in the database")
     else:
-        text = f"it counts {served:,} users, the database has {stored:,}"
+        text = f"users: {served:,} here, {stored:,} in the database"
         hint = "Look again if people are signing up now; else take URL and connection from one project."
         yield Check(name, "warning", text, hint)
 

@@ -113,7 +113,7 @@ def fill(project: SandboxProject) -> None:
     """A small app: two tables, a user, a bucket with three files."""
     with Project(project.url, project.service_key, Secret(project.db_url.reveal())) as live:
         with live.session() as session:
-            session.execute(SCHEMA)
+            session.execute(SCHEMA + ADA + ROWS)
         for key, content in FILES.items():
             live.storage.upload(
                 "photos",
@@ -126,16 +126,21 @@ def fill(project: SandboxProject) -> None:
 
 
 FILES = {"a.png": b"one", "trip/b.png": b"two" * 1000, "empty.png": b""}
+# As the Auth server itself writes a row: it reads none whose texts are NULL (F§2.6).
+ADA = """
+INSERT INTO auth.users (instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, created_at,
+    updated_at, confirmation_token, recovery_token, email_change_token_new, email_change)
+VALUES ('00000000-0000-0000-0000-000000000000', '11111111-1111-4111-8111-111111111111', 'authenticated',
+    'authenticated', 'ada@example.com', '', now(), now(), now(), '', '', '', '');
+"""
 SCHEMA = """
 CREATE TABLE public.trips (id int PRIMARY KEY, name text NOT NULL);
 CREATE TABLE public.stops (id int PRIMARY KEY, trip int REFERENCES public.trips, owner uuid REFERENCES auth.users);
 CREATE TYPE public.mood AS ENUM ('good', 'bad');
 CREATE VIEW public.names AS SELECT name FROM public.trips;
 CREATE INDEX stops_by_owner ON public.stops (owner);
-INSERT INTO auth.users (instance_id, id, aud, role, email, encrypted_password, email_confirmed_at, created_at,
-    updated_at, confirmation_token, recovery_token, email_change_token_new, email_change)
-VALUES ('00000000-0000-0000-0000-000000000000', '11111111-1111-4111-8111-111111111111', 'authenticated',
-    'authenticated', 'ada@example.com', '', now(), now(), now(), '', '', '', '');
+"""
+ROWS = """
 INSERT INTO public.trips SELECT n, 'trip ' || n FROM generate_series(1, 20) n;
 INSERT INTO public.stops SELECT n, n, '11111111-1111-4111-8111-111111111111' FROM generate_series(1, 20) n;
 INSERT INTO storage.buckets (id, name) VALUES ('photos', 'photos');

@@ -1,0 +1,98 @@
+"""What is shown of a run while it runs."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from supapy.cli import progress
+from supapy.events import Advanced, Event, Finished, Listener, Noted, Saved, Started
+from supapy.model import Difference, Entry, Problem, Proof
+
+ENTRY = Entry("storage", "b/a", "storage/b/a", 1500, "0" * 64)
+
+
+def hear(listener: Listener, events: Iterable[Event]) -> None:
+    for event in events:
+        listener(event)
+
+
+@pytest.mark.parametrize(
+    ("events", "line"),
+    [
+        ([Started("storage", unit="bytes"), Advanced("storage", 1500), Saved(ENTRY)], "storage: 1 file, 1.5 kB"),
+        ([Started("checking files", 9, "bytes"), Advanced("checking files", 9)], "checking files: 9 bytes"),
+        ([Started("1,200 users", 1200, "users"), Advanced("1,200 users", 1200)], "1,200 users: 1,200 users"),
+        ([Started("limits of the buckets")], "limits of the buckets: done"),
+        ([Started("comparing auth"), Noted(Proof("auth", "users", 3))], "comparing auth: equal"),
+        (
+            [Started("comparing auth"), Noted(Difference("auth", "u", "missing")), Noted(Proof("auth", "users", 3))],
+            "comparing auth: 1 difference",
+        ),
+        ([Started("a\x1b[2Jb"), Noted(Problem("auth", "u", "why"))], "a\\x1b[2Jb: done"),
+    ],
+)
+def test_a_pipe_gets_one_line_for_each_stage(events: list[Event], line: str) -> None:
+    said: list[str] = []
+    listener = progress.lines(said.append)
+    hear(listener, events)
+    assert said == []
+    listener(Finished("whatever"))
+    assert said == [line]
+
+
+def test_what_a_stage_came_to_does_not_leak_into_the_next() -> None:
+    said: list[str] = []
+    stage = [Started("storage", unit="bytes"), Saved(ENTRY), Finished("storage")]
+    hear(progress.lines(said.append), [*stage, *stage])
+    assert said == ["storage: 1 file, 1.5 kB"] * 2
+
+
+def test_a_program_hears_every_event_but_the_pieces_of_a_transfer_together() -> None:
+    told: list[dict[str, Any]] = []
+    listener = progress.events(told.append)
+    listener(Started("storage", unit="bytes"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: listener(Advanced("storage", 10)), range(1000)))
+    hear(listener, [Saved(ENTRY), Finished("storage")])
+    moved = [one for one in told if one["event"] == "advanced"]
+    assert sum(one["amount"] for one in moved) == 10_000
+    assert len(moved) < 1000
+    assert [one["event"] for one in told if one["event"] != "advanced"] == ["started", "saved", "finished"]
+    assert told[-1]["event"] == "finished"
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        Started("storage", unit="bytes"),
+        Started("checking files", 1500, "bytes"),
+        Started("users", 1500, "users"),
+        Started("rows"),
+    ],
+)
+def test_a_terminal_gets_a_bar_and_then_a_line_and_its_cursor_back(started: Started) -> None:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=100)
+    with progress.bars(console) as listener:
+        hear(listener, [started, Advanced(started.stage, 1500)])
+        assert "\x1b[?25l" in screen.getvalue()
+        listener(Finished(started.stage))
+    assert started.stage in screen.getvalue()
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    assert plain.splitlines()[-1].startswith(f"{started.stage}: ")
+    assert screen.getvalue().count("\x1b[?25h") == screen.getvalue().count("\x1b[?25l")
+
+
+def test_a_bar_that_is_cut_short_gives_the_cursor_back() -> None:
+    screen = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), progress.bars(Console(file=screen, force_terminal=True)) as listener:
+        listener(Started("storage"))
+        raise KeyboardInterrupt
+    assert screen.getvalue().rfind("\x1b[?25h") > screen.getvalue().rfind("\x1b[?25l") >= 0
