@@ -99,10 +99,8 @@ def test_a_label_that_is_claimed_is_not_given_again_even_before_its_commit(catal
     assert catalog.labels() == [second.label, first.label]
 
 
-def test_many_drafts_at_once_get_a_folder_each(tmp_path: Path) -> None:
-    # A clock of its own for each: all believe that it is noon, and see time pass only while they wait.
-    def one(number: int) -> str:
-        clock = Clock()
+def test_many_drafts_at_once_get_a_folder_each(tmp_path: Path, clock: Clock) -> None:
+    def one(_: int) -> str:
         return make(Catalog(LocalStore(tmp_path / "backups"), now=clock.now, sleep=clock.sleep)).label
 
     with ThreadPoolExecutor(8) as pool:
