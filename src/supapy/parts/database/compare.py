@@ -11,11 +11,12 @@ from supapy.model import Difference, Finding, Proof
 from supapy.names import qualified
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
-from supapy.parts.database.data import copied
+from supapy.parts.database.data import copied, database_rows
 from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
 from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
+from supapy.project.schema import Table
 from supapy.stream import lines
 
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
@@ -55,7 +56,7 @@ def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
     live = live_inventory(moment, read_facts(moment), set(contents.left_out))
     for sort in dict.fromkeys((*contents.inventory, *live)):
         yield from _compare_sort(sort, contents, live, moment.major)
-    yield from _compare_rows(backup, contents, live, moment)
+    yield from _compare_rows(backup, contents, moment)
 
 
 def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:
@@ -120,19 +121,19 @@ def _shown(key: str, *values: Any) -> str:
     return f"{key}: saved {saved}, found {found}"
 
 
-def _compare_rows(backup: Source, contents: Contents, live: Inventory, moment: Moment) -> Iterator[Finding]:
+def _compare_rows(backup: Source, contents: Contents, moment: Moment) -> Iterator[Finding]:
     """Table by table; what a hash-partitioned table routes by itself counts as a whole."""
+    live: dict[tuple[str, str], list[Table]] = {}
+    for rows in database_rows(moment, set()):
+        live.setdefault(rows.table.load_into, []).append(rows.table)
     equal = 0
     for target, segments in _by_target(contents.row_segments).items():
-        columns = segments[0].table["columns"]
-        if not _has_columns(moment, target, columns):
+        columns, where = segments[0].table["columns"], segments[0].table["where"]
+        tables = live.get(target, [])
+        if not tables or any(not {column.name for column in table.columns} >= set(columns) for table in tables):
             continue  # The missing table or column was told already.
-        saved = NO_ROWS
-        for segment in segments:
-            saved += fingerprint(_saved_rows(backup, segment))
-        found = NO_ROWS
-        for (leaf,) in moment.rows(_LEAVES, (qualified(*target),)):
-            found += fingerprint(copied(moment, leaf, columns, segments[0].table["where"]))
+        saved = sum((fingerprint(_saved_rows(backup, segment)) for segment in segments), NO_ROWS)
+        found = sum((fingerprint(copied(moment, table.sql, columns, where)) for table in tables), NO_ROWS)
         if saved == found:
             equal += saved.rows
         else:
@@ -153,22 +154,3 @@ def _by_target(segments: Iterable[Segment]) -> dict[tuple[str, str], list[Segmen
 def _saved_rows(backup: Source, segment: Segment) -> Iterator[bytes]:
     start = segment.offset + segment.table["rows_start"]
     return backup.read(FILE, start, start + segment.table["rows_length"])
-
-
-def _has_columns(moment: Moment, target: tuple[str, str], columns: list[str]) -> bool:
-    found = moment.rows(
-        "SELECT attname FROM pg_catalog.pg_attribute "
-        "WHERE attrelid = pg_catalog.to_regclass(%s) AND attnum > 0 AND NOT attisdropped",
-        (qualified(*target),),
-    )
-    exists = moment.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (qualified(*target),))
-    return bool(exists) and {name for (name,) in found} >= set(columns)
-
-
-# The table itself, or of a partitioned one those that hold its rows.
-_LEAVES = """
-SELECT c.oid::pg_catalog.regclass::text
-FROM pg_catalog.to_regclass(%s) AS target(oid) JOIN pg_catalog.pg_class c
-    ON c.oid = target.oid OR c.oid IN (SELECT relid FROM pg_catalog.pg_partition_tree(target.oid))
-WHERE c.relkind = 'r'
-"""
