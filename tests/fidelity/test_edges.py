@@ -1,0 +1,240 @@
+"""What is special at the edges of a dump and a restore: odd sources, odd targets, a source that changes meanwhile."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
+from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
+
+from supapy.model import Difference, Item, Omission, Problem
+from supapy.parts.database.part import DatabasePart
+from supapy.sandbox.cluster import Cluster
+
+PEOPLE = Path(__file__).parent / "people.sql"
+
+
+def run(cluster: Cluster, *statements: str) -> None:
+    with owner(cluster) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def restored(saved: Saved, target: Cluster, major: int = DEFAULT_MAJOR) -> str:
+    """Restore by psql; gives the warnings."""
+    done = psql(target, major, saved.script)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def differences(saved: Saved, target: Cluster, major: int = DEFAULT_MAJOR) -> list[Difference]:
+    with moment_of(target, major) as moment:
+        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
+
+
+def test_everything_is_of_one_moment_whatever_is_written_between_the_reads(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source = cluster_factory()
+    run(source, "CREATE TABLE a (n int); INSERT INTO a VALUES (1)", "CREATE TABLE z (n int); INSERT INTO z VALUES (1)")
+    with moment_of(source, DEFAULT_MAJOR) as moment:
+        run(source, "INSERT INTO a VALUES (2)", "CREATE TABLE later (n int)", "DELETE FROM z")
+        for one in DatabasePart().dump(moment):
+            assert isinstance(one, Item)
+            with (tmp_path / one.path).open("wb") as file:
+                for piece in one.open():
+                    run(source, "INSERT INTO z VALUES (3)", "GRANT SELECT ON a TO PUBLIC")
+                    file.write(piece)
+    target = cluster_factory()
+    restored(Saved(tmp_path), target)
+    with superuser(target) as connection:
+        assert connection.execute("SELECT (SELECT array_agg(n) FROM a), (SELECT array_agg(n) FROM z)").fetchall() == [
+            ([1], [1])
+        ]
+        assert connection.execute("SELECT to_regclass('later')").fetchone() == (None,)
+    assert differences(Saved(tmp_path), target) == []
+
+
+def test_without_users_and_files_the_rows_that_point_to_them_are_kept(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    assert psql(source, DEFAULT_MAJOR, PEOPLE).returncode == 0
+    run(
+        source,
+        "CREATE TABLE profiles (id uuid REFERENCES auth.users)",
+        "INSERT INTO profiles SELECT id FROM auth.users",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path, DatabasePart(auth=False, storage=False))
+    assert "example.com" not in saved.script.read_text()
+    assert "fk constraint profiles profiles_id_fkey" in restored(saved, target)
+    with superuser(target) as connection:
+        assert connection.execute("SELECT count(*) FROM profiles").fetchone() == (1,)
+        assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (0,)
+    assert [one.name for one in differences(saved, target)] == ["table public.profiles: constraint profiles_id_fkey"]
+
+
+def test_the_segments_of_users_and_files_are_not_loaded_by_the_part(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    assert psql(source, DEFAULT_MAJOR, PEOPLE).returncode == 0
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    fed = 0
+
+    def count(amount: int) -> None:
+        nonlocal fed
+        fed += amount
+
+    with project_of(target, DEFAULT_MAJOR) as project:
+        (step,) = DatabasePart().load(saved, project)
+        assert list(step.apply(count)) == []
+    assert fed == step.total
+    with superuser(target) as connection:
+        assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (0,)
+
+
+def test_a_migration_history_that_is_there_already_gets_what_it_lacks(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE SCHEMA supabase_migrations",
+        "CREATE TABLE supabase_migrations.schema_migrations "
+        "(version text PRIMARY KEY, statements text[], name text UNIQUE)",
+        "INSERT INTO supabase_migrations.schema_migrations VALUES ('1', '{a}', 'n')",
+    )
+    run(
+        target,
+        "CREATE SCHEMA supabase_migrations",
+        "CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY)",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with moment_of(target, DEFAULT_MAJOR) as moment:
+        assert list(DatabasePart().obstacles(saved, moment)) == []
+    restored(saved, target)
+    assert differences(saved, target) == []
+
+
+@pytest.mark.parametrize("major", MAJORS)
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP PUBLICATION supabase_realtime; CREATE PUBLICATION supabase_realtime FOR ALL TABLES",
+        "DROP PUBLICATION supabase_realtime",
+        "ALTER PUBLICATION supabase_realtime SET (publish = 'delete', publish_via_partition_root = true)",
+    ],
+)
+def test_the_realtime_publication_is_what_the_user_made_of_it(
+    cluster_factory: ClusterFactory, tmp_path: Path, statement: str, major: int
+) -> None:
+    source, target = cluster_factory(major), cluster_factory(major)
+    run(source, "CREATE TABLE t (id int PRIMARY KEY)", *statement.split("; "))
+    saved = save(source, major, tmp_path)
+    restored(saved, target, major)
+    assert differences(saved, target, major) == []
+    query = (
+        "SELECT pubname, puballtables, pubinsert, pubdelete, pubviaroot, pubowner::regrole::text FROM pg_publication"
+    )
+    with superuser(source) as before, superuser(target) as after:
+        assert after.execute(query).fetchall() == before.execute(query).fetchall()
+
+
+def test_an_older_server_is_no_target(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    saved = save(cluster_factory(17), 17, tmp_path)
+    with moment_of(cluster_factory(15), 15) as moment:
+        obstacles = list(DatabasePart().obstacles(saved, moment))
+    assert [(one.final, one.text) for one in obstacles] == [(True, "its PostgreSQL is 15, the backup's is 17")]
+
+
+def test_an_extension_that_the_target_lacks_is_told_before_anything_is_written(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    said = json.loads((tmp_path / "database.toc.json").read_text())
+    said["inventory"]["extensions"]["extension postgis"] = {"schema": "public"}
+    said["inventory"]["extensions"]["extension pgjwt"] = {"schema": "extensions"}
+    (tmp_path / "database.toc.json").write_text(json.dumps(said))
+    with moment_of(target, DEFAULT_MAJOR) as moment:
+        obstacles = list(DatabasePart().obstacles(saved, moment))
+    assert [(one.final, one.text) for one in obstacles] == [(True, "it has no extension postgis")]
+
+
+def test_the_script_refuses_a_project_that_has_nothing_but_users(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(source, "CREATE TABLE t ()")
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    assert psql(target, DEFAULT_MAJOR, PEOPLE).returncode == 0
+    done = psql(target, DEFAULT_MAJOR, saved.script)
+    assert done.returncode == 3
+    assert "it has rows in auth.users" in done.stderr
+    with superuser(target) as connection:
+        assert connection.execute("SELECT to_regclass('t')").fetchone() == (None,)
+
+
+def test_tables_that_may_not_be_read_are_named_if_the_users_and_left_out(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(source, "CREATE TABLE mine (a int); INSERT INTO mine VALUES (1)")
+    with superuser(source) as connection:
+        # As on older projects, where postgres reads what it was granted only.
+        connection.execute("REVOKE pg_read_all_data FROM postgres; REVOKE ALL ON auth.schema_migrations FROM postgres")
+        connection.execute(
+            "CREATE TABLE public.hidden (a int); REVOKE ALL ON public.hidden FROM postgres, "
+            "anon, authenticated, service_role"
+        )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    assert [problem.name for problem in saved.problems] == ['table "public"."hidden"']
+    restored(saved, target)
+    with superuser(target) as connection:
+        assert connection.execute("SELECT count(*) FROM mine").fetchone() == (1,)
+
+
+def test_passwords_that_cannot_be_read_are_named(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source = cluster_factory()
+    run(source, "CREATE ROLE app LOGIN PASSWORD 'x'", "CREATE ROLE quiet")
+    with superuser(source) as connection:
+        connection.execute("REVOKE pg_read_all_data FROM postgres")
+    omissions = [one.name for one in save(source, DEFAULT_MAJOR, tmp_path).omissions]
+    assert omissions == ["password of role app"]
+
+
+def test_an_event_trigger_that_the_target_refuses_is_a_problem(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(source, "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'")
+    with superuser(source) as connection:
+        # Hosted projects let postgres do this.
+        connection.execute("ALTER ROLE postgres SUPERUSER")
+        run(source, "CREATE EVENT TRIGGER watcher ON ddl_command_end EXECUTE FUNCTION watch()")
+        connection.execute("ALTER ROLE postgres NOSUPERUSER")
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with project_of(target, DEFAULT_MAJOR) as project:
+        (step,) = DatabasePart().load(saved, project)
+        problems = list(step.apply(lambda _: None))
+    assert [problem.name for problem in problems] == ["event trigger watcher"]
+    assert [one.name for one in differences(saved, target)] == ["event trigger watcher"]
+
+
+def test_a_dump_says_what_it_holds_in_a_stable_order(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source = cluster_factory()
+    run(source, "CREATE TABLE b (n int)", "CREATE TABLE a (n int); INSERT INTO a VALUES (1), (2)")
+    with moment_of(source, DEFAULT_MAJOR) as moment:
+        dumped = list(DatabasePart().dump(moment))
+        assert [one.path for one in dumped if isinstance(one, Item)] == ["database.sql", "database.toc.json"]
+        assert not [one for one in dumped if isinstance(one, Omission | Problem)]
+    save(source, DEFAULT_MAJOR, tmp_path)
+    said = json.loads((tmp_path / "database.toc.json").read_text())
+    script = (tmp_path / "database.sql").read_bytes()
+    assert sum(segment["length"] for segment in said["segments"]) == len(script)
+    rows = {segment["table"]: segment for segment in said["segments"] if segment.get("schema") == "public"}
+    assert list(rows) == ["a", "b"]
+    start = rows["a"]["offset"] + rows["a"]["rows_start"]
+    assert script[start : start + rows["a"]["rows_length"]] == b"1\n2\n"
+    assert (rows["a"]["rows"], rows["a"]["columns"]) == (2, ["n"])
