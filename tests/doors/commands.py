@@ -1,7 +1,13 @@
-"""The command as a user runs it: a process of its own, with an environment of its own."""
+"""The command as a user runs it, with an environment and a working folder of its own.
+
+Most tests run it in this process, which saves the second that its imports take; what is about processes, signals, pipes
+and terminals starts a process.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -12,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from supapy.cli.main import ended
 from supapy.project.project import Project
 from supapy.sandbox.project import SandboxProject
 from supapy.secret import Secret
@@ -62,8 +69,8 @@ def environment(more: Mapping[str, str]) -> dict[str, str]:
 
 
 def run(command: tuple[str | Path, ...], settings: Mapping[str, str], cwd: Path, stdin: str = "") -> Ran:
-    """Run a command to its end, its three streams being pipes."""
-    ended = subprocess.run(
+    """Run a process to its end, its three streams being pipes."""
+    done = subprocess.run(
         [str(piece) for piece in command],
         env=environment(settings),
         cwd=cwd,
@@ -71,7 +78,7 @@ def run(command: tuple[str | Path, ...], settings: Mapping[str, str], cwd: Path,
         capture_output=True,
         encoding="utf-8",
     )
-    return Ran(ended.returncode, ended.stdout, ended.stderr)
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,21 @@ class Commands:
     folder: Path
     settings: Mapping[str, str]
 
-    def __call__(self, *arguments: str | Path, stdin: str = "", **more: str) -> Ran:
+    def __call__(self, *arguments: str | Path, **more: str) -> Ran:
+        """Run it to its end in this process."""
+        out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+        os.environ.clear()
+        os.environ.update(environment({**self.settings, **more}))
+        try:
+            with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = ended([*map(str, arguments)])
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: str | Path, stdin: str = "", **more: str) -> Ran:
+        """Run it to its end as a process."""
         return run((*SUPAPY, *arguments), {**self.settings, **more}, self.folder, stdin)
 
     @property

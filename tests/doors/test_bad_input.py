@@ -291,12 +291,12 @@ def test_a_bug_is_told_as_one_and_shows_its_place_only_when_asked_and_never_a_se
     # No input is known that meets a bug; a library that fails at once, with words nobody expected, comes close.
     (tmp_path / "psycopg.py").write_text("import os\nraise KeyError(os.environ['SUPABASE_KEY'])\n")
     supapy = Commands(tmp_path, {"SUPABASE_KEY": "sb_secret_correct-horse", "PYTHONPATH": str(tmp_path)})
-    ran = supapy("backup")
+    ran = supapy.process("backup")
     assert (ran.code, ran.err.splitlines()[0]) == (1, "error: this is a bug in supapy: KeyError")
     assert "Traceback" not in ran.err
-    told = supapy("--json", "-v", "backup")
+    told = supapy.process("--json", "-v", "backup")
     assert json.loads(told.err)["exit_code"] == 1
-    loud = supapy("-v", "backup")
+    loud = supapy.process("-v", "backup")
     assert "psycopg.py" in loud.err
     assert "KeyError: '******'" in loud.err
     assert "correct-horse" not in ran.err + told.err + loud.err

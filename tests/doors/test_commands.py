@@ -19,7 +19,7 @@ from supapy.store.local import LocalStore
 
 
 def test_a_backup_holds_everything_and_says_what(supapy: Commands) -> None:
-    ran = supapy("backup")
+    ran = supapy.process("backup")
     assert (ran.code, ran.err) == (0, "")
     (label,) = supapy.labels
     assert (supapy.folder / "backups" / label / "storage" / "photos" / "trip" / "b.png").read_bytes() == b"two" * 1000
@@ -178,7 +178,7 @@ def test_a_restore_on_a_pipe_without_yes_shows_its_plan_and_writes_nothing(
 ) -> None:
     target = project_factory("unasked")
     supapy = Commands(tmp_path, settings_of(target))
-    ran = supapy("restore", saved, stdin="unasked\n")
+    ran = supapy.process("restore", saved, stdin="unasked\n")
     assert ran.code == 60
     assert "1. 1 users" in ran.out
     assert ran.err.splitlines() == [

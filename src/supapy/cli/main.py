@@ -79,23 +79,23 @@ def main(ctx: click.Context, env_file: Path | None, json: bool, quiet: bool, ver
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Do what the arguments say and end the process with the exit code (see `supapy.errors`)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding can't show must not end a restore half way.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     heed_signals()
-    code = _run(given)
+    code = ended(sys.argv[1:] if arguments is None else arguments)
     ignore_signals()
     for stream in (sys.stdout, sys.stderr):
         _flush(stream)
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def ended(arguments: Sequence[str]) -> int:
+    """Do what the arguments say, telling errors on standard error; gives the exit code."""
     # Errors among the arguments themselves are told in the way they ask for.
     shell = Shell(json="--json" in arguments)
     try:
-        with main.make_context("supapy", arguments, obj=shell) as context:
+        with main.make_context("supapy", list(arguments), obj=shell) as context:
             code = main.invoke(context)
     except click.exceptions.Exit as end:
         code = end.exit_code
