@@ -20,7 +20,7 @@ demo: setup
 	$(BIN)/supapy sandbox demo
 
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -81,6 +81,18 @@ def outcome(screen: Screen, restored: Outcome) -> None:
     screen.say(f"{said}, but not whole: {lacks}", "bold yellow", always=True)
 
 
+def outcome_json(restored: Outcome) -> Json:
+    """What a restore came to as one object."""
+    return {
+        "label": restored.plan.label,
+        "target": restored.plan.target_ref,
+        "problems": items_json(restored.problems),
+        "differences": items_json(restored.differences),
+        "proofs": proofs_json(restored.proofs),
+        "exit_code": 0 if restored.is_whole else 3,
+    }
+
+
 def not_saved(screen: Screen, problems: Iterable[Problem]) -> None:
     """What a backup should have and hasn't."""
     _problems(screen, problems, "not saved")

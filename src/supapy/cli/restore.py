@@ -64,22 +64,12 @@ def restore(
             outcome = bring_back(
                 backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, listener=listener
             )
-            ref = project.ref
     except KeyboardInterrupt:
         raise Interrupted("interrupted", _HALF_DONE if writing else "Nothing was written.") from None
-    code = 0 if outcome.is_whole else 3
     render.outcome(screen, outcome)
-    screen.result(
-        {
-            "label": backup.label,
-            "target": ref,
-            "problems": render.items_json(outcome.problems),
-            "differences": render.items_json(outcome.differences),
-            "proofs": render.proofs_json(outcome.proofs),
-            "exit_code": code,
-        }
-    )
-    return code
+    said = render.outcome_json(outcome)
+    screen.result(said)
+    return int(said["exit_code"])
 
 
 def _show(screen: Screen, plan: Plan) -> None:
