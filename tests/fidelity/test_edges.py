@@ -164,6 +164,22 @@ def test_an_extension_that_the_target_lacks_is_told_before_anything_is_written(
     assert [(one.final, one.text) for one in obstacles] == [(True, "it has no extension postgis")]
 
 
+def test_columns_of_the_platform_that_the_target_lacks_are_told_before_anything_is_written(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    with superuser(source) as connection:
+        # Before postgres lost the ownership of these tables, projects had columns of their own in them.
+        connection.execute("ALTER TABLE auth.users ADD nickname text; ALTER TABLE auth.users ADD unused text")
+    run(source, "CREATE VIEW names AS SELECT id, nickname FROM auth.users")
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with moment_of(target, DEFAULT_MAJOR) as moment:
+        (obstacle,) = DatabasePart().obstacles(saved, moment)
+    assert obstacle.final
+    assert "auth.users.nickname" in obstacle.text
+    assert "unused" not in obstacle.text
+
+
 def test_the_script_refuses_a_project_that_has_nothing_but_users(
     cluster_factory: ClusterFactory, tmp_path: Path
 ) -> None:

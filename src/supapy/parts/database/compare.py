@@ -13,6 +13,7 @@ from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copied, database_rows
 from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
+from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
@@ -55,6 +56,8 @@ def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
     contents = Contents.of(backup)
     live = live_inventory(moment, read_facts(moment), set(contents.left_out))
     for sort in dict.fromkeys((*contents.inventory, *live)):
+        if sort == PLATFORM_COLUMNS:
+            continue  # What stands on them is compared.
         yield from _compare_sort(sort, contents, live, moment.major)
     yield from _compare_rows(backup, contents, moment)
 

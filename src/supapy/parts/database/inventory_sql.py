@@ -44,6 +44,7 @@ def _kind(kind: str) -> str:
     )
 
 
+PLATFORM_COLUMNS = "columns of the platform in use"
 INVENTORY: dict[str, str] = {
     "schemas": f"""
         SELECT 'schema ' || quote_ident(n.nspname), json_build_object('owner', pg_get_userbyid(n.nspowner)),
@@ -264,4 +265,18 @@ INVENTORY: dict[str, str] = {
             {_keys("pg_conversion", "v.oid")}
         FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
         WHERE {_users("v.conowner")} AND {_own("pg_conversion", "v.oid")}""",
+    # Not a thing of the user's, but what his own things stand on: another version of the platform may lack it.
+    PLATFORM_COLUMNS: f"""
+        SELECT DISTINCT ON (c.oid, a.attnum) 'use of column ' || quote_ident(a.attname) || ' of table ' || {_RELATION},
+            json_build_object('table', {_RELATION}, 'column', a.attname), {_keys("pg_depend", "0")}
+        FROM {_IN_RELATION} JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
+        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid AND a.attnum > 0
+        LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
+        LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+        LEFT JOIN pg_class u ON u.oid = coalesce(r.ev_class, k.conrelid)
+        LEFT JOIN pg_proc f ON d.classid = 'pg_proc'::regclass AND f.oid = d.objid
+        WHERE n.nspname IN ('auth', 'storage', 'realtime') AND pg_get_userbyid(c.relowner) ~ %(platform)s
+            AND (d.classid = 'pg_policy'::regclass OR EXISTS (SELECT FROM pg_namespace own
+                WHERE own.oid = coalesce(u.relnamespace, f.pronamespace) AND own.nspname <> ALL (%(managed)s)
+                    AND own.nspname !~ '^pg_'))""",
 }

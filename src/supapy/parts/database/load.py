@@ -10,6 +10,7 @@ from supapy.model import Problem, Progress, Step
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
+from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
@@ -39,6 +40,7 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
         text = f"its PostgreSQL is {moment.major}, the backup's is {contents.major}"
         yield Obstacle("database", text, final=True)
     yield from _missing_extensions(contents, moment)
+    yield from _missing_columns(contents, moment)
     live = live_inventory(moment, read_facts(moment), set())
     held = _own_names(live)
     if held:
@@ -60,6 +62,19 @@ def _missing_extensions(contents: Contents, moment: Moment) -> Iterator[Obstacle
     missing = sorted(needed - available)
     if missing:
         yield Obstacle("database", f"it has no {', '.join(missing)}", final=True)
+
+
+def _missing_columns(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
+    """The platform's tables differ between its versions, and users of old projects added columns of their own."""
+    missing = [
+        f"{use['table']}.{use['column']}"
+        for use in contents.inventory.get(PLATFORM_COLUMNS, {}).values()
+        if not moment.rows(_COLUMN, (use["table"], use["column"]))
+    ]
+    if missing:
+        yield Obstacle(
+            "database", f"views or policies of the backup need columns it lacks: {_named(missing)}", final=True
+        )
 
 
 def _own_names(inventory: Inventory) -> set[str]:
@@ -137,3 +152,9 @@ def _problems(messages: list[Message]) -> Iterator[Problem]:
         if message.level == "WARNING" and message.text.startswith(_MARK):
             name, _, reason = message.text.removeprefix(_MARK).partition(_BETWEEN)
             yield Problem("database", name, reason)
+
+
+_COLUMN = """
+SELECT FROM pg_catalog.pg_attribute
+WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND attnum > 0 AND NOT attisdropped
+"""

@@ -75,7 +75,7 @@ class Script:
         yield from self._texts("no search path", [_NO_PATH])
         if self._auth:
             sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
-            yield from self._texts("auth sequence", sequence, part="auth")
+            yield from self._texts("auth sequence", [sequence], part="auth")
         for name, texts in self._after_data():
             yield from self._texts(name, texts)
         yield from self._texts("end", ["NOTIFY pgrst, 'reload schema';\n", f"\\unrestrict {key}\n"])
@@ -99,7 +99,7 @@ class Script:
         moment, chosen = self._moment, self._selection
         # Read once: sequences move on though the snapshot stands, and what is saved is what will be compared.
         self.sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
-        yield "sequences", specials.sequences_sql(self.sequences)
+        yield "sequences", [specials.sequences_sql(self.sequences)]
         objects = specials.large_objects(moment) if specials.large_objects_readable(moment) else []
         yield "large objects", specials.large_objects_sql(moment, objects)
         yield (

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from supapy.model import Omission, Problem
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
-from supapy.parts.database.statements import do_block
+from supapy.parts.database.statements import do_block, perform
 from supapy.project.moment import Moment
 from supapy.project.schema import tables_of
 
@@ -52,11 +52,12 @@ def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> l
     return sequences
 
 
-def sequences_sql(sequences: Iterable[Sequence]) -> Iterator[str]:
-    """Statements that put sequences where they stood."""
-    for sequence in sequences:
-        name = literal(qualified(sequence.schema, sequence.name))
-        yield f"SELECT pg_catalog.setval({name}, {sequence.value}, {'true' if sequence.called else 'false'});\n"
+def sequences_sql(sequences: Iterable[Sequence]) -> str:
+    """A statement that puts sequences where they stood."""
+    return perform(
+        f"setval({literal(qualified(one.schema, one.name))}, {one.value}, {'true' if one.called else 'false'})"
+        for one in sequences
+    )
 
 
 def auth_sequence(moment: Moment) -> Iterator[Sequence]:
@@ -79,14 +80,14 @@ def large_objects_readable(moment: Moment) -> bool:
 def large_objects_sql(moment: Moment, objects: list[LargeObject]) -> Iterator[str]:
     """Statements that make large objects with the same oids and content."""
     for one in objects:
-        yield f"SELECT pg_catalog.lo_create({one.oid});\n"
+        yield perform([f"lo_create({one.oid})"])
         if one.comment is not None:
             yield f"COMMENT ON LARGE OBJECT {one.oid} IS {literal(one.comment)};\n"
         after = -1
         while pages := moment.rows(_PAGES, (one.oid, after, PAGES_PER_STATEMENT)):
             for first, data in _runs(pages):
                 offset = first * LARGE_OBJECT_PAGE_BYTES
-                yield f"SELECT pg_catalog.lo_put({one.oid}, {offset}, '\\x{data.hex()}');\n"
+                yield perform([f"lo_put({one.oid}, {offset}, '\\x{data.hex()}')"])
             after = pages[-1][0]
 
 

@@ -42,6 +42,12 @@ def do_block(body: str) -> str:
     return f"DO {tag}\n{body.strip()}\n{tag};\n"
 
 
+def perform(calls: Iterable[str]) -> str:
+    """A DO statement that calls functions and drops what they give, so that a person's psql stays quiet."""
+    lines = "".join(f"    PERFORM {call};\n" for call in calls)
+    return do_block(f"BEGIN\n{lines}END") if lines else ""
+
+
 def over_rows(name: str, columns: Sequence[str], rows: Iterable[Sequence[Value]], body: str) -> str:
     """A temporary table filled with rows, a PL/pgSQL body that works through them, and its end.
 
