@@ -261,6 +261,28 @@ def test_columns_that_the_target_lacks_are_problems_and_those_it_has_more_take_t
     assert as_superuser(target, "SELECT DISTINCT fresh::text, newer FROM auth.users") == [("{}", "x")]
 
 
+@pytest.mark.parametrize("depth", [100, 400, 2500])
+def test_metadata_that_a_visitor_made_as_deep_as_he_could_harms_nothing(
+    people: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, depth: int
+) -> None:
+    deep = f"(repeat('[', {depth}) || repeat(']', {depth}))::jsonb"
+    as_superuser(
+        people,
+        f"UPDATE auth.users SET raw_user_meta_data = {deep} WHERE id = '{ALICE}'",
+        f"UPDATE auth.identities SET identity_data = jsonb_build_object('a', {deep}) WHERE provider = 'google'",
+    )
+    backup = backed_up(people, tmp_path / "backups", AUTH)
+    target = project_factory("target")
+    assert restored(backup, target, AUTH).is_whole
+    as_superuser(
+        target, f"UPDATE auth.users SET raw_user_meta_data = jsonb_build_array(raw_user_meta_data) WHERE id = '{ALICE}'"
+    )
+    as_superuser(
+        target, "UPDATE auth.identities SET identity_data = jsonb_build_array(identity_data) WHERE provider = 'google'"
+    )
+    assert [one.detail for one in differences(backup, target, AUTH)] == ["raw_user_meta_data, identities"]
+
+
 def test_a_restore_that_fails_leaves_no_user_behind(
     people: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ from supapy.project.rows import (
     paired,
     parse,
     rows_out,
+    same,
     stage,
     staged_keys,
     unknown_columns,
@@ -537,6 +538,15 @@ def test_a_comparison_sees_every_difference_of_the_columns_that_both_have(
     saved: str, live: str, changed: list[str]
 ) -> None:
     assert changed_columns(parse(saved.encode()), parse(live.encode()), COLUMNS) == changed
+
+
+def test_a_row_of_many_brackets_is_read_member_by_member() -> None:
+    deep = "[" * 5000 + "]" * 5000
+    row = parse(f'{{"id":7,"a":"x,]}}\\"{{:[","deep":{deep},"j":{{"b":[1.10,null]}},"é\\n":null,"t":true}}'.encode())
+    assert row == {"id": 7, "a": 'x,]}"{:[', "deep": deep, "j": {"b": ["1.10", None]}, "é\n": None, "t": True}
+    assert not same(row["deep"], deep), "a text that looks like it is another value"
+    many = json.dumps({"a": [[]] * 200, "b": {"c": [[]] * 400}, "d": 1})
+    assert (parse(many.encode())["d"], json.loads(parse(many.encode())["b"])) == (1, {"c": [[]] * 400})
 
 
 def test_two_sorted_streams_are_laid_side_by_side() -> None:

@@ -375,6 +375,21 @@ def test_a_size_that_is_none_does_not_keep_the_bytes_from_being_saved(
     assert b"".join(backup.read("storage/b/one")) == b"one"
 
 
+def test_user_metadata_as_deep_as_a_visitor_could_make_it_harms_nothing(
+    small: tuple[SandboxProject, Backup], project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    sandbox, _ = small
+    deep = "(repeat('[', 2500) || repeat(']', 2500))::jsonb"
+    as_superuser(
+        sandbox, f"UPDATE storage.objects SET user_metadata = jsonb_build_object('a', {deep}) WHERE name = 'one'"
+    )
+    backup = backed_up(sandbox, tmp_path / "more", STORAGE)
+    target = project_factory("target")
+    assert restored(backup, target, STORAGE).is_whole
+    kept = "SELECT metadata ->> 'mimetype', metadata ->> 'cacheControl' FROM storage.objects WHERE name = 'one'"
+    assert as_superuser(target, kept) == [("text/plain", "no-cache")]
+
+
 # --- a world that moves, and servers that fail -----------------------------------------------------------------------
 
 

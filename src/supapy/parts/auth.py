@@ -19,6 +19,7 @@ from supapy.project.moment import Moment
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
+    Deep,
     as_array,
     changed_columns,
     insert_staged,
@@ -27,6 +28,7 @@ from supapy.project.rows import (
     lines_out,
     paired,
     parse,
+    same,
     stage,
     staged_keys,
     unknown_columns,
@@ -225,7 +227,7 @@ def _insert(session: Session, tables: dict[str, Table], name: str, source: str) 
 
 def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str, Table]) -> Iterator[Finding]:
     live = map(parse, lines(_lines_of(name, moment, tables)))
-    same = 0
+    equal = 0
     for one, other in paired(map(parse, rows), live, itemgetter("id")):
         if one is None or other is None:
             row = one or other or {}
@@ -233,9 +235,9 @@ def _compare(name: str, rows: Iterator[bytes], moment: Moment, tables: dict[str,
         elif changed := _changed(one, other, tables, name):
             yield Difference("auth", f"auth.{name} {one['id']}", "changed", ", ".join(changed))
         else:
-            same += 1
-    if same:
-        yield Proof("auth", name, same)
+            equal += 1
+    if equal:
+        yield Proof("auth", name, equal)
 
 
 def _changed(saved: Json, live: Json, tables: dict[str, Table], name: str) -> list[str]:
@@ -246,7 +248,9 @@ def _changed(saved: Json, live: Json, tables: dict[str, Table], name: str) -> li
     return changed_columns(saved, live, tables[name].columns) + nested
 
 
-def _same_rows(saved: list[Json], live: list[Json], table: Table | None) -> bool:
+def _same_rows(saved: list[Json] | Deep, live: list[Json] | Deep, table: Table | None) -> bool:
+    if isinstance(saved, Deep) or isinstance(live, Deep):
+        return same(saved, live)
     columns = table.columns if table else ()
     return len(saved) == len(live) and not any(
         changed_columns(one, other, columns) for one, other in zip(saved, live, strict=True)

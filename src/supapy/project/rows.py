@@ -8,6 +8,7 @@ SQL's NULL is null, but for a jsonb column, where null is JSON's own and SQL's N
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,10 @@ _STAGE = "pg_temp.supapy_stage"
 PIECE_BYTES = 256 * 1024
 # A bigint has 19 digits and a sign; Python takes its time over, and then refuses, numbers of thousands.
 LONGEST_WHOLE_DIGITS = 20
+# Python's parser and comparison call themselves for each level, a thousand times at most. No row that people make by
+# hand has so many brackets in all.
+MOST_BRACKETS = 300
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[][{}:,]')
 
 
 def json_of(columns: Sequence[Column], alias: str) -> str:
@@ -162,12 +167,39 @@ class Number(str):
     """A fractional or very large number as its text, so that nothing is rounded."""
 
 
+class Deep(str):
+    """A value as its text, since it has more brackets than Python's parser may be trusted with."""
+
+
 def parse(line: bytes) -> Json:
-    """One saved row."""
-    row = json.loads(line, parse_float=Number, parse_int=_whole)
+    """One saved row. Whoever signs up or uploads chooses how deep the JSON in it is: none is too deep."""
+    row = _value_of(line.decode())
+    if isinstance(row, Deep):
+        row = {key: _value_of(value) for key, value in _members(row)}
     if not isinstance(row, dict):
         raise ValueError("a row is a JSON object")
     return row
+
+
+def _value_of(text: str) -> Any:
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        return Deep(text)
+    return json.loads(text, parse_float=Number, parse_int=_whole)
+
+
+def _members(text: str) -> Iterator[tuple[str, str]]:
+    """The keys of an object, each with the text of its value."""
+    depth, begin, key = 0, 0, ""
+    for token in _TOKEN.finditer(text):
+        mark = token[0]
+        depth += (mark in ("{", "[")) - (mark in ("}", "]"))
+        if mark == ":" and depth == 1:
+            key = json.loads(text[begin : token.start()])
+        elif (mark == "," and depth == 1) or depth == 0:
+            yield key, text[begin : token.start()]
+        elif not (mark == "{" and depth == 1):
+            continue
+        begin = token.end()
 
 
 def _whole(digits: str) -> int | Number:
