@@ -74,6 +74,8 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         "platform": platform.PLATFORM_ROLE_PATTERN,
         "platform_functions": sorted(platform.EXTENSIONS_FUNCTIONS),
         "platform_triggers": sorted(platform.PLATFORM_TRIGGERS),
+        "platform_event_triggers": sorted(platform.EVENT_TRIGGERS),
+        "platform_publication": platform.PLATFORM_PUBLICATION_PREFIX,
     }
     for sort, query in INVENTORY.items():
         query = query.replace("pg_user_mapping m", f"{specials.user_mappings(moment)} m")

@@ -186,14 +186,15 @@ INVENTORY: dict[str, str] = {
                     FROM pg_publication_namespace m WHERE m.pnpubid = p.oid)),
             {_keys("pg_publication", "p.oid")}
         FROM pg_publication p
-        WHERE pg_get_userbyid(p.pubowner) !~ %(platform)s OR p.pubname = 'supabase_realtime'""",
+        WHERE (pg_get_userbyid(p.pubowner) !~ %(platform)s OR p.pubname = 'supabase_realtime')
+            AND NOT starts_with(p.pubname, %(platform_publication)s)""",
     "event triggers": f"""
         SELECT 'event trigger ' || quote_ident(v.evtname), json_build_object('owner', pg_get_userbyid(v.evtowner),
                 'event', v.evtevent, 'tags', {_OPTIONS.format("v.evttags")}, 'function', v.evtfoid::regprocedure::text,
                 'enabled', v.evtenabled),
             {_keys("pg_event_trigger", "v.oid")}
         FROM pg_event_trigger v
-        WHERE pg_get_userbyid(v.evtowner) !~ %(platform)s AND v.evtname !~ '^(issue|pgrst)_'""",
+        WHERE pg_get_userbyid(v.evtowner) !~ %(platform)s AND v.evtname <> ALL (%(platform_event_triggers)s)""",
     "statistics objects": f"""
         SELECT 'statistics ' || quote_ident(n.nspname) || '.' || quote_ident(s.stxname), json_build_object(
                 'owner', pg_get_userbyid(s.stxowner), 'definition', pg_get_statisticsobjdef(s.oid),

@@ -41,10 +41,19 @@ PLATFORM_ROUTINES = frozenset(
     )}
 )  # fmt: skip
 # Event triggers of the platform, whoever owns them (F§4.7).
-EVENT_TRIGGER_PREFIXES = ("issue_", "pgrst_")
-# Publications of the platform; users change the members of the first (F§4.6).
+EVENT_TRIGGERS = frozenset(
+    {
+        "issue_pg_cron_access",
+        "issue_pg_graphql_access",
+        "issue_graphql_placeholder",
+        "issue_pg_net_access",
+        "pgrst_ddl_watch",
+        "pgrst_drop_watch",
+    }
+)
+# The publication that every project has and users change (F§4.6), and the beginning of those that are not for users.
 REALTIME_PUBLICATION = "supabase_realtime"
-PUBLICATION_PREFIX = "supabase_realtime"
+PLATFORM_PUBLICATION_PREFIX = "supabase_realtime_messages"
 
 # Tables whose policies postgres may write without owning them (F§4.4).
 POLICY_TABLES = frozenset(
@@ -110,6 +119,11 @@ PLATFORM_ROLE_PATTERN = (
     f"^(?!{_DATABASE_OWNER}$)(({'|'.join(sorted(_PLATFORM_ROLES))})$|{'|'.join(_PLATFORM_ROLE_PREFIXES)})"
 )
 RESERVED_ROLE_PATTERN = PLATFORM_ROLE_PATTERN.replace("^", f"^(?!({'|'.join(sorted(API_ROLES))})$)", 1)
+
+
+def is_platform_publication(name: str) -> bool:
+    """Whether a publication is the platform's own."""
+    return name.startswith(PLATFORM_PUBLICATION_PREFIX)
 
 
 def can_own(role: str) -> bool:

@@ -168,7 +168,8 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
 
 
 def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
-    if entry.kind in _OWN or platform.MIGRATIONS_SCHEMA in (entry.schema, entry.name):
+    is_history = (entry.name if entry.kind == "SCHEMA" else entry.schema) == platform.MIGRATIONS_SCHEMA
+    if entry.kind in _OWN or is_history:
         return Judged(entry, Fate.PLATFORM)
     if entry.kind in _ATTRIBUTES:
         return _judge_attribute(entry, facts, seen)
@@ -246,18 +247,18 @@ def _trigger(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
 
 
 def _publication(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
-    theirs = entry.name.startswith(platform.PUBLICATION_PREFIX) or platform.is_platform_role(entry.owner)
+    theirs = platform.is_platform_publication(entry.name) or platform.is_platform_role(entry.owner)
+    theirs = theirs or entry.name == platform.REALTIME_PUBLICATION
     return (Fate.PLATFORM if theirs else Fate.KEPT), ""
 
 
 def _publication_member(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
-    publication = facts.publication_members.get(entry.oid, "")
-    theirs = publication.startswith(platform.PUBLICATION_PREFIX) and publication != platform.REALTIME_PUBLICATION
+    theirs = platform.is_platform_publication(facts.publication_members.get(entry.oid, ""))
     return (Fate.PLATFORM if theirs else Fate.KEPT), ""
 
 
 def _event_trigger(entry: TocEntry, facts: Facts) -> tuple[Fate, str]:
-    theirs = platform.is_platform_role(entry.owner) or entry.name.startswith(platform.EVENT_TRIGGER_PREFIXES)
+    theirs = platform.is_platform_role(entry.owner) or entry.name in platform.EVENT_TRIGGERS
     return (Fate.PLATFORM if theirs else Fate.KEPT), ""
 
 
