@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from supapy.model import Stat
-from supapy.store.base import Store
+from supapy.store.base import Batch, Incoming, Store
 from supapy.store.memory import MemoryStore
 
 
@@ -43,3 +44,36 @@ class Watched:
     def delete(self, path: str) -> None:
         self.before("delete", path)
         self.inner.delete(path)
+
+    def delete_folder(self, path: str) -> None:
+        self.before("delete_folder", path)
+        self.inner.delete_folder(path)
+
+    def hold(self, path: str) -> AbstractContextManager[bool]:
+        self.before("hold", path)
+        return self.inner.hold(path)
+
+    @contextmanager
+    def batch(self) -> Iterator[WatchedBatch]:
+        with self.inner.batch() as batch:
+            yield WatchedBatch(self, batch)
+
+
+class WatchedBatch:
+    """Its files are told of when they are begun, as `put`."""
+
+    def __init__(self, store: Watched, inner: Batch) -> None:
+        self.store = store
+        self.inner = inner
+
+    def begin(self, path: str) -> Incoming:
+        self.store.before("put", path)
+        return self.inner.begin(path)
+
+    def link(self, old: str, new: str) -> int:
+        self.store.before("link", new)
+        return self.inner.link(old, new)
+
+    def sync(self) -> None:
+        self.store.before("sync", "")
+        self.inner.sync()

@@ -22,10 +22,10 @@ from supapy.project.schema import tables_of
 def back_up(project: Project, catalog: Catalog, choice: Choice | None = None, listener: Listener = ignore) -> Backup:
     """A new backup of the project as it is now. What could not be saved stands in its manifest as problems."""
     choice = choice or Choice()
-    with project.moment() as moment, catalog.draft(listener, project.hang_up) as draft:
+    with project.moment() as moment, catalog.draft(listener, project.loop) as draft:
         for part in to_save(choice):
             listener(Started(part.name, unit="bytes"))
-            draft.take_all(part.dump(moment), part.streams)
+            draft.take_all(part.dump(moment), project.at_once if part.side_by_side else 1)
             listener(Finished(part.name))
         draft.commit(_metadata(draft, moment, choice))
     return catalog.open(draft.label)

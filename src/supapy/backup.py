@@ -40,7 +40,7 @@ class Backup:
         that the metadata was written for."""
         said = self.metadata["manifest"]
         meter = Meter()
-        raw = list(lines(meter.through(self._get(MANIFEST, 0, None), lambda _: None)))
+        raw = list(lines(meter.through(self._get(MANIFEST, 0, None))))
         if (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
             raise IntegrityError(f"{self.label}: {MANIFEST} isn't the one that was saved", _HINT)
         entries, problems, omissions = [], [], []
@@ -95,7 +95,7 @@ class Backup:
             yield from pieces
             return
         meter = Meter()
-        yield from meter.through(pieces, lambda _: None)
+        yield from meter.through(pieces)
         if (meter.size, meter.sha256) != (entry.size, entry.sha256):
             raise IntegrityError(f"{self.label}: {path} isn't what was saved", _HINT)
 

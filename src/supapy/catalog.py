@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
 from supapy.backup import Backup
-from supapy.draft import CLAIM, METADATA, Draft
+from supapy.draft import CLAIM, METADATA, Draft, encode
 from supapy.errors import AlreadyExists, ClockWentBack, IntegrityError, NoSuchBackup, NotFound, UnsafePath
 from supapy.events import Listener, ignore
+from supapy.known import Known
+from supapy.loop import Loop
+from supapy.model import Json
 from supapy.names import label_at, label_time
 from supapy.store.base import Store
 
@@ -72,14 +75,37 @@ class Catalog:
         return self.open(labels[0])
 
     @contextmanager
-    def draft(self, listener: Listener = ignore, interrupt: Callable[[], None] = lambda: None) -> Iterator[Draft]:
-        """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind."""
-        draft = Draft(self.store, self._claim(), listener, interrupt)
+    def draft(
+        self,
+        listener: Listener = ignore,
+        loop: Loop | None = None,
+        *,
+        about: Json | None = None,
+        known: Known | None = None,
+    ) -> Iterator[Draft]:
+        """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind.
+
+        `about` is what a later run must want as well to take up what this one has begun, should it be killed.
+        """
+        label = self._claim(about or {})
+        own_loop = Loop()
         try:
-            yield draft
+            with (
+                self.store.hold(f"{label}/{CLAIM}"),
+                self.store.batch() as batch,
+                closing(Draft(self.store, batch, label, listener, loop or own_loop, known)) as draft,
+            ):
+                yield draft
         except BaseException:
-            draft.discard()
+            self.discard(label)
             raise
+        finally:
+            own_loop.close()
+
+    def discard(self, label: str) -> None:
+        """Remove a folder with all that is in it; first of all what makes it a backup."""
+        self.store.delete(f"{label}/{METADATA}")
+        self.store.delete_folder(label)
 
     def _is_backup(self, folder: str) -> bool:
         with suppress(NotFound, UnsafePath):
@@ -87,14 +113,14 @@ class Catalog:
             return True
         return False
 
-    def _claim(self) -> str:
+    def _claim(self, about: Json) -> str:
         """A label later than every other one, taken before anything is written under it."""
         while True:
             label = label_at(self._now())
             newest = max((folder for folder in self.store.folders() if label_time(folder)), default="")
             if label > newest:
                 with suppress(AlreadyExists):
-                    self.store.put(f"{label}/{CLAIM}", [b""], if_absent=True)
+                    self.store.put(f"{label}/{CLAIM}", [encode(about)], if_absent=True)
                     return label
             newest_time = label_time(newest)
             if newest_time and newest_time - self._now() > LONGEST_WAIT_FOR_LABEL:

@@ -1,28 +1,38 @@
 """A backup that is being written. Here, and only here, bytes move from a project into a store.
 
-    item.open -> count -> sha256 -> put          then, at the end: manifest.jsonl, and metadata.json last of all
+    known from before -> link          else: item.open -> count -> sha256 -> write
+    then, at the end: everything is made durable, manifest.jsonl is written, and metadata.json last of all
 
 Until metadata.json is there the folder is no backup: it is listed nowhere, and removed when the draft is given up.
+What a killed run leaves behind can be known again by its journal.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, suppress
+from tempfile import SpooledTemporaryFile
 
-from supapy.errors import Unreadable
+from supapy.errors import NotFound, Unreadable
 from supapy.events import Advanced, Listener, Noted, Saved
+from supapy.known import Kept, Known
+from supapy.loop import Loop, pump, side_by_side
 from supapy.model import Dumped, Entry, Item, Json, Omission, Problem, Totals
-from supapy.store.base import Store
-from supapy.stream import Meter, in_order
+from supapy.store.base import PIECE_BYTES, Batch, Incoming, Store
+from supapy.stream import Meter
 
 METADATA = "metadata.json"
 MANIFEST = "manifest.jsonl"
-# Claims the label while the draft is written; gone before the backup is committed.
+# Claims the label while the draft is written, and says what is in the making; gone before the backup is committed.
 CLAIM = ".draft"
+# A line for each fetched thing as soon as it is there, for whoever takes up what a killed run has begun.
+JOURNAL = ".journal"
+# The manifest waits in memory as long as it is no larger.
+LARGEST_MANIFEST_IN_MEMORY_BYTES = 8 * 1024 * 1024
+
+Taken = tuple[Entry | Problem | Omission, Mapping[str, int]]
 
 
 def encode(what: Json) -> bytes:
@@ -37,83 +47,161 @@ def sealed(metadata: Json) -> bytes:
 
 
 class Draft:
-    """Takes items and problems, and commits them as one backup. `interrupt` ends what the items are waiting for."""
+    """Takes items and problems, and commits them as one backup. What `known` has is linked instead of fetched; items
+    that are taken side by side are waited for on the `loop`."""
 
     def __init__(
-        self, store: Store, label: str, listener: Listener, interrupt: Callable[[], None] = lambda: None
+        self, store: Store, batch: Batch, label: str, listener: Listener, loop: Loop, known: Known | None = None
     ) -> None:
         self.label = label
         self.totals: dict[str, Totals] = {}
         self.problems: list[Problem] = []
         self.omissions: list[Omission] = []
         self._store = store
+        self._batch = batch
         self._listener = listener
-        self._interrupt = interrupt
-        self._manifest: list[bytes] = []
-        self._begun: list[str] = []
+        self._loop = loop
+        self._known = known or Known()
+        self._journal: Incoming | None = None
+        self._lines = 0
+        self._digest = Meter()
+        self._manifest = SpooledTemporaryFile(LARGEST_MANIFEST_IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
 
-    def take_all(self, dumped: Iterable[Dumped], streams: int = 1) -> None:
-        """Save every item and note every problem, in order; up to `streams` items are open at the same time."""
-        if streams == 1:
-            for one in dumped:
-                self._note(*self._take(one))
+    def take_all(self, dumped: Iterable[Dumped], at_once: int = 1) -> None:
+        """Save every item and note every problem, in order; up to `at_once` items are open at the same time."""
+        if at_once > 1:
+            side_by_side(self._loop, dumped, self._take, self._note, at_once=at_once, quick=self._at_hand)
             return
-        with ThreadPoolExecutor(streams, thread_name_prefix="supapy-draft") as pool:
-            work = (partial(self._take, one) for one in dumped)
-            for taken, counts in in_order(pool, work, interrupt=self._interrupt):
-                self._note(taken, counts)
+        for one in dumped:
+            self._note(self._at_hand(one) or self._take_in_turn(one))
 
     def commit(self, metadata: Json) -> None:
         """Make it a backup. `metadata` is completed with what was taken and the manifest's digest."""
-        manifest = Meter()
-        self._put(MANIFEST, manifest.through(iter(self._manifest), lambda _: None))
+        self._batch.sync()
+        self._store.put(f"{self.label}/{MANIFEST}", self._manifest_pieces())
         complete = metadata | {
             "parts": {name: totals.to_json() for name, totals in self.totals.items()},
             "problems": len(self.problems),
             "omissions": len(self.omissions),
             "bytes": sum(totals.bytes for totals in self.totals.values()),
-            "manifest": {"lines": len(self._manifest), "size": manifest.size, "sha256": manifest.sha256},
+            "manifest": {"lines": self._lines, "size": self._digest.size, "sha256": self._digest.sha256},
         }
+        if self._journal:
+            self._journal.drop()
         self._store.delete(f"{self.label}/{CLAIM}")
-        self._put(METADATA, [sealed(complete)])
+        self._store.put(f"{self.label}/{METADATA}", [sealed(complete)])
 
-    def discard(self) -> None:
-        """Remove everything that was written; first of all what would make it a backup, last what holds the label."""
-        for path in (METADATA, *self._begun, CLAIM):
-            self._store.delete(f"{self.label}/{path}")
+    def close(self) -> None:
+        """Let go of what is held in memory."""
+        self._manifest.close()
 
-    def _put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> None:
-        # Also one that comes to nothing: the store may have made a folder for it.
-        self._begun.append(path)
-        self._store.put(f"{self.label}/{path}", pieces, if_absent=if_absent)
-
-    def _take(self, one: Dumped) -> tuple[Entry | Problem | Omission, Mapping[str, int]]:
-        """What became of it, and what is in it."""
+    def _at_hand(self, one: Dumped) -> Taken | None:
+        """What needs no fetching: a problem, an omission, an item whose bytes are here already."""
         if not isinstance(one, Item):
             return one, {}
-        meter = Meter(md5=one.md5, size=one.size)
+        kept = self._known.find(one)
+        if kept is None or not (kept.sure or self._is_whole(kept)):
+            return None
+        path = f"{self.label}/{one.path}"
         try:
-            pieces = meter.through(one.open(), lambda amount: self._listener(Advanced(one.part, amount, one.name)))
-            # Two things never share a path: one would be lost.
-            self._put(one.path, pieces, if_absent=True)
-        except Unreadable as error:
-            return Problem(one.part, one.name, error.message), {}
-        return Entry(one.part, one.name, one.path, meter.size, meter.sha256, one.fingerprint), one.counts
+            size = self._batch.link(kept.path, path)
+        except NotFound:
+            return None
+        if size != kept.size:
+            # It was cut or added to since; the project still has the right one.
+            self._store.delete(path)
+            return None
+        self._listener(Advanced(one.part, size, one.name))
+        return Entry(one.part, one.name, one.path, size, kept.sha256.hex(), one.fingerprint), one.counts
 
-    def _note(self, taken: Entry | Problem | Omission, counts: Mapping[str, int]) -> None:
-        totals = self.totals.setdefault(taken.part, Totals())
-        self._manifest.append(encode(taken.to_json()))
-        if isinstance(taken, Entry):
+    def _is_whole(self, kept: Kept) -> bool:
+        digest = hashlib.sha256()
+        with suppress(NotFound):
+            for piece in self._store.get(kept.path):
+                digest.update(piece)
+        return digest.digest() == kept.sha256
+
+    def _take_in_turn(self, item: Dumped) -> Taken:
+        assert isinstance(item, Item)
+        pieces = item.open()
+        assert not isinstance(pieces, AsyncGenerator), "taken side by side only"
+        incoming = _Counted(self._batch.begin(f"{self.label}/{item.path}"), item, self._listener)
+        try:
+            for piece in pieces:
+                incoming.add(piece)
+            return self._kept(item, incoming.keep()), item.counts
+        except Unreadable as error:
+            incoming.drop()
+            return Problem(item.part, item.name, error.message), {}
+
+    async def _take(self, item: Dumped) -> Taken:
+        assert isinstance(item, Item)
+        pieces = item.open()
+        if not isinstance(pieces, AsyncGenerator):
+            return self._take_in_turn(item)
+        incoming = _Counted(self._batch.begin(f"{self.label}/{item.path}"), item, self._listener)
+        try:
+            async with aclosing(pieces):
+                await pump(pieces, incoming.add)
+            return self._kept(item, incoming.keep()), item.counts
+        except Unreadable as error:
+            incoming.drop()
+            return Problem(item.part, item.name, error.message), {}
+
+    def _kept(self, item: Item, meter: Meter) -> Entry:
+        entry = Entry(item.part, item.name, item.path, meter.size, meter.sha256, item.fingerprint)
+        if entry.fingerprint is not None:
+            if self._journal is None:
+                self._journal = self._batch.begin(f"{self.label}/{JOURNAL}")
+            self._journal.write(encode(entry.to_json()))
+        return entry
+
+    def _note(self, taken: Taken) -> None:
+        one, counts = taken
+        totals = self.totals.setdefault(one.part, Totals())
+        line = encode(one.to_json())
+        self._lines += 1
+        self._digest.add(line)
+        self._manifest.write(line)
+        if isinstance(one, Entry):
             totals.entries += 1
-            totals.bytes += taken.size
+            totals.bytes += one.size
             for what, number in counts.items():
                 totals.counts[what] = totals.counts.get(what, 0) + number
-            self._listener(Saved(taken))
+            self._listener(Saved(one))
             return
-        if isinstance(taken, Problem):
+        if isinstance(one, Problem):
             totals.problems += 1
-            self.problems.append(taken)
+            self.problems.append(one)
         else:
             totals.omissions += 1
-            self.omissions.append(taken)
-        self._listener(Noted(taken))
+            self.omissions.append(one)
+        self._listener(Noted(one))
+
+    def _manifest_pieces(self) -> Iterator[bytes]:
+        self._manifest.seek(0)
+        while piece := self._manifest.read(PIECE_BYTES):
+            yield piece
+
+
+class _Counted:
+    """A file on its way in: its pieces are counted, hashed and told of."""
+
+    def __init__(self, incoming: Incoming, item: Item, listener: Listener) -> None:
+        self._incoming = incoming
+        self._item = item
+        self._listener = listener
+        self._meter = Meter(md5=item.md5, size=item.size)
+
+    def add(self, piece: bytes) -> None:
+        self._meter.add(piece)
+        self._incoming.write(piece)
+        self._listener(Advanced(self._item.part, len(piece), self._item.name))
+
+    def keep(self) -> Meter:
+        self._meter.end()
+        self._incoming.keep()
+        return self._meter
+
+    def drop(self) -> None:
+        self._incoming.drop()

@@ -5,7 +5,7 @@ Nothing here reads or writes. Everything that ends up in a manifest turns itself
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -16,16 +16,18 @@ Json = dict[str, Any]
 class Item:
     """One thing to save, not saved yet.
 
-    `open` is called once, when the draft takes the item, and gives its bytes in pieces. It raises `Unreadable` when
-    this one thing can't be had though the project can: the draft then records a `Problem` and goes on. Any other
-    error ends the backup. `size` (bytes) and `md5` (hex) are what the source says of the bytes; bytes that differ
-    from it are never committed. `counts` says what is in it for a summary: {"users": 1200}.
+    `open` is called once, when the draft takes the item, and gives its bytes in pieces; those that give them
+    asynchronously are taken side by side. It raises `Unreadable` when this one thing can't be had though the project
+    can: the draft then records a `Problem` and goes on. Any other error ends the backup. `fingerprint` is the same as
+    long as the content is: where it is known from before, the bytes aren't asked for.
+    `size` (bytes) and `md5` (hex) are what the source says of the bytes; bytes that differ from it are never committed.
+    `counts` says what is in it for a summary: {"users": 1200}.
     """
 
     part: str
     name: str
     path: str
-    open: Callable[[], Iterable[bytes]]
+    open: Callable[[], Iterable[bytes] | AsyncGenerator[bytes, None]]
     size: int | None = None
     md5: str | None = None
     fingerprint: str | None = None

@@ -6,14 +6,14 @@ that many workers don't come back together; a server that says how long to wait 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
-from tenacity.wait import wait_random_exponential
-
-from supapy.errors import SupapyError
+from supapy.errors import ProjectError
 
 T = TypeVar("T")
 
@@ -29,44 +29,37 @@ LONGEST_ASKED_WAIT_S = 120.0
 class Again(Exception):
     """Raised by a try that may be repeated, `most_tries` times in all: `error` is what to raise when none is left."""
 
-    def __init__(self, error: SupapyError, wait_s: float | None = None, most_tries: int = MOST_TRIES) -> None:
+    def __init__(self, error: ProjectError, wait_s: float | None = None, most_tries: int = MOST_TRIES) -> None:
         super().__init__(error.message)
         self.error = error
         self.wait_s = wait_s
         self.most_tries = most_tries
 
 
-_own_wait = wait_random_exponential(multiplier=FIRST_WAIT_S, max=LONGEST_WAIT_S)
+def _wait_s(again: Again, tries: int) -> float:
+    own = random.uniform(0, min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S))  # noqa: S311 (no secret)
+    return max(own, min(again.wait_s or 0.0, LONGEST_ASKED_WAIT_S))
 
 
-def _again(state: RetryCallState) -> Again:
-    failure = state.outcome.exception() if state.outcome else None
-    assert isinstance(failure, Again)
-    return failure
-
-
-def _wait_s(state: RetryCallState) -> float:
-    return max(_own_wait(state), min(_again(state).wait_s or 0.0, LONGEST_ASKED_WAIT_S))
-
-
-def _enough(state: RetryCallState) -> bool:
-    return state.attempt_number >= _again(state).most_tries or (state.seconds_since_start or 0.0) > LONGEST_IN_ALL_S
-
-
-def trying(attempt: Callable[[], T], *, sleep: Callable[[float], None], most_tries: int = MOST_TRIES) -> T:
+async def trying(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    now: Callable[[], float] = time.monotonic,
+    most_tries: int = MOST_TRIES,
+) -> T:
     """The value of `attempt`, which raises `Again` when it may be repeated. Raises its error when it stays so, at the
-    latest after `most_tries`."""
-    tries = Retrying(
-        sleep=sleep,
-        retry=retry_if_exception_type(Again),
-        stop=lambda state: _enough(state) or state.attempt_number >= most_tries,
-        wait=_wait_s,
-        reraise=True,
-    )
-    try:
-        return tries(attempt)
-    except Again as again:
-        raise again.error from None
+    latest after `most_tries`. `sleep` and `now` are its clock, in seconds."""
+    begun_at, tries = now(), 0
+    while True:
+        try:
+            return await attempt()
+        except Again as again:
+            tries += 1
+            if tries >= min(most_tries, again.most_tries) or now() - begun_at > LONGEST_IN_ALL_S:
+                raise again.error from None
+            wait_s = _wait_s(again, tries)
+        await sleep(wait_s)
 
 
 def asked_wait_s(retry_after: str | None, now_s: float) -> float | None:

@@ -1,19 +1,11 @@
-"""What passes by: pieces of bytes counted, hashed and cut into lines; work done side by side, its results in order."""
+"""What passes by: pieces of bytes counted, hashed and cut into lines."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
 
 from supapy.errors import Unreadable
-from supapy.model import Progress
-
-T = TypeVar("T")
-# Enough under way to keep every worker busy past a slow one, few enough to bound what waits in memory.
-MOST_WAITING = 64
 
 
 class Meter:
@@ -31,21 +23,29 @@ class Meter:
         """The digest of what has passed so far, as hex."""
         return self._sha256.hexdigest()
 
-    def through(self, pieces: Iterable[bytes], progress: Progress) -> Iterator[bytes]:
-        """The same pieces. Raises Unreadable when they aren't what was expected, at the latest after the last."""
-        for piece in pieces:
-            self._sha256.update(piece)
-            if self._md5:
-                self._md5.update(piece)
-            self.size += len(piece)
-            if self._expected_size is not None and self.size > self._expected_size:
-                raise Unreadable(f"more than the {self._expected_size} bytes that were promised came")
-            progress(len(piece))
-            yield piece
+    def add(self, piece: bytes) -> None:
+        """One more piece. Raises Unreadable when it is more than was expected."""
+        self._sha256.update(piece)
+        if self._md5:
+            self._md5.update(piece)
+        self.size += len(piece)
+        if self._expected_size is not None and self.size > self._expected_size:
+            raise Unreadable(f"more than the {self._expected_size} bytes that were promised came")
+
+    def end(self) -> None:
+        """It was the last piece. Raises Unreadable when they aren't what was expected."""
         if self._expected_size is not None and self.size < self._expected_size:
             raise Unreadable(f"{self.size} bytes came where {self._expected_size} were promised")
         if self._md5 and self._md5.hexdigest() != self._expected_md5:
             raise Unreadable("its bytes don't have the promised md5")
+
+    def through(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+        """The same pieces, counted and hashed. Raises Unreadable when they aren't what was expected, at the latest
+        after the last."""
+        for piece in pieces:
+            self.add(piece)
+            yield piece
+        self.end()
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -56,28 +56,3 @@ def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield from whole
     if rest:
         yield rest
-
-
-def in_order(
-    pool: Executor, work: Iterable[Callable[[], T]], *, interrupt: Callable[[], object] = lambda: None
-) -> Iterator[T]:
-    """What each piece of work gives, in the order they stand, with a bounded number under way.
-
-    When one raises, or the reader stops, the ones not begun are dropped and `interrupt` is called, which is to end
-    what the others wait for.
-    """
-    waiting: deque[Future[T]] = deque()
-    ended = False
-    try:
-        for piece in work:
-            waiting.append(pool.submit(piece))
-            while len(waiting) >= MOST_WAITING:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-        ended = True
-    finally:
-        if not ended:
-            for future in waiting:
-                future.cancel()
-            interrupt()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import itertools
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.stores import Watched
 from supapy.catalog import Catalog
 from supapy.errors import AlreadyExists, StoreFull, Unreadable
 from supapy.events import Advanced, Event, Noted, Saved
+from supapy.loop import CHUNK
 from supapy.model import Dumped, Entry, Item, Omission, Problem
 from supapy.names import label_at
 from supapy.store.local import LocalStore
@@ -112,10 +114,11 @@ def draft_entry(content: bytes) -> Entry:
 def test_what_makes_it_a_backup_is_written_last_and_the_claim_is_gone_before() -> None:
     acts: list[tuple[str, str]] = []
     make(Catalog(Watched(lambda act, path: acts.append((act, path.partition("/")[2])))))
-    writes = [(act, path) for act, path in acts if act in ("put", "delete")]
+    writes = [(act, path) for act, path in acts if act in ("put", "delete", "sync")]
     assert writes == [
         ("put", ".draft"),
         *(("put", path) for path in FILES),
+        ("sync", ""),
         ("put", "manifest.jsonl"),
         ("delete", ".draft"),
         ("put", "metadata.json"),
@@ -178,7 +181,7 @@ def test_what_was_discarded_halfway_is_no_backup_however_far_it_came() -> None:
             if (act, path.endswith("metadata.json")) == ("put", True):
                 inner.put(path, [b"{}"])
                 raise StoreFull("no space left")
-            if act == "delete" and not path.endswith(".draft"):
+            if act.startswith("delete") and not path.endswith(".draft"):
                 left[0] -= 1
                 if left[0] == -1:
                     raise Stop
@@ -190,23 +193,27 @@ def test_what_was_discarded_halfway_is_no_backup_however_far_it_came() -> None:
 
 
 def test_a_draft_that_is_stopped_ends_what_its_items_wait_for_and_leaves_nothing(tmp_path: Path) -> None:
-    interrupted = threading.Event()
     waiting = threading.Semaphore(0)
+    ended: list[str] = []
 
-    def wait() -> Iterator[bytes]:
-        yield b"half"
-        waiting.release()
-        assert interrupted.wait(60)
-        yield b"whole"
+    async def wait() -> AsyncGenerator[bytes, None]:
+        try:
+            yield b"half"
+            waiting.release()
+            await asyncio.sleep(3600)
+            yield b"whole"
+        finally:
+            ended.append("ended")
 
     def dumped() -> Iterator[Dumped]:
-        for number in range(4):
+        for number in range(CHUNK):
             yield Item("storage", str(number), f"storage/{number}", wait)
         for _ in range(4):
             waiting.acquire()
         raise Stop
 
     catalog = Catalog(LocalStore(tmp_path / "backups"))
-    with pytest.raises(Stop), catalog.draft(interrupt=interrupted.set) as draft:
+    with pytest.raises(Stop), catalog.draft() as draft:
         draft.take_all(dumped(), 4)
+    assert len(ended) == 4
     assert list((tmp_path / "backups").iterdir()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -11,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supapy import retry
 from supapy.errors import ApiError, Unreachable
-from supapy.retry import LONGEST_ASKED_WAIT_S, LONGEST_WAIT_S, MOST_TRIES, Again, asked_wait_s, trying
+from supapy.retry import LONGEST_ASKED_WAIT_S, LONGEST_IN_ALL_S, LONGEST_WAIT_S, MOST_TRIES, Again, asked_wait_s
 
 NOW_S = 1_800_000_000.0
 
@@ -29,6 +31,21 @@ class Attempts:
         for error in self.errors:
             raise error
         return "well"
+
+
+def trying(attempt: Callable[[], str], *, sleep: Callable[[float], object]) -> str:
+    """`retry.trying` on a clock that only the sleeps move."""
+    seconds = 0.0
+
+    async def tried() -> str:
+        return attempt()
+
+    async def slept(wait_s: float) -> None:
+        nonlocal seconds
+        seconds += wait_s
+        sleep(wait_s)
+
+    return asyncio.run(retry.trying(tried, sleep=slept, now=lambda: seconds))
 
 
 def busy(times: int, **how: float) -> Attempts:
@@ -92,6 +109,11 @@ def test_no_request_comes_earlier_than_the_server_asked(asked_s: float) -> None:
 def test_an_absurd_wait_is_cut() -> None:
     waits = waits_of(busy(1000, wait_s=9999.0))
     assert set(waits) == {LONGEST_ASKED_WAIT_S}
+
+
+def test_no_try_is_begun_after_five_minutes() -> None:
+    waits = waits_of(busy(1000, wait_s=LONGEST_ASKED_WAIT_S))
+    assert sum(waits[:-1]) <= LONGEST_IN_ALL_S < sum(waits)
 
 
 @pytest.mark.parametrize(

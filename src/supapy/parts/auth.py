@@ -93,7 +93,7 @@ class AuthPart:
     """auth_users.json, and the tables of schema auth that it stands for."""
 
     name = "auth"
-    streams = 1
+    side_by_side = False
 
     def dump(self, moment: Moment) -> Dump:
         """The one file, and a word on what isn't in it."""

@@ -52,11 +52,11 @@ class Obstacle:
 class Part(Protocol):
     """One kind of content of a project.
 
-    `streams` says how many of its items may be open at the same time.
+    `side_by_side` says whether its items may be open at the same time.
     """
 
     name: str
-    streams: int
+    side_by_side: bool
 
     def dump(self, moment: Moment) -> Dump:
         """What is to be saved, lazily and in a stable order, with problems and omissions among it. Reads only."""

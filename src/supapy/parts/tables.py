@@ -23,7 +23,7 @@ class TablesPart:
     """tables_json/: every user table's rows, read in the same moment as database.sql."""
 
     name = "tables"
-    streams = 1
+    side_by_side = False
 
     def dump(self, moment: Moment) -> Dump:
         """One item a table. Tables this role may not read are the database part's to report."""

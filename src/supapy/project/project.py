@@ -14,9 +14,10 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from supapy.errors import AccessDenied, UsageError, WrongProject
+from supapy.loop import Loop
 from supapy.model import Json
 from supapy.project.auth_api import AuthApi
-from supapy.project.http import Http
+from supapy.project.http import MOST_AT_ONCE, Http
 from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
 from supapy.project.postgres import Session, connect, is_loopback, parse
@@ -37,21 +38,29 @@ class Project:
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
     another project than the URL. Nothing is sent before something is asked of it, and a request to its servers is
-    tried `most_tries` times at most.
+    tried `most_tries` times at most, `at_once` at the same time or fewer.
     """
 
     def __init__(
-        self, url: str, key: Secret, db_url: Secret, *, pg_bin: Path | None = None, most_tries: int = MOST_TRIES
+        self,
+        url: str,
+        key: Secret,
+        db_url: Secret,
+        *,
+        pg_bin: Path | None = None,
+        most_tries: int = MOST_TRIES,
+        at_once: int = MOST_AT_ONCE,
     ) -> None:
         self.url = _checked_url(url)
         self.key = key
         self.db_url = db_url
         self._pg_bin = pg_bin
-        self._http = Http(self.url, key, most_tries=most_tries)
+        self.at_once = at_once
+        self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once)
         self.ref = _checked_ref(self.url, key, db_url)
 
     @classmethod
-    def of(cls, settings: Settings, *, most_tries: int = MOST_TRIES) -> Self:
+    def of(cls, settings: Settings, *, most_tries: int = MOST_TRIES, at_once: int = MOST_AT_ONCE) -> Self:
         """The project that the settings name. Raises UsageError naming the first setting that is missing."""
         return cls(
             settings.need("SUPABASE_URL"),
@@ -59,6 +68,7 @@ class Project:
             Secret(settings.need("SUPABASE_DB_URL")),
             pg_bin=settings.pg_bin,
             most_tries=most_tries,
+            at_once=at_once,
         )
 
     def __repr__(self) -> str:
@@ -79,6 +89,11 @@ class Project:
     def auth(self) -> AuthApi:
         """The project's Auth server."""
         return AuthApi(self._http)
+
+    @property
+    def loop(self) -> Loop:
+        """Where the requests run that were begun side by side."""
+        return self._http.loop
 
     @contextmanager
     def session(self) -> Iterator[Session]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
 from urllib.parse import quote
 
 from supapy.errors import ApiError, Unreachable
+from supapy.loop import in_thread
 from supapy.model import Json
 from supapy.project.http import Download, Http
 
@@ -46,7 +47,9 @@ class StorageApi:
             raise ApiError("the server's answer isn't a list of buckets", "Is SUPABASE_URL the project's own address?")
         return said
 
-    def download(self, bucket: str, key: str, etag: str | None = None, size: int | None = None) -> Iterator[bytes]:
+    async def download(
+        self, bucket: str, key: str, etag: str | None = None, size: int | None = None
+    ) -> AsyncGenerator[bytes, None]:
         """An object's bytes, of the version with that eTag when one is given. A transfer that breaks off goes on
         where it stopped, if the object is still the same; `size` (bytes) tells when it did where the answer doesn't.
 
@@ -57,11 +60,11 @@ class StorageApi:
         done = standstills = 0
         while True:
             begun_at, ended = done, False
-            with closing(self._http.download(path, start=done)) as answer:
+            with closing(await self._http.download(path, start=done)) as answer:
                 version = _same_version(answer, version, done)
                 size = size if done else _length(answer, size)
                 try:
-                    for piece in answer.pieces():
+                    async for piece in answer.pieces():
                         done += len(piece)
                         yield piece
                     ended = True
@@ -73,23 +76,23 @@ class StorageApi:
             if standstills >= MOST_STANDSTILLS:
                 raise Unreachable(f"the download of {bucket}/{key} got no further than {done} of {size} bytes")
 
-    def upload(self, bucket: str, key: str, read: Read, size: int, *, mimetype: str, cache_control: str) -> None:
+    async def upload(self, bucket: str, key: str, read: Read, size: int, *, mimetype: str, cache_control: str) -> None:
         """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range.
 
         Up to 6 MiB in one request, else resumable (F§1.7).
         """
         if size > TUS_PIECE_BYTES:
-            self._upload_in_pieces(bucket, key, read, size, mimetype, cache_control)
+            await self._upload_in_pieces(bucket, key, read, size, mimetype, cache_control)
             return
         body = b"".join(read(0, None))
-        self._http.request(
+        await self._http.ask(
             "POST",
             f"/storage/v1/object/{_segment(bucket)}/{encoded(key)}",
             body=body,
             headers={"x-upsert": "true", "Content-Type": mimetype, "Cache-Control": cache_control},
         )
 
-    def _upload_in_pieces(
+    async def _upload_in_pieces(
         self, bucket: str, key: str, read: Read, size: int, mimetype: str, cache_control: str
     ) -> None:
         named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
@@ -97,7 +100,7 @@ class StorageApi:
             # The one form that can be said here: a number of seconds (F§1.7).
             named["cacheControl"] = age[1]
         metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
-        created = self._http.request(
+        created = await self._http.ask(
             "POST",
             "/storage/v1/upload/resumable",
             headers=_TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata},
@@ -107,14 +110,14 @@ class StorageApi:
         address = created.headers.get("Location", "").rpartition("/")[2]
         offset = 0
         while offset < size:
-            offset = self._put_piece(f"/storage/v1/upload/resumable/{address}", read, offset, size)
+            offset = await self._put_piece(f"/storage/v1/upload/resumable/{address}", read, offset, size)
 
-    def _put_piece(self, place: str, read: Read, offset: int, size: int) -> int:
+    async def _put_piece(self, place: str, read: Read, offset: int, size: int) -> int:
         end = min(offset + TUS_PIECE_BYTES, size)
-        body = b"".join(read(offset, end))
+        body = b"".join(await in_thread(list, read(offset, end)))
         headers = _TUS | {"Content-Type": "application/offset+octet-stream"}
         try:
-            answer = self._http.request(
+            answer = await self._http.ask(
                 "PATCH",
                 place,
                 body=body,
@@ -125,7 +128,7 @@ class StorageApi:
             if error.status != 409:
                 raise
             # A try whose answer was lost had got through: the server knows how far it is.
-            answer = self._http.request("HEAD", place, headers=_TUS)
+            answer = await self._http.ask("HEAD", place, headers=_TUS)
         said = answer.headers.get("Upload-Offset", "")
         reached = int(said) if said.isdecimal() else 0
         if reached <= offset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from supapy.errors import UnsafePath
@@ -47,6 +48,45 @@ class Store(Protocol):
 
     def delete(self, path: str) -> None:
         """Forget a file. One that isn't there is no error."""
+
+    def delete_folder(self, path: str) -> None:
+        """Forget all files below a folder, and the folder. One that isn't there is no error."""
+
+    def hold(self, path: str) -> AbstractContextManager[bool]:
+        """Hold a file, for as long as the block and this process last. Gives False where somebody else holds it, or
+        where that can't be known. Raises NotFound."""
+
+    def batch(self) -> AbstractContextManager[Batch]:
+        """Many files to be written together."""
+
+
+class Incoming(Protocol):
+    """A file that is being written. It is to be relied on once it was kept and the batch synced; a process that is
+    killed before may leave a piece of it behind, or nothing."""
+
+    def write(self, piece: bytes) -> None:
+        """Add to it. Raises StoreFull when there is no room."""
+
+    def keep(self) -> None:
+        """It is whole; the batch's `sync` makes it durable."""
+
+    def drop(self) -> None:
+        """Give it up: nothing of it is left."""
+
+
+class Batch(Protocol):
+    """Files that become durable together, which costs far less than one by one. Safe to use from many threads."""
+
+    def begin(self, path: str) -> Incoming:
+        """A new file. Raises AlreadyExists when something is there."""
+
+    def link(self, old: str, new: str) -> int:
+        """A file under a further path: the same bytes, without a copy where that can be; each stays when the other
+        is deleted. Gives its size in bytes. NotFound without an old one, AlreadyExists with a new one.
+        """
+
+    def sync(self) -> None:
+        """All files kept and linked so far are durable on return."""
 
 
 def checked(path: str) -> str:

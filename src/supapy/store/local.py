@@ -8,32 +8,45 @@ links, so that nothing planted in the tree leads out of it. Folders are 0700, fi
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import secrets
+import shutil
 import stat as modes
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from supapy.errors import AlreadyExists, NotFound, StoreError, StoreFull, UnsafePath
+from supapy.errors import NotFound
 from supapy.model import Stat
-from supapy.store.base import PIECE_BYTES, checked
+from supapy.store.base import PIECE_BYTES
+from supapy.store.durable import can_sync_file_system, sync_file_system
+from supapy.store.local_batch import LocalBatch
+from supapy.store.tree import NEW_FILE, Fsync, Tree, write_all
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_LINK_MET = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 # What a file system says that has no hard links: exFAT, some network shares.
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
 _TEMPORARY = ".supapy-"
 
 
 class LocalStore:
-    """The files below one folder, which is made when the first file is put. `fsync` and `link` are the disk's."""
+    """The files below one folder, which is made when the first file is put. `fsync`, `sync_all` and `link` are the
+    disk's, and so is whether `sync_all` can be relied on."""
 
     def __init__(
-        self, root: Path, *, fsync: Callable[[int], None] = os.fsync, link: Callable[..., None] = os.link
+        self,
+        root: Path,
+        *,
+        fsync: Fsync = os.fsync,
+        can_sync_all: Callable[[int], bool] = can_sync_file_system,
+        sync_all: Fsync = sync_file_system,
+        link: Callable[..., None] = os.link,
     ) -> None:
         self._root = root
+        self._tree = Tree(root)
         self._fsync = fsync
+        self._can_sync_all = can_sync_all
+        self._sync_all = sync_all
         self._link = link
 
     @property
@@ -41,9 +54,9 @@ class LocalStore:
         return str(self._root)
 
     def put(self, path: str, pieces: Iterable[bytes], *, if_absent: bool = False) -> int:
-        with self._told(path), self._folder_of(path, make=True) as (folder, name):
+        with self._tree.told(path), self._tree.folder_of(path, make=self._fsync) as (folder, name):
             temporary = f"{_TEMPORARY}{secrets.token_hex(8)}"
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder)
+            handle = os.open(temporary, NEW_FILE, 0o600, dir_fd=folder)
             try:
                 try:
                     size = _write_all(handle, pieces)
@@ -69,7 +82,7 @@ class LocalStore:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder))
+            os.close(os.open(name, NEW_FILE, 0o600, dir_fd=folder))
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -77,7 +90,7 @@ class LocalStore:
         return self._read(path, start, end)
 
     def stat(self, path: str) -> Stat:
-        with self._told(path), self._folder_of(path) as (folder, name):
+        with self._tree.told(path), self._tree.folder_of(path) as (folder, name):
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
         if not modes.S_ISREG(found.st_mode):
             raise NotFound(f"not a file: {path}")
@@ -86,7 +99,7 @@ class LocalStore:
     def list(self, prefix: str = "") -> Iterator[Stat]:
         found: list[Stat] = []
         base = prefix[: prefix.rfind("/") + 1]
-        with suppress(NotFound), self._told(prefix), self._folder_of(f"{base}any") as (top, _):
+        with suppress(NotFound), self._tree.told(prefix), self._tree.folder_of(f"{base}any") as (top, _):
             for inner, _, files, folder in os.fwalk(".", dir_fd=top, onerror=_raise_unless_gone):
                 for name in files:
                     # Whoever writes at the same time may have renamed or removed it.
@@ -98,15 +111,42 @@ class LocalStore:
 
     def folders(self) -> Iterator[str]:
         entries: list[str] = []
-        with suppress(NotFound), self._told(""), os.scandir(self._root) as scanned:
+        with suppress(NotFound), self._tree.told(""), os.scandir(self._root) as scanned:
             entries = [entry.name for entry in scanned if entry.is_dir(follow_symlinks=False)]
         return iter(sorted(entries))
 
     def delete(self, path: str) -> None:
-        with suppress(NotFound), self._told(path), self._folder_of(path) as (folder, name):
+        with suppress(NotFound), self._tree.told(path), self._tree.folder_of(path) as (folder, name):
             os.unlink(name, dir_fd=folder)
             self._fsync(folder)
         self._drop_empty_folders(path)
+
+    def delete_folder(self, path: str) -> None:
+        with suppress(NotFound), self._tree.told(path), self._tree.folder_of(path) as (folder, name):
+            shutil.rmtree(name, dir_fd=folder)
+            self._fsync(folder)
+
+    @contextmanager
+    def hold(self, path: str) -> Iterator[bool]:
+        handle = self._open(path)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except OSError:
+            # Somebody else's, or a file system without locks.
+            held = False
+        try:
+            yield held
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def batch(self) -> Iterator[LocalBatch]:
+        batch = LocalBatch(self._tree, self.get, self._link, self._fsync, self._sync_all, self._can_sync_all)
+        try:
+            yield batch
+        finally:
+            batch.close()
 
     def _drop_empty_folders(self, path: str) -> None:
         # A folder is no thing of its own in a flat store: the last file's going takes it along.
@@ -121,7 +161,7 @@ class LocalStore:
                 return
 
     def _open(self, path: str) -> int:
-        with self._told(path), self._folder_of(path) as (folder, name):
+        with self._tree.told(path), self._tree.folder_of(path) as (folder, name):
             # Without NONBLOCK a named pipe planted in the tree would hold us for ever.
             handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
         if not modes.S_ISREG(os.fstat(handle).st_mode):
@@ -131,7 +171,7 @@ class LocalStore:
 
     def _read(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
         handle = self._open(path)
-        with self._told(path):
+        with self._tree.told(path):
             try:
                 at = start
                 while end is None or at < end:
@@ -144,57 +184,6 @@ class LocalStore:
             finally:
                 os.close(handle)
 
-    @contextmanager
-    def _folder_of(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
-        """A handle on the folder that holds the path, and the last piece of it; no link is followed below the root."""
-        *above, name = checked(path).split("/")
-        if make and not self._root.is_dir():
-            self._make_root()
-        handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            for piece in above:
-                if make:
-                    self._make_folder(handle, piece)
-                inner = os.open(piece, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
-                os.close(handle)
-                handle = inner
-            yield handle, name
-        finally:
-            os.close(handle)
-
-    def _make_root(self) -> None:
-        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        above = os.open(self._root.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            self._fsync(above)
-        finally:
-            os.close(above)
-
-    def _make_folder(self, parent: int, name: str) -> None:
-        try:
-            os.mkdir(name, 0o700, dir_fd=parent)
-        except FileExistsError:
-            return
-        self._fsync(parent)
-
-    @contextmanager
-    def _told(self, path: str) -> Iterator[None]:
-        path = path or str(self._root)
-        try:
-            yield
-        except FileExistsError:
-            raise AlreadyExists(f"there already: {path}") from None
-        except FileNotFoundError:
-            raise NotFound(f"no such file: {path}", f"It was looked for in {self._root}.") from None
-        except OSError as error:
-            if error.errno in _FULL:
-                raise StoreFull(f"no space left in {self._root}", "Free some, or choose another folder.") from None
-            if error.errno in _LINK_MET:
-                raise UnsafePath(
-                    f"a link or a file stands where a folder belongs: {path}", "Backups hold plain files only."
-                ) from None
-            raise StoreError(f"{path}: {error.strerror}", f"Look at the rights of {self._root}.") from None
-
 
 def _raise_unless_gone(error: OSError) -> None:
     if not isinstance(error, FileNotFoundError):
@@ -204,8 +193,6 @@ def _raise_unless_gone(error: OSError) -> None:
 def _write_all(handle: int, pieces: Iterable[bytes]) -> int:
     size = 0
     for piece in pieces:
-        rest = memoryview(piece)
-        while rest:
-            rest = rest[os.write(handle, rest) :]
+        write_all(handle, piece)
         size += len(piece)
     return size

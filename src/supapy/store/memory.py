@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from supapy.errors import AlreadyExists, NotFound
 from supapy.model import Stat
@@ -16,6 +17,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._files: dict[str, bytes] = {}
         self._lock = threading.Lock()
+        self._held: set[str] = set()
 
     @property
     def place(self) -> str:
@@ -49,9 +51,67 @@ class MemoryStore:
         with self._lock:
             self._files.pop(checked(path), None)
 
+    def delete_folder(self, path: str) -> None:
+        below = f"{checked(path)}/"
+        with self._lock:
+            self._files = {path: content for path, content in self._files.items() if not path.startswith(below)}
+
+    @contextmanager
+    def hold(self, path: str) -> Iterator[bool]:
+        self.stat(path)
+        with self._lock:
+            free = path not in self._held
+            self._held.add(path)
+        try:
+            yield free
+        finally:
+            if free:
+                self._held.discard(path)
+
+    @contextmanager
+    def batch(self) -> Iterator[MemoryBatch]:
+        yield MemoryBatch(self)
+
     def _content(self, path: str) -> bytes:
         with self._lock:
             try:
                 return self._files[checked(path)]
             except KeyError:
                 raise NotFound(f"no such file: {path}") from None
+
+
+class MemoryBatch:
+    """Files that are there once they are kept."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def begin(self, path: str) -> MemoryIncoming:
+        with suppress(NotFound):
+            self._store.stat(path)
+            raise AlreadyExists(f"there already: {path}")
+        return MemoryIncoming(self._store, path)
+
+    def link(self, old: str, new: str) -> int:
+        return self._store.put(new, self._store.get(old), if_absent=True)
+
+    def sync(self) -> None:
+        """Nothing here outlives the process."""
+
+
+class MemoryIncoming:
+    """A file's pieces until it is kept."""
+
+    def __init__(self, store: MemoryStore, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._pieces: list[bytes] = []
+
+    def write(self, piece: bytes) -> None:
+        self._pieces.append(bytes(piece))
+
+    def keep(self) -> None:
+        self._store.put(self._path, self._pieces, if_absent=True)
+
+    def drop(self) -> None:
+        self._pieces.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from supapy.cli.main import COMMANDS, main
 
-HEAVY = {"rich", "aiohttp", "psycopg", "tenacity", "dotenv", "asyncio", "supapy.project", "supapy.parts"}
+HEAVY = {"rich", "aiohttp", "psycopg", "dotenv", "asyncio", "supapy.project", "supapy.parts"}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], []])

@@ -8,9 +8,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 from tests.scripted import Reply, Request, reply, scripted
+from tests.waiting import download
 
 from supapy.errors import AccessDenied, ApiError, Interrupted, SupapyError, Unreachable
-from supapy.project.http import FIRST_PIECE_BYTES, MOST_CONNECTIONS, Http, true_status
+from supapy.project.answers import true_status
+from supapy.project.http import FIRST_PIECE_BYTES, MOST_AT_ONCE, Http
 from supapy.secret import Secret
 
 KEY = "the-service-key-that-nobody-else-may-see"
@@ -144,7 +146,7 @@ def test_a_redirect_is_not_followed_and_the_key_stays_home(status: int) -> None:
             with pytest.raises(ApiError) as caught:
                 http.request("GET", "/x")
             with pytest.raises(ApiError):
-                http.download("/x")
+                download(http, "/x")
         assert elsewhere.requests == []
     assert caught.value.status == status
 
@@ -176,14 +178,14 @@ def test_a_download_brings_every_byte(size: int) -> None:
     with (
         scripted([reply(200, content)]) as server,
         client(server.url) as http,
-        closing(http.download("/x")) as download,
+        closing(download(http, "/x")) as begun,
     ):
-        assert b"".join(download.pieces()) == content
+        assert b"".join(begun.pieces()) == content
 
 
 def test_a_download_asks_for_the_bytes_as_they_are_kept() -> None:
     with scripted([reply(206, b"", Content_Range="bytes 5-9/10")]) as server, client(server.url) as http:
-        http.download("/x", start=5).close()
+        download(http, "/x", start=5).close()
         headers = server.requests[0].headers
     assert (headers["accept-encoding"], headers["range"]) == ("identity", "bytes=5-")
 
@@ -191,11 +193,11 @@ def test_a_download_asks_for_the_bytes_as_they_are_kept() -> None:
 def test_a_download_that_breaks_off_says_so_instead_of_ending() -> None:
     head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n"
     with scripted([Reply(head + b"x" * 3_000_000, "close")]) as server, client(server.url) as http:
-        download = http.download("/x")
+        begun = download(http, "/x")
         with pytest.raises(Unreachable):
-            for _ in download.pieces():
+            for _ in begun.pieces():
                 pass
-        download.close()
+        begun.close()
 
 
 ENDLESS = Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 2_000_000, "stall")
@@ -204,20 +206,20 @@ ENDLESS = Reply(b"HTTP/1.1 200 OK\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 2
 def test_a_download_that_is_given_up_lets_go_of_its_connection() -> None:
     """More of them than there are connections: none may keep one."""
     with scripted(lambda _: ENDLESS) as server, client(server.url) as http:
-        for read in range(MOST_CONNECTIONS + 8):
-            download = http.download("/x")
+        for read in range(MOST_AT_ONCE + 8):
+            begun = download(http, "/x")
             if read % 2:
-                next(download.pieces())
-            download.close()
+                next(begun.pieces())
+            begun.close()
         assert server.wait_until_closed()
 
 
 def test_a_download_that_is_refused_lets_go_of_its_connection() -> None:
     refused = Reply(ENDLESS.raw.replace(b"200", b"404", 1), "stall")
     with scripted(lambda _: refused) as server, client(server.url) as http:
-        for _ in range(MOST_CONNECTIONS + 8):
+        for _ in range(MOST_AT_ONCE + 8):
             with pytest.raises(ApiError):
-                http.download("/x")
+                download(http, "/x")
         assert server.wait_until_closed()
 
 
@@ -249,16 +251,16 @@ def test_hanging_up_ends_a_request_that_waits_at_once() -> None:
 
 def test_hanging_up_ends_a_download_in_its_middle() -> None:
     with scripted([ENDLESS]) as server, client(server.url) as http:
-        download = http.download("/x")
+        begun = download(http, "/x")
         answers: list[BaseException] = []
 
         def read() -> None:
             try:
-                for _ in download.pieces():
+                for _ in begun.pieces():
                     pass
             except Interrupted as error:
                 answers.append(error)
-            download.close()
+            begun.close()
 
         thread = threading.Thread(target=read)
         thread.start()
@@ -292,7 +294,7 @@ def test_after_hanging_up_nothing_is_sent() -> None:
         with pytest.raises(Interrupted):
             http.request("GET", "/x")
         with pytest.raises(Interrupted):
-            http.download("/x")
+            download(http, "/x")
         assert server.requests == []
 
 

@@ -13,21 +13,24 @@ import pytest
 from hypothesis import given, settings
 from tests.hostile import NAMES, names
 from tests.scripted import Reply, Request, Scripted, reply, scripted
+from tests.waiting import WaitingStorage
 
 from supapy.errors import ApiError, Unreachable
 from supapy.project.http import FIRST_PIECE_BYTES, Http
-from supapy.project.storage_api import MOST_STANDSTILLS, TUS_PIECE_BYTES, StorageApi, encoded
+from supapy.project.storage_api import MOST_STANDSTILLS, TUS_PIECE_BYTES, encoded
 from supapy.secret import Secret
 
 CONTENT = random.Random(1).randbytes(8 * FIRST_PIECE_BYTES + 7)
 
 
 @contextmanager
-def api(script: Callable[[Request], Reply] | list[Reply], **options: float) -> Iterator[tuple[StorageApi, Scripted]]:
+def api(
+    script: Callable[[Request], Reply] | list[Reply], **options: float
+) -> Iterator[tuple[WaitingStorage, Scripted]]:
     with scripted(script) as server:
         http = Http(server.url, Secret("key"), **options)  # type: ignore[arg-type]
         try:
-            yield StorageApi(http), server
+            yield WaitingStorage(http), server
         finally:
             http.close()
 
@@ -57,7 +60,7 @@ def rest(request: Request, etag: str = '"one"', upto: int | None = None) -> Repl
     return Reply(said + CONTENT[start:upto], "keep" if upto is None else "close")
 
 
-def fetched(storage: StorageApi, etag: str | None = None, size: int | None = None) -> bytes:
+def fetched(storage: WaitingStorage, etag: str | None = None, size: int | None = None) -> bytes:
     return b"".join(storage.download("b", "k", etag, size))
 
 
@@ -282,7 +285,7 @@ class Tus:
         return Reply(b"", "close") if fault == "lost answer" else reply(204, b"", Upload_Offset=str(len(self.received)))
 
 
-def upload(storage: StorageApi, content: bytes) -> None:
+def upload(storage: WaitingStorage, content: bytes) -> None:
     storage.upload("b", "k/é", reader(content), len(content), mimetype="text/x", cache_control="max-age=7")
 
 

@@ -31,7 +31,7 @@ class DatabasePart:
     """
 
     name = "database"
-    streams = 1
+    side_by_side = False
 
     def __init__(self, auth: bool = True, storage: bool = True) -> None:
         self._auth = auth

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 
 from supapy.errors import ApiError
+from supapy.loop import pump, side_by_side
 from supapy.model import Difference, Finding, Json, Proof
 from supapy.parts.base import Source
 from supapy.parts.storage.files import BUCKETS, OBJECTS, about_one_object, bucket_lines, object_lines
@@ -15,15 +16,15 @@ from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import array_lines, changed_columns, paired, parse, same
 from supapy.project.schema import Table, tables_of
-from supapy.stream import in_order, lines
+from supapy.stream import lines
 
 PART = "storage"
 # What describes the stored file: another upload of the same bytes has others (F§1.9).
 _OF_THE_FILE = frozenset({"eTag", "contentLength", "httpStatusCode"})
 
 
-def compare(backup: Source, moment: Moment, streams: int) -> Iterator[Finding]:
-    """All differences; bytes are read by that many downloads at once, not at all with 0."""
+def compare(backup: Source, moment: Moment, *, check_bytes: bool) -> Iterator[Finding]:
+    """All differences, also in the bytes where these are to be checked."""
     tables = {table.name: table for table in tables_of(moment, "storage")}
     saved_buckets = map(parse, array_lines(backup.read(BUCKETS)))
     live_buckets = map(parse, lines(bucket_lines(moment, tables["buckets"])))
@@ -32,8 +33,8 @@ def compare(backup: Source, moment: Moment, streams: int) -> Iterator[Finding]:
     saved = map(parse, lines(backup.read(OBJECTS)))
     live = map(parse, lines(object_lines(moment, tables["objects"])))
     yield from _rows("object", saved, live, tables["objects"], found)
-    if streams:
-        yield from _files(backup, moment.project, found, streams)
+    if check_bytes:
+        yield from _files(backup, moment.project, found)
 
 
 def _rows(what: str, saved: Iterator[Json], live: Iterator[Json], table: Table, found: list[Json]) -> Iterator[Finding]:
@@ -79,25 +80,20 @@ def _without_file(row: Json) -> Json:
     return {key: value for key, value in row.items() if key not in ("path", "version", "metadata")}
 
 
-def _files(backup: Source, project: Project, rows: list[Json], streams: int) -> Iterator[Finding]:
-    equal = 0
-    checks = (
-        partial(_file, backup, project, row) for row in rows if row["path"] is not None and backup.has(row["path"])
-    )
-    with ThreadPoolExecutor(streams, thread_name_prefix="supapy-compare") as pool:
-        for difference in in_order(pool, checks, interrupt=project.hang_up):
-            if difference:
-                yield difference
-            else:
-                equal += 1
-    yield Proof(PART, "files byte for byte", equal)
+def _files(backup: Source, project: Project, rows: list[Json]) -> Iterator[Finding]:
+    checked: list[Difference | None] = []
+    there = (row for row in rows if row["path"] is not None and backup.has(row["path"]))
+    side_by_side(project.loop, there, partial(_file, backup, project), checked.append, at_once=project.at_once)
+    differences = [one for one in checked if one]
+    yield from differences
+    yield Proof(PART, "files byte for byte", len(checked) - len(differences))
 
 
-def _file(backup: Source, project: Project, row: Json) -> Difference | None:
+async def _file(backup: Source, project: Project, row: Json) -> Difference | None:
     digest = hashlib.sha256()
     try:
-        for piece in project.storage.download(row["bucket_id"], row["name"]):
-            digest.update(piece)
+        async with aclosing(project.storage.download(row["bucket_id"], row["name"])) as pieces:
+            await pump(pieces, digest.update)
     except ApiError as error:
         if not about_one_object(error):
             raise

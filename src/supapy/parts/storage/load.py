@@ -7,11 +7,11 @@ over them by upsert, which keeps a row's id, creation and owner; what it changes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
 from supapy.errors import ApiError
+from supapy.loop import side_by_side
 from supapy.model import Json, Problem, Progress, Step
 from supapy.parts.base import Source
 from supapy.parts.storage.files import BUCKETS, OBJECTS, about_one_object
@@ -29,7 +29,7 @@ from supapy.project.rows import (
     upsert,
 )
 from supapy.project.schema import Column, Table, tables_of
-from supapy.stream import in_order, lines
+from supapy.stream import lines
 
 # What describes the stored file, not the object: the new file has its own (F§1.11).
 _OF_THE_FILE = "'{eTag,size,contentLength,httpStatusCode}'::text[]"
@@ -37,13 +37,13 @@ _LIMITS = ("file_size_limit", "allowed_mime_types")
 PART = "storage"
 
 
-def load(backup: Source, project: Project, streams: int) -> Iterator[Step]:
+def load(backup: Source, project: Project) -> Iterator[Step]:
     """The steps, in order. Each may be applied again."""
     buckets, objects = backup.count(PART, "buckets"), backup.count(PART, "objects")
     sizes = [backup.size(path) for path in _paths(backup) if backup.has(path)]
     yield Step(PART, f"{buckets:,} buckets, without limits", partial(_load_buckets, backup, project))
     yield Step(PART, f"rows of {objects:,} objects", partial(_load_objects, backup, project))
-    upload = partial(_upload_all, backup, project, streams)
+    upload = partial(_upload_all, backup, project)
     yield Step(PART, f"bytes of {len(sizes):,} objects", upload, sum(sizes), "bytes")
     yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project))
     yield Step(PART, "limits of the buckets", partial(_settle_buckets, backup, project))
@@ -100,23 +100,21 @@ def _unknown(table: Table, keys: dict[str, bool]) -> list[Problem]:
     return [Problem(PART, f"storage.{table.name}.{column}", reason) for column in unknown_columns(table, keys)]
 
 
-def _upload_all(backup: Source, project: Project, streams: int, progress: Progress) -> Iterable[Problem]:
-    uploads = (
-        partial(_upload, backup, project, row, progress)
-        for row in _objects(backup)
-        if row["path"] is not None and backup.has(row["path"])
-    )
-    with ThreadPoolExecutor(streams, thread_name_prefix="supapy-upload") as pool:
-        return [problem for problem in in_order(pool, uploads, interrupt=project.hang_up) if problem]
+def _upload_all(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
+    there = (row for row in _objects(backup) if row["path"] is not None and backup.has(row["path"]))
+    failed: list[Problem | None] = []
+    upload = partial(_upload, backup, project, progress)
+    side_by_side(project.loop, there, upload, failed.append, at_once=project.at_once)
+    return [problem for problem in failed if problem]
 
 
-def _upload(backup: Source, project: Project, row: Json, progress: Progress) -> Problem | None:
+async def _upload(backup: Source, project: Project, progress: Progress, row: Json) -> Problem | None:
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     path = row["path"]
     size = backup.size(path)
     try:
-        project.storage.upload(
+        await project.storage.upload(
             row["bucket_id"],
             row["name"],
             _reader(backup, path, progress),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -22,8 +23,6 @@ from supapy.project.rows import as_array
 from supapy.project.schema import Table, tables_of
 from supapy.stream import lines
 
-# Files open at the same time: most of their time is the network's.
-STREAMS = 16
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 _SIZE = re.compile(r"[0-9]{1,18}")
 # Buckets whose contents lie outside storage.objects (F§1.14).
@@ -46,7 +45,7 @@ class StoragePart:
     """Buckets, objects and their bytes. `check_bytes` says whether a comparison reads every live object's bytes."""
 
     name = "storage"
-    streams = STREAMS
+    side_by_side = True
 
     def __init__(self, *, check_bytes: bool = True) -> None:
         self._check_bytes = check_bytes
@@ -87,11 +86,11 @@ class StoragePart:
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
         """Buckets open, rows, bytes, rows set right, buckets' limits."""
-        return load(backup, project, STREAMS)
+        return load(backup, project)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""
-        return compare(backup, moment, STREAMS if self._check_bytes else 0)
+        return compare(backup, moment, check_bytes=self._check_bytes)
 
 
 def _check_one_project(moment: Moment, table: Table) -> None:
@@ -155,11 +154,13 @@ def _md5(etag: str | None) -> str | None:
     return plain[1] if plain else None
 
 
-def _bytes(project: Project, one: _Listed) -> Iterator[bytes]:
+async def _bytes(project: Project, one: _Listed) -> AsyncGenerator[bytes, None]:
     assert one.bucket is not None
     assert one.key is not None
     try:
-        yield from project.storage.download(one.bucket, one.key, one.etag, one.size)
+        async with aclosing(project.storage.download(one.bucket, one.key, one.etag, one.size)) as pieces:
+            async for piece in pieces:
+                yield piece
     except ApiError as error:
         if not about_one_object(error):
             raise

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.resources import files
 
+from supapy.loop import side_by_side
 from supapy.project.project import Project
 from supapy.secret import Secret
 
@@ -15,7 +16,6 @@ EMAIL = "user1@example.com"
 PASSWORD = "demo password 1"  # noqa: S105
 PHOTOS = 1105
 LARGE_FILE_BYTES = 20_000_000
-UPLOADS_AT_ONCE = 8
 
 # Names that the Storage server takes and that aren't names of files everywhere (F§1.3).
 AWKWARD_KEYS = (
@@ -41,8 +41,7 @@ def fill(project: Project) -> None:
         session.execute("SET search_path = public, extensions")
         for script in ("schema.sql", "rows.sql"):
             session.execute((here / script).read_text(encoding="utf-8"))
-        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
-            list(pool.map(lambda upload: _upload(project, *upload), _uploads()))
+        side_by_side(project.loop, _uploads(), partial(_upload, project), lambda _: None, at_once=project.at_once)
         session.execute((here / "objects.sql").read_text(encoding="utf-8"))
 
 
@@ -66,8 +65,9 @@ def _noise(seed: str, size: int) -> bytes:
     return hashlib.shake_128(seed.encode()).digest(size)
 
 
-def _upload(project: Project, bucket: str, key: str, content: bytes, mimetype: str) -> None:
-    project.storage.upload(
+async def _upload(project: Project, upload: tuple[str, str, bytes, str]) -> None:
+    bucket, key, content, mimetype = upload
+    await project.storage.upload(
         bucket,
         key,
         lambda start, end: iter([content[start:end]]),

@@ -1,0 +1,69 @@
+"""What runs on an event loop, waited for: so that a test can say it in one line."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from supapy.errors import Interrupted
+from supapy.loop import Loop
+from supapy.project.http import Download, Http
+from supapy.project.storage_api import StorageApi
+
+T = TypeVar("T")
+
+
+def pieces_of(loop: Loop, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
+    """What an asynchronous generator gives; stopped in its middle it is closed."""
+
+    async def step() -> tuple[T, ...]:
+        async for piece in pieces:
+            return (piece,)
+        return ()
+
+    try:
+        while piece := loop.run(step()):
+            yield piece[0]
+    finally:
+        with suppress(Interrupted):
+            loop.run(_closed(pieces))
+
+
+async def _closed(pieces: AsyncGenerator[T, None]) -> None:
+    await pieces.aclose()
+
+
+class WaitingDownload:
+    """A download whose body is an ordinary iterator."""
+
+    def __init__(self, loop: Loop, download: Download) -> None:
+        self._loop = loop
+        self._download = download
+        self.headers = download.headers
+        self.first = download.first
+
+    def pieces(self) -> Iterator[bytes]:
+        return pieces_of(self._loop, self._download.pieces())  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._loop.soon(self._download.close)
+
+
+def download(http: Http, path: str, **how: int) -> WaitingDownload:
+    return WaitingDownload(http.loop, http.loop.run(http.download(path, **how)))
+
+
+class WaitingStorage:
+    """A Storage server's transfers, one at a time."""
+
+    def __init__(self, http: Http) -> None:
+        self._loop = http.loop
+        self._storage = StorageApi(http)
+        self.buckets = self._storage.buckets
+
+    def download(self, *what: Any) -> Iterator[bytes]:
+        return pieces_of(self._loop, self._storage.download(*what))
+
+    def upload(self, *what: Any, **how: Any) -> None:
+        self._loop.run(self._storage.upload(*what, **how))
