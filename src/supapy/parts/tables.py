@@ -5,7 +5,7 @@ Nothing is loaded from them and nothing compared with them here: rows come back,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 
 from supapy.model import Dump, Finding, Item, Step
@@ -18,6 +18,17 @@ from supapy.project.schema import Table, user_tables
 
 FOLDER = "tables_json"
 
+# Tables whose indexes or statistics call functions of the user's. Planning any query on one looks into these
+# functions, and before PostgreSQL 17 nothing keeps them from using names that only the usual search path finds.
+_LOOKED_INTO = """
+SELECT coalesce(i.indrelid, s.stxrelid)::bigint
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid AND p.oid >= 16384
+LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = d.objid
+LEFT JOIN pg_catalog.pg_statistic_ext s
+    ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid
+WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND coalesce(i.indrelid, s.stxrelid) IS NOT NULL
+"""
+
 
 class TablesPart:
     """tables_json/: every user table's rows, read in the same moment as database.sql."""
@@ -29,8 +40,10 @@ class TablesPart:
         """One item a table. Tables this role may not read are the database part's to report."""
         tables = [table for table in user_tables(moment) if table.readable]
         files = table_files((table.schema, table.name) for table in tables)
+        looked_into = {oid for (oid,) in moment.rows(_LOOKED_INTO)}
         for table, file in zip(tables, files, strict=True):
-            yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", partial(_rows, moment, table))
+            rows = partial(_rows, moment, table, usual_path=table.oid in looked_into)
+            yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", rows)
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         return iter(())
@@ -42,5 +55,9 @@ class TablesPart:
         return iter(())
 
 
-def _rows(moment: Moment, table: Table) -> Iterable[bytes]:
-    return as_array(rows_out(moment, table))
+def _rows(moment: Moment, table: Table, *, usual_path: bool) -> Iterator[bytes]:
+    if usual_path:
+        moment.session.execute("RESET search_path")
+    yield from as_array(rows_out(moment, table))
+    if usual_path:
+        moment.session.execute("SET search_path = ''")
