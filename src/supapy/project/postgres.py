@@ -6,6 +6,7 @@ password in it reaches the driver and the PostgreSQL programs' environment, neve
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,8 @@ Row = tuple[Any, ...]
 
 # Long enough for a connection over a slow line, short enough to be told of a wrong host.
 CONNECT_TIMEOUT_S = 15
+# The moment's connection is silent while files are fetched; what stands between forgets silent ones after minutes.
+KEEPALIVE_AFTER_S = 60
 # A table that someone holds an exclusive lock on stops a backup after this long, not for ever.
 LOCK_TIMEOUT_S = 120
 # One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
@@ -56,11 +59,14 @@ def parse(dsn: Secret) -> dict[str, str]:
     try:
         parts = {key: str(value) for key, value in conninfo_to_dict(dsn.reveal()).items() if value is not None}
     except psycopg.ProgrammingError:
+        parts = {}
+    # An @ or / of a password that isn't encoded puts the rest of it into the host's or the database's place.
+    if not parts or "@" in parts.get("host", "") + parts.get("dbname", ""):
         raise UsageError(
             "SUPABASE_DB_URL isn't a connection string",
             "It looks like postgresql://postgres:PASSWORD@db.REF.supabase.co:5432/postgres; characters such as @ / # "
             "in the password must be percent-encoded.",
-        ) from None
+        )
     if not parts.get("host") and not parts.get("hostaddr"):
         raise UsageError("SUPABASE_DB_URL names no host", "Copy it from the dashboard: Connect > Session pooler.")
     if parts.get("port") == TRANSACTION_POOLER_PORT:
@@ -73,7 +79,12 @@ def parse(dsn: Secret) -> dict[str, str]:
 
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, so that its traffic needs no TLS."""
-    return host in ("localhost", "::1") or host.startswith(("127.", "/"))
+    if host == "localhost" or host.startswith("/"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def environment(dsn: Secret) -> dict[str, str]:
@@ -87,6 +98,7 @@ def environment(dsn: Secret) -> dict[str, str]:
 def _with_defaults(parts: dict[str, str]) -> dict[str, str]:
     # GSS negotiation confuses the poolers (P25); a password must not cross a network in the clear.
     defaults = {"connect_timeout": str(CONNECT_TIMEOUT_S), "application_name": "supapy", "gssencmode": "disable"}
+    defaults["keepalives_idle"] = str(KEEPALIVE_AFTER_S)
     if not is_loopback(parts.get("host", "")):
         defaults["sslmode"] = "require"
     return defaults | parts
