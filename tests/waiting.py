@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from supapy.errors import Interrupted
 from supapy.loop import Loop
 from supapy.project.http import Download, Http
+from supapy.project.project import Project
 from supapy.project.storage_api import StorageApi
 
 T = TypeVar("T")
@@ -67,3 +68,15 @@ class WaitingStorage:
 
     def upload(self, *what: Any, **how: Any) -> None:
         self._loop.run(self._storage.upload(*what, **how))
+
+
+def put(
+    project: Project, bucket: str, key: str, content: bytes, mimetype: str = "text/plain", cache: str = "no-cache"
+) -> None:
+    """Upload an object."""
+
+    def read(start: int, end: int | None) -> Iterator[bytes]:
+        yield content[start:end]
+
+    upload = project.storage.upload(bucket, key, read, len(content), mimetype=mimetype, cache_control=cache)
+    project.loop.run(upload)

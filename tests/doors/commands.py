@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.waiting import put
+
 from supapy.cli.main import ended
 from supapy.project.project import Project
 from supapy.sandbox.project import SandboxProject
@@ -136,14 +138,7 @@ def fill(project: SandboxProject) -> None:
         with live.session() as session:
             session.execute(SCHEMA + ADA + ROWS)
         for key, content in FILES.items():
-            live.storage.upload(
-                "photos",
-                key,
-                lambda start, end, content=content: iter([content[start:end]]),  # type: ignore[misc]
-                len(content),
-                mimetype="image/png",
-                cache_control="no-cache",
-            )
+            put(live, "photos", key, content, "image/png")
 
 
 FILES = {"a.png": b"one", "trip/b.png": b"two" * 1000, "empty.png": b""}

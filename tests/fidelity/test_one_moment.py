@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from tests.fidelity.whole import as_superuser, backed_up, fetched, opened, restored
 from tests.projects import MAJORS, ProjectFactory, superuser
+from tests.waiting import put
 
 from supapy.choice import Choice
 from supapy.events import Event, Started
@@ -69,9 +70,7 @@ def test_a_backup_made_while_everything_changes_holds_one_instant(
     as_superuser(source, SCHEMA)
     with opened(source) as project:
         for number in range(5):
-            project.storage.upload(
-                "b", f"file {number}", lambda *_: iter([b"x"]), 1, mimetype="a/b", cache_control="no-cache"
-            )
+            put(project, "b", f"file {number}", b"x", "a/b")
     # Objects without bytes from before the moment would be problems: these turns are without any.
     before = TURN.partition("INSERT INTO storage.objects")[0]
     as_superuser(source, *[before] * TURNS_BEFORE)

@@ -23,6 +23,7 @@ from tests.fidelity.whole import (
     restored,
 )
 from tests.projects import ProjectFactory
+from tests.waiting import put
 
 from supapy.backup import Backup
 from supapy.choice import Choice
@@ -101,14 +102,6 @@ SELECT bucket_id, name, to_jsonb(o) - 'version' - 'metadata', CASE jsonb_typeof(
     WHEN 'object' THEN metadata - '{eTag,contentLength,httpStatusCode}'::text[] ELSE metadata END
 FROM storage.objects o ORDER BY bucket_id, name
 """
-
-
-def put(
-    project: Project, bucket: str, key: str, content: bytes, mimetype: str = "text/plain", cache: str = "no-cache"
-) -> None:
-    project.storage.upload(
-        bucket, key, lambda start, end: iter([content[start:end]]), len(content), mimetype=mimetype, cache_control=cache
-    )
 
 
 def fill(sandbox: SandboxProject) -> None:
