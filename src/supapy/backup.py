@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
@@ -18,6 +19,7 @@ FORMAT = 1
 LARGEST_METADATA_BYTES = 16 * 1024 * 1024
 # What every reader of a backup takes for granted.
 _SHAPE = {"timestamp": str, "source": dict, "parts": dict, "manifest": dict, "bytes": int, "problems": int}
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HINT = "Take another backup; nothing was applied."
 
 
@@ -185,6 +187,8 @@ def _entry(said: Json) -> Entry:
     if type(size) is not int or size < 0:
         raise TypeError(size)
     entry = Entry(size=size, **_texts(said))
+    if not _SHA256.fullmatch(entry.sha256):
+        raise TypeError(entry.sha256)
     checked(entry.path)
     return entry
 

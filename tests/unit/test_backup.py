@@ -157,6 +157,7 @@ HOSTILE_LINES = [
     *(manifest_line(path=path) for path in (7, None, ["a"], {"a": 1}, True)),
     *(manifest_line(size=size) for size in (-1, "1", 1.5, None, True, [1])),
     *(manifest_line(**{name: 7}) for name in ("part", "name", "sha256", "fingerprint", "kind")),
+    *(manifest_line(sha256=digest) for digest in ("", "a", "g" * 64, "A" * 64, "0" * 63, "0" * 64 + "\n")),
     *(manifest_line(more="x"), manifest_line(kind="folder"), manifest_line(kind=None)),
     *(b"\n", b"null\n", b"[]\n", b"{}\n", b'"x"\n', b"{\n", b'{"kind":"entry"}\n', b'{"kind":"problem","part":"x"}\n'),
     *(b'{"kind":"entry","part":"a","name":"a","path":"a","sha256":"a"}\n', b"\xff\xfe\n", b"\0\n", DEEP),
