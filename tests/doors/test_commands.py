@@ -6,11 +6,12 @@ import os
 import pty
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 from tests.backups import make
-from tests.doors.commands import FILES, SUPAPY, Commands, env_file, environment, settings_of
+from tests.doors.commands import FILES, SUPAPY, Commands, env_file, environment, run, settings_of
 from tests.projects import ProjectFactory, owner
 
 from supapy.catalog import Catalog
@@ -76,10 +77,11 @@ def test_list_shows_the_newest_first_and_the_damaged_as_damaged(tmp_path: Path) 
     (tmp_path / "backups" / oldest / "metadata.json").unlink()
     ran = supapy("list")
     assert ran.code == 0
-    head, first, second = ran.out.splitlines()
+    head, first, second, why = ran.out.splitlines()
     assert head.split() == ["label", "age", "size", "project", "included", "problems"]
     assert re.fullmatch(rf"{newest} +just now +0 bytes +abcdefghijklmnopqrst +database, storage, auth +-", first)
-    assert re.fullmatch(rf"{middle} +.* damaged: .*", second)
+    assert re.fullmatch(rf"{middle} +.* damaged", second)
+    assert why == f"damaged: {middle}: metadata.json is damaged: no JSON object"
     told = supapy("--json", "list").result["backups"]
     assert [backup["label"] for backup in told] == [newest, middle]
     assert "damaged" in told[1]
@@ -160,8 +162,10 @@ def test_a_restore_of_one_component_leaves_the_others_alone(
 ) -> None:
     target = project_factory("users-only")
     supapy = Commands(tmp_path, settings_of(target))
-    told = supapy("--json", "restore", saved, "--yes", "--no-database", "--no-storage").result
-    assert {proof["part"] for proof in told["proofs"]} == {"auth"}
+    ran = supapy("--json", "restore", saved, "--yes", "--no-database", "--no-storage")
+    assert {proof["part"] for proof in ran.result["proofs"]} == {"auth"}
+    (plan,) = (event for event in ran.objects if event.get("event") == "planned")
+    assert (plan["source"], plan["target"], len(plan["steps"]), plan["held"]) == ("source", "users-only", 1, [])
     with owner(target.database) as connection:
         assert connection.execute("SELECT email FROM auth.users").fetchall() == [("ada@example.com",)]
         assert connection.execute("SELECT count(*) FROM storage.buckets").fetchone() == (0,)
@@ -193,9 +197,17 @@ def test_on_a_terminal_a_restore_asks_for_the_targets_ref(
     saved: Path, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     target = project_factory("asked")
-    wrong, said = on_terminal(settings_of(target), tmp_path, "restore", str(saved), typed="yes\r")
+    # Who is asked sees what he is asked about, also when he wants quiet.
+    wrong, said = on_terminal(settings_of(target), tmp_path, "-q", "restore", str(saved), typed="yes\r")
     assert wrong == 60
+    assert "goes into project asked:" in said
     assert "error: not confirmed" in said
+    for typed in ("\x03", "\x04"):
+        given_up, said = on_terminal(
+            settings_of(target), tmp_path, "restore", str(saved), typed=typed, once="ref (asked)"
+        )
+        assert given_up == 130
+        assert "hint: Nothing was written." in said
     with owner(target.database) as connection:
         assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (0,)
     right, said = on_terminal(settings_of(target), tmp_path, "restore", str(saved), typed="asked\r")
@@ -241,6 +253,13 @@ def test_a_reader_that_goes_away_does_not_stop_a_backup(supapy: Commands) -> Non
     assert supapy("verify", "--offline").code == 0
 
 
+def test_closed_streams_do_not_stop_a_backup(supapy: Commands) -> None:
+    closed = ("sh", "-c", 'exec "$0" "$@" <&- >&- 2>&-', *SUPAPY, "backup")
+    assert run(closed, supapy.settings, supapy.folder).code == 0
+    assert run((*closed[:-1], "restore", "--latest"), supapy.settings, supapy.folder).code == 60
+    assert supapy("verify", "--offline").code == 0
+
+
 def test_a_label_is_looked_for_in_the_folder_and_a_path_where_it_says(
     source: SandboxProject, saved: Path, tmp_path: Path
 ) -> None:
@@ -251,22 +270,28 @@ def test_a_label_is_looked_for_in_the_folder_and_a_path_where_it_says(
     assert (ran.code, ran.err.splitlines()[0]) == (41, f"error: no backup backup_20200101_000000 in {saved.parent}")
 
 
-def on_terminal(settings: dict[str, str], cwd: Path, *arguments: str, typed: str = "") -> tuple[int, str]:
-    """Run the command on a terminal of its own and type something; gives its exit code and all that was shown."""
+def on_terminal(
+    settings: dict[str, str], cwd: Path, *arguments: str, typed: str = "", once: str = ""
+) -> tuple[int, str]:
+    """Run the command on a terminal of its own and type something, once certain words are to be seen; gives its exit
+    code and all that was shown."""
     ours, theirs = pty.openpty()
+    # The terminal must be the child's own, or Ctrl-C means nothing there.
+    take_it = "import os, sys; os.login_tty(0); os.execv(sys.executable, sys.argv[1:])"
     child = subprocess.Popen(
-        [*SUPAPY, *arguments],
+        [sys.executable, "-c", take_it, *SUPAPY, *arguments],
         env=environment({"TERM": "xterm-256color", **settings}),
         cwd=cwd,
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        start_new_session=True,
     )
     try:
         os.close(theirs)
-        os.write(ours, typed.encode())
         said = b""
+        while once.encode() not in said:
+            said += os.read(ours, 65536)
+        os.write(ours, typed.encode())
         # A terminal whose last user has gone answers with an error, not with an end.
         while piece := _read(ours):
             said += piece

@@ -8,7 +8,7 @@ import click
 
 from supapy.cli.shell import Shell
 
-_STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red"}
+_STYLES = {"ok": "", "warning": "yellow", "failed": "bold red"}
 # As long as the longest name of a state and of a check, so that lines that come one by one stand in columns.
 _STATE_CHARS = 9
 _NAME_CHARS = 21
@@ -27,14 +27,11 @@ def doctor(shell: Shell) -> int:
     screen, checks = shell.screen, []
     for check in examine(shell.settings):
         checks.append(check)
-        loud, style = check.state != "ok", _STYLES[check.state]
-        screen.say(
-            f"{check.state:{_STATE_CHARS}}{check.name:{_NAME_CHARS}}{shown(check.text)}",
-            style if loud else "",
-            always=loud,
-        )
+        loud = check.state != "ok"
+        lead = f"{check.state:{_STATE_CHARS}}{check.name:{_NAME_CHARS}}"
+        screen.say(shown(check.text), _STYLES[check.state], lead=lead, always=loud)
         if check.hint:
-            screen.say(f"{'':{_STATE_CHARS}}hint: {shown(check.hint)}", always=True)
+            screen.say(f"hint: {shown(check.hint)}", lead=" " * len(lead), always=True)
         screen.tell({"event": "checked", **asdict(check)})
     failed = [check for check in checks if check.state == "failed"]
     warnings = sum(check.state == "warning" for check in checks)

@@ -19,12 +19,13 @@ def list_backups(shell: Shell, folder: Path | None) -> None:
     from supapy.errors import IntegrityError
 
     screen, catalog = shell.screen, shell.catalog(folder)
-    rows, found = [], []
+    rows, found, damaged = [], [], list[IntegrityError]()
     for label in catalog.labels():
         try:
             backup = catalog.open(label)
         except IntegrityError as error:
-            rows.append((label, render.age(label), "", "", "", f"damaged: {shown(error.message)}"))
+            rows.append((label, render.age(label), "", "", "", "damaged"))
+            damaged.append(error)
             found.append({"label": label, "damaged": error.message})
             continue
         said = render.backup_json(backup)
@@ -34,6 +35,8 @@ def list_backups(shell: Shell, folder: Path | None) -> None:
         found.append(said)
     if rows:
         screen.table(("label", "age", "size", "project", "included", "problems"), rows, right=frozenset({2}))
+        for one in damaged:
+            screen.say(shown(one.message), "yellow", lead="damaged: ", always=True)
     else:
         screen.say(f"No backup in {catalog.store.place}. Make one with `supapy backup`.")
     screen.result({"folder": catalog.store.place, "backups": found})

@@ -11,8 +11,9 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
-from typing import NoReturn, TextIO
+from typing import NoReturn
 
 import click
 
@@ -79,13 +80,15 @@ def main(ctx: click.Context, env_file: Path | None, json: bool, quiet: bool, ver
 
 def run(arguments: Sequence[str] | None = None) -> NoReturn:
     """Do what the arguments say and end the process with the exit code (see `supapy.errors`)."""
-    for stream in (sys.stdout, sys.stderr):
+    # None is what Python has of a stream that was closed before it began.
+    streams = [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, TextIOWrapper)]
+    for stream in streams:
         # A name that the terminal's encoding can't show must not end a restore half way.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        stream.reconfigure(errors="backslashreplace")
     heed_signals()
     code = ended(sys.argv[1:] if arguments is None else arguments)
     ignore_signals()
-    for stream in (sys.stdout, sys.stderr):
+    for stream in streams:
         _flush(stream)
     sys.exit(code)
 
@@ -104,7 +107,7 @@ def ended(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _flush(stream: TextIO) -> None:
+def _flush(stream: TextIOWrapper) -> None:
     try:
         stream.flush()
     except OSError:

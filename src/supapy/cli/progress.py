@@ -148,7 +148,7 @@ class _Bar:
     def end(self) -> None:
         """The stage has ended well."""
         self.stop()
-        self._console.print(Text(self._stage.summary()), soft_wrap=True)
+        self._console.print(Text(self._stage.summary()))
 
 
 def _columns(event: Started) -> list[ProgressColumn]:

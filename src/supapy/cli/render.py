@@ -35,7 +35,7 @@ def saved(screen: Screen, backup: Backup) -> None:
     screen.say()
     not_saved(screen, problems)
     for omission in omissions:
-        screen.say(f"left out: {shown(omission.name)}. {shown(omission.remedy)}", "dim")
+        screen.say(f"{shown(omission.name)}. {shown(omission.remedy)}", "dim", lead="left out: ")
     if omissions:
         screen.say()
     whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(source_of(backup))}"
@@ -62,7 +62,7 @@ def differing(screen: Screen, differences: Sequence[Difference]) -> None:
     named = differences if screen.verbose else differences[:MOST_DIFFERENCES_NAMED]
     for one in named:
         detail = f": {shown(one.detail)}" if one.detail else ""
-        screen.say(f"{one.kind}: {one.part} {shown(one.name)}{detail}", "yellow", always=True)
+        screen.say(f"{one.part} {shown(one.name)}{detail}", "yellow", lead=f"{one.kind}: ", always=True)
     if rest := len(differences) - len(named):
         screen.say(f"… and {many(rest, 'more difference')}; `supapy -v` names them all", "yellow", always=True)
 
@@ -106,7 +106,7 @@ def not_restored(screen: Screen, problems: Iterable[Problem]) -> None:
 def _problems(screen: Screen, problems: Iterable[Problem], verb: str) -> None:
     for problem in problems:
         name = f"{problem.part} {shown(problem.name)}"
-        screen.say(f"{verb}: {name}: {shown(problem.reason)}", "red", always=True)
+        screen.say(f"{name}: {shown(problem.reason)}", "red", lead=f"{verb}: ", always=True)
 
 
 def _counted(totals: Json) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def restore(
 
     def confirm(plan: Plan) -> bool:
         nonlocal writing
-        _show(screen, plan)
+        _show(screen, plan, asks=not yes)
         writing = yes or _asked(shell, plan)
         return writing
 
@@ -64,7 +65,7 @@ def restore(
             outcome = bring_back(
                 backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, listener=listener
             )
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         raise Interrupted("interrupted", _HALF_DONE if writing else "Nothing was written.") from None
     render.outcome(screen, outcome)
     said = render.outcome_json(outcome)
@@ -72,27 +73,33 @@ def restore(
     return int(said["exit_code"])
 
 
-def _show(screen: Screen, plan: Plan) -> None:
-    """The plan, before anything is written."""
+def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
+    """The plan, before anything is written. Who is asked is shown it also when he wants quiet."""
     from supapy.cli import render
     from supapy.cli.screen import many, shown
 
-    screen.say()
-    screen.say(f"{plan.label} of project {shown(plan.source_ref)} goes into project {shown(plan.target_ref)}:", "bold")
+    say = partial(screen.say, always=asks)
+    source, target = shown(plan.source_ref), shown(plan.target_ref)
+    say()
+    say(f"{plan.label} of project {source} goes into project {target}:", "bold")
     for number, step in enumerate(plan.steps, 1):
-        screen.say(f"{number:4}. {shown(step.title)}")
-    if plan.obstacles:
-        held = ", ".join(shown(obstacle.text) for obstacle in plan.obstacles)
-        screen.say(f"{shown(plan.target_ref)} isn't empty: it holds {held}", "yellow")
+        say(shown(step.title), lead=f"{number:4}. ")
+    held = [shown(obstacle.text) for obstacle in plan.obstacles]
+    if held:
+        say(f"{target} isn't empty: it holds {', '.join(held)}", "yellow")
     if plan.saved_problems:
-        screen.say(f"The backup lacks what could not be saved: {many(len(plan.saved_problems), 'problem')}", "yellow")
+        say(f"The backup lacks what could not be saved: {many(len(plan.saved_problems), 'problem')}", "yellow")
         render.not_saved(screen, plan.saved_problems)
-    screen.say()
+    say()
+    steps = [step.title for step in plan.steps]
+    screen.tell(
+        {"event": "planned", "source": plan.source_ref, "target": plan.target_ref, "steps": steps, "held": held}
+    )
 
 
 def _asked(shell: Shell, plan: Plan) -> bool:
     """Whether the user types the target's ref."""
-    if shell.json or not sys.stdin.isatty():
+    if shell.json or not (sys.stdin and sys.stdin.isatty()):
         raise RestoreRefused(
             f"nobody is here to confirm the restore into {plan.target_ref}", "Nothing was written. Say --yes."
         )

@@ -60,18 +60,32 @@ class Screen:
         if not self._console.is_terminal:
             self._console = _Console(highlight=False, markup=False, emoji=False, width=PIPE_WIDTH_CHARS)
 
-    def say(self, text: str = "", style: str = "", *, always: bool = False) -> None:
-        """One line for a person."""
-        if not self._json and (always or not self._quiet):
-            self._console.print(Text(text, style), soft_wrap=True)
+    def say(self, text: str = "", style: str = "", *, lead: str = "", always: bool = False) -> None:
+        """One line for a person. Where a terminal folds it, the rest stands below the text, not below the `lead`."""
+        if self._json or (self._quiet and not always):
+            return
+        if not self._console.is_terminal:
+            self._console.print(Text(lead + text, style), soft_wrap=True)
+            return
+        if not lead:
+            self._console.print(Text(text, style))
+            return
+        row = Table.grid()
+        row.add_column(width=len(lead))
+        row.add_column(overflow="fold")
+        row.add_row(Text(lead, style), Text(text, style))
+        self._console.print(row)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[str]], *, right: frozenset[int] = frozenset()) -> None:
-        """Rows under their heads; the columns in `right` are numbers. Folded to the terminal's width."""
+        """Rows under their heads; the columns in `right` are numbers. Folded to the terminal's width, but for the first
+        column."""
         if self._json or self._quiet:
             return
         table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="bold")
         for index, title in enumerate(head):
-            table.add_column(Text(title), justify="right" if index in right else "left", overflow="fold")
+            table.add_column(
+                Text(title), justify="right" if index in right else "left", no_wrap=not index, overflow="fold"
+            )
         for row in rows:
             table.add_row(*map(Text, row))
         with self._console.capture() as captured:
