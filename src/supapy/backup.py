@@ -27,27 +27,22 @@ class Backup:
     """One backup in a store, opened by reading its metadata. Raises NotFound, IntegrityError or UnknownFormat."""
 
     def __init__(self, store: Store, label: str) -> None:
-        self._store = store
+        self.store = store
         self.label = label
         self.metadata = self._metadata()
 
     @property
     def path(self) -> str:
         """Where it lies, for people."""
-        return f"{self._store.place}/{self.label}"
+        return f"{self.store.place}/{self.label}"
 
     @cached_property
     def manifest(self) -> tuple[list[Entry], list[Problem], list[Omission]]:
         """What was saved, what could not be, what never is. Raises IntegrityError when the manifest isn't the one
         that the metadata was written for."""
-        said = self.metadata["manifest"]
-        meter = Meter()
-        raw = list(lines(meter.through(self._get(MANIFEST, 0, None))))
-        if (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
-            raise IntegrityError(f"{self.label}: {MANIFEST} isn't the one that was saved", _HINT)
         entries, problems, omissions = [], [], []
-        for line in raw:
-            match _one(line, self.label):
+        for one in self._manifest_lines():
+            match one:
                 case Entry() as entry:
                     entries.append(entry)
                 case Problem() as problem:
@@ -55,6 +50,24 @@ class Backup:
                 case omission:
                     omissions.append(omission)
         return entries, problems, omissions
+
+    def entries_of_manifest(self) -> Iterator[Entry]:
+        """What was saved, one by one: there may be too many to have them all. Raises IntegrityError like `manifest`,
+        before the first."""
+        return (one for one in self._manifest_lines() if isinstance(one, Entry))
+
+    def holds_files_of(self, ref: str) -> bool:
+        """Whether it has files of that project's storage."""
+        return bool(self.metadata.get("include_storage")) and self.metadata["source"].get("ref") == ref
+
+    def _manifest_lines(self) -> Iterator[Entry | Problem | Omission]:
+        said, meter = self.metadata["manifest"], Meter()
+        for _ in meter.through(self._get(MANIFEST, 0, None)):
+            pass
+        if (said.get("sha256"), said.get("size")) != (meter.sha256, meter.size):
+            raise IntegrityError(f"{self.label}: {MANIFEST} isn't the one that was saved", _HINT)
+        for line in lines(self._get(MANIFEST, 0, None)):
+            yield read_line(line, self.label)
 
     @cached_property
     def _by_path(self) -> dict[str, Entry]:
@@ -119,22 +132,22 @@ class Backup:
             else:
                 yield entry
         known = {f"{self.label}/{path}" for path in (*self._by_path, MANIFEST, METADATA)}
-        for stat in self._store.list(f"{self.label}/"):
+        for stat in self.store.list(f"{self.label}/"):
             if stat.path not in known:
                 path = stat.path.removeprefix(f"{self.label}/")
                 yield Difference("backup", path, "extra", "not in the manifest")
 
     def _get(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
         try:
-            return self._store.get(f"{self.label}/{path}", start, end)
+            return self.store.get(f"{self.label}/{path}", start, end)
         except (NotFound, UnsafePath) as error:
             raise IntegrityError(f"{self.label}: {path} is missing", _HINT) from error
 
     def _metadata(self) -> Json:
         path = f"{self.label}/{METADATA}"
-        if self._store.stat(path).size > LARGEST_METADATA_BYTES:
+        if self.store.stat(path).size > LARGEST_METADATA_BYTES:
             raise IntegrityError(f"{self.label}: {METADATA} is far too large", _HINT)
-        raw = b"".join(self._store.get(path))
+        raw = b"".join(self.store.get(path))
         metadata = _object(raw, f"{self.label}: {METADATA}")
         if metadata.get("format") != FORMAT:
             raise UnknownFormat(
@@ -164,7 +177,8 @@ def _object(raw: bytes, name: str) -> Json:
     return said
 
 
-def _one(line: bytes, label: str) -> Entry | Problem | Omission:
+def read_line(line: bytes, label: str) -> Entry | Problem | Omission:
+    """What a line of a manifest says. Raises UnknownFormat or IntegrityError."""
     said = _object(line, f"{label}: a line of {MANIFEST}")
     kind = said.pop("kind", None)
     try:

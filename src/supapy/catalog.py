@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
-from supapy.backup import Backup
-from supapy.draft import CLAIM, METADATA, Draft, encode
-from supapy.errors import AlreadyExists, ClockWentBack, IntegrityError, NoSuchBackup, NotFound, UnsafePath
+from supapy.backup import Backup, read_line
+from supapy.draft import CLAIM, JOURNAL, METADATA, Draft, encode
+from supapy.errors import AlreadyExists, CatalogError, ClockWentBack, IntegrityError, NoSuchBackup, NotFound, UnsafePath
 from supapy.events import Listener, ignore
-from supapy.known import Known
+from supapy.known import Known, completed, recall
 from supapy.loop import Loop
-from supapy.model import Json
+from supapy.model import Entry, Json
 from supapy.names import label_at, label_time
 from supapy.store.base import Store
+from supapy.stream import lines
 
 # Labels have whole seconds: a second backup within one waits. A clock that is further behind is wrong.
 LONGEST_WAIT_FOR_LABEL = timedelta(seconds=5)
@@ -73,6 +77,66 @@ class Catalog:
         if not labels:
             raise NoSuchBackup(f"no backup in {self.store.place}", "Make one with `supapy backup`.")
         return self.open(labels[0])
+
+    def known(self, ref: str) -> Known:
+        """What the next backup of that project needn't fetch: the things of its newest backup with files, and what was
+        restored into it and found equal. Backups of a part of its files are gone through until one of all."""
+        known = Known()
+        for label, remembered in groupby(recall(self.store, ref), key=itemgetter(0)):
+            with suppress(CatalogError, IntegrityError):
+                backup = self.open(label)
+                found = ((path, entry) for _, path, entry in remembered)
+                known.add(label, completed(found, backup.manifest[0]))
+        for one in self.backups():
+            if isinstance(one, Backup) and one.holds_files_of(ref):
+                with suppress(IntegrityError):
+                    known.add(one.label, one.entries_of_manifest())
+                    if "storage_only" not in one.metadata:
+                        break
+        return known
+
+    @contextmanager
+    def taken_up(self, about: Json, known: Known) -> Iterator[None]:
+        """What killed runs have left that were to be the same: `known` gets their files, and once the block has ended
+        well the rest of them is removed.
+
+        Raises NoSuchBackup when there is nothing left of any run, CatalogError when what is left was to be something
+        else, or is still being written.
+        """
+        left = [folder for folder in self.store.folders() if label_time(folder) and not self._is_backup(folder)]
+        if not left:
+            raise NoSuchBackup(f"no run in {self.store.place} was cut short", "Leave --resume out.")
+        with ExitStack() as held:
+            mine = [label for label in reversed(left) if self._is_free(label, held) and self._said(label) == about]
+            if not mine:
+                raise CatalogError(
+                    f"what was begun in {left[-1]} is another run's, or was for another project or other components",
+                    "Leave --resume out, or say what was said then.",
+                )
+            for label in mine:
+                known.add(label, self._journal(label), sure=False)
+            yield
+            for label in mine:
+                self.discard(label)
+
+    def _is_free(self, label: str, held: ExitStack) -> bool:
+        with suppress(NotFound):
+            return held.enter_context(self.store.hold(f"{label}/{CLAIM}"))
+        return False
+
+    def _said(self, label: str) -> Json | None:
+        with suppress(NotFound, ValueError, RecursionError):
+            said = json.loads(b"".join(self.store.get(f"{label}/{CLAIM}")))
+            return said if isinstance(said, dict) else None
+        return None
+
+    def _journal(self, label: str) -> Iterator[Entry]:
+        with suppress(NotFound):
+            for line in lines(self.store.get(f"{label}/{JOURNAL}")):
+                # The last one may be torn.
+                with suppress(IntegrityError):
+                    if isinstance(entry := read_line(line, label), Entry):
+                        yield entry
 
     @contextmanager
     def draft(

@@ -112,7 +112,10 @@ class Draft:
             self._store.delete(path)
             return None
         self._listener(Advanced(one.part, size, one.name))
-        return Entry(one.part, one.name, one.path, size, kept.sha256.hex(), one.fingerprint), one.counts
+        entry = Entry(one.part, one.name, one.path, size, kept.sha256.hex(), one.fingerprint)
+        if not kept.sure:
+            self._note_down(entry)
+        return entry, one.counts
 
     def _is_whole(self, kept: Kept) -> bool:
         digest = hashlib.sha256()
@@ -151,10 +154,13 @@ class Draft:
     def _kept(self, item: Item, meter: Meter) -> Entry:
         entry = Entry(item.part, item.name, item.path, meter.size, meter.sha256, item.fingerprint)
         if entry.fingerprint is not None:
-            if self._journal is None:
-                self._journal = self._batch.begin(f"{self.label}/{JOURNAL}")
-            self._journal.write(encode(entry.to_json()))
+            self._note_down(entry)
         return entry
+
+    def _note_down(self, entry: Entry) -> None:
+        if self._journal is None:
+            self._journal = self._batch.begin(f"{self.label}/{JOURNAL}")
+        self._journal.write(encode(entry.to_json()))
 
     def _note(self, taken: Taken) -> None:
         one, counts = taken

@@ -95,7 +95,18 @@ class Proof:
     count: int
 
 
-Finding = Difference | Proof
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a comparison found equal byte for byte: the live thing of that name, known by its fingerprint from then on,
+    is the saved file at `path`."""
+
+    part: str
+    name: str
+    path: str
+    fingerprint: str | None
+
+
+Finding = Difference | Proof | Match
 
 
 Progress = Callable[[int], None]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
-from supapy.errors import RestoreRefused
+from supapy.errors import RestoreRefused, StoreError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
-from supapy.model import Difference, Problem, Proof, Step
+from supapy.known import remember
+from supapy.model import Difference, Match, Problem, Proof, Step
 from supapy.parts.base import Obstacle
 from supapy.project.project import Project
 from supapy.verify import check_files, hold_against
@@ -103,12 +105,19 @@ def restore(
             outcome.problems.append(problem)
             listener(Noted(problem))
         listener(Finished(step.title))
+    matches: list[Match] = []
     for finding in hold_against(backup, project, plan.choice, check_bytes=check_bytes, listener=listener):
         if isinstance(finding, Proof):
             outcome.proofs.append(finding)
+        elif isinstance(finding, Match):
+            matches.append(finding)
         elif finding.kind != "extra" or not plan.obstacles:
             # In a target that held something already, what is extra was known before and named in the plan.
             outcome.differences.append(finding)
+    if matches:
+        # It saves the next backup of the target work; where backups can only be read it doesn't.
+        with suppress(StoreError):
+            remember(backup.store, project.ref, backup.label, matches)
     return outcome
 
 

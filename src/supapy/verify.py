@@ -8,7 +8,7 @@ from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
 from supapy.errors import IntegrityError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
-from supapy.model import Difference, Finding
+from supapy.model import Difference, Finding, Match
 from supapy.project.project import Project
 
 # How many damaged files an error names; the rest are counted.
@@ -55,6 +55,7 @@ def hold_against(
             stage = f"comparing {part.name}"
             listener(Started(stage))
             for finding in part.compare(backup, moment):
-                listener(Noted(finding))
+                if not isinstance(finding, Match):
+                    listener(Noted(finding))
                 yield finding
             listener(Finished(stage))

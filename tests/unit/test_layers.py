@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings", "retry", "stream", "loop"),
     ("store", "project"),
     ("catalog", "draft", "backup", "known", "parts"),
-    ("choice", "back_up", "restore", "verify", "doctor"),
+    ("choice", "back_up", "restore", "verify", "extract", "doctor"),
     ("doors", "sandbox"),
     ("cli", "__main__"),
 )

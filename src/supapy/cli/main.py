@@ -25,6 +25,7 @@ from supapy.cli.shell import Shell
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("supapy.cli.backup:backup", "Back up the project: database, files and users, at one instant."),
     "restore": ("supapy.cli.restore:restore", "Restore a backup into the project, and prove the two equal."),
+    "extract": ("supapy.cli.extract:extract", "Take single files out of a backup; no project is needed."),
     "list": ("supapy.cli.listing:list_backups", "List the backups there are, newest first."),
     "verify": ("supapy.cli.verify:verify", "Check a backup's files, and hold it against the project."),
     "config": ("supapy.cli.config:config", "Show the settings and where they come from; secrets are masked."),

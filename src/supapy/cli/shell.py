@@ -52,11 +52,12 @@ class Shell:
         return Screen(json=self.json, quiet=self.quiet, verbose=self.verbose)
 
     @contextmanager
-    def project(self) -> Iterator[Project]:
-        """The project that the settings name."""
+    def project(self, at_once: int | None = None) -> Iterator[Project]:
+        """The project that the settings name, asked `at_once` times at the same time at most."""
+        from supapy.project.http import MOST_AT_ONCE
         from supapy.project.project import Project
 
-        with Project.of(self.settings) as project:
+        with Project.of(self.settings, at_once=at_once or MOST_AT_ONCE) as project:
             yield project
 
     def catalog(self, folder: Path | None) -> Catalog:
@@ -85,6 +86,33 @@ def choice_options(command: F) -> F:
         option = click.option(f"--no-{name}", name, flag_value=False, default=True, help=f"Leave {what} out.")
         command = option(command)
     return command
+
+
+def selection_options(command: F) -> F:
+    """The options that choose among the files: they reach the command as `buckets`, `prefixes` and `excluded`."""
+    options = (
+        (
+            "--exclude",
+            "excluded",
+            "GLOB",
+            "Leave out files whose BUCKET/KEY looks like this; `*` stands for slashes too.",
+        ),
+        ("--prefix", "prefixes", "PREFIX", "Only files whose key begins like this."),
+        ("--bucket", "buckets", "GLOB", "Only the files of such buckets."),
+    )
+    for name, variable, metavar, text in options:
+        command = click.option(name, variable, metavar=metavar, multiple=True, help=f"{text} May be given again.")(
+            command
+        )
+    return command
+
+
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1, max=1000),
+    metavar="N",
+    help="At most so many requests at once (32); fewer while the server can't keep up.",
+)
 
 
 def folder_option(*names: str) -> Callable[[F], F]:

@@ -81,6 +81,13 @@ def stage(session: Session, rows: Iterable[bytes]) -> int:
     return session.copy_in(f"COPY {_STAGE} (line) FROM STDIN {_AS_IT_IS}", _joined(rows))
 
 
+def amend_staged(session: Session, values: Json, *, without: str) -> None:
+    """Give every staged row these values, and take one key out of it."""
+    session.execute(
+        f"UPDATE {_STAGE} SET line = ((line::jsonb || {literal(json.dumps(values))}::jsonb) - {literal(without)})::json"
+    )
+
+
 def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
     piece = bytearray()
     for row in rows:

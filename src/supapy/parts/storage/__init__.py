@@ -8,5 +8,6 @@ Types, owners and times come from the rows: the server's answers don't tell them
 """
 
 from supapy.parts.storage.part import StoragePart
+from supapy.parts.storage.selection import EVERYTHING, Selection
 
-__all__ = ["StoragePart"]
+__all__ = ["EVERYTHING", "Selection", "StoragePart"]

@@ -9,48 +9,75 @@ from functools import partial
 
 from supapy.errors import ApiError
 from supapy.loop import pump, side_by_side
-from supapy.model import Difference, Finding, Json, Proof
+from supapy.model import Difference, Finding, Json, Match, Proof
 from supapy.parts.base import Source
-from supapy.parts.storage.files import BUCKETS, OBJECTS, about_one_object, bucket_lines, object_lines
+from supapy.parts.storage.files import (
+    PART,
+    about_one_object,
+    bucket_lines,
+    fingerprint,
+    object_lines,
+    saved_buckets,
+    saved_objects,
+    takes_row,
+)
+from supapy.parts.storage.selection import Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import array_lines, changed_columns, paired, parse, same
+from supapy.project.rows import changed_columns, paired, parse, same
 from supapy.project.schema import Table, tables_of
 from supapy.stream import lines
 
-PART = "storage"
 # What describes the stored file: another upload of the same bytes has others (F§1.9).
 _OF_THE_FILE = frozenset({"eTag", "contentLength", "httpStatusCode"})
 
 
-def compare(backup: Source, moment: Moment, *, check_bytes: bool) -> Iterator[Finding]:
-    """All differences, also in the bytes where these are to be checked."""
+def compare(backup: Source, moment: Moment, only: Selection, *, check_bytes: bool) -> Iterator[Finding]:
+    """All differences among the objects meant, also in the bytes where these are to be checked."""
+    made_with = Selection.of(backup.metadata.get("storage_only"))
     tables = {table.name: table for table in tables_of(moment, "storage")}
-    saved_buckets = map(parse, array_lines(backup.read(BUCKETS)))
-    live_buckets = map(parse, lines(bucket_lines(moment, tables["buckets"])))
-    yield from _rows("bucket", saved_buckets, live_buckets, tables["buckets"], [])
-    found: list[Json] = []
-    saved = map(parse, lines(backup.read(OBJECTS)))
-    live = map(parse, lines(object_lines(moment, tables["objects"])))
+    if only.takes_whole_buckets:
+        buckets = map(parse, lines(bucket_lines(moment, tables["buckets"])))
+        there = (row for row in buckets if made_with.takes_bucket(row["id"]) and only.takes_bucket(row["id"]))
+        yield from _rows("bucket", map(parse, saved_buckets(backup, only)), there, tables["buckets"], [])
+    found: list[tuple[Json, Json]] = []
+    saved = (_as_restored(parse(line), only) for line in saved_objects(backup, only))
+    objects = map(parse, lines(object_lines(moment, tables["objects"])))
+    live = (row for row in objects if takes_row(made_with, row) and _is_meant(row, only))
     yield from _rows("object", saved, live, tables["objects"], found)
     if check_bytes:
         yield from _files(backup, moment.project, found)
 
 
-def _rows(what: str, saved: Iterator[Json], live: Iterator[Json], table: Table, found: list[Json]) -> Iterator[Finding]:
-    """Differences between rows; the saved rows that have a live one are added to `found`."""
+def _rows(
+    what: str, saved: Iterator[Json], live: Iterator[Json], table: Table, found: list[tuple[Json, Json]]
+) -> Iterator[Finding]:
+    """Differences between rows; the pairs of saved and live rows are added to `found`."""
     equal = 0
     for one, other in paired(saved, live, _key):
         if one is None or other is None:
             yield Difference(PART, _name(what, one or other or {}), "extra" if one is None else "missing")
             continue
-        found.append(one)
+        found.append((one, other))
         changed = _changed(one, other, table)
         if changed:
             yield Difference(PART, _name(what, one), "changed", ", ".join(changed))
         else:
             equal += 1
     yield Proof(PART, f"{what} rows", equal)
+
+
+def _is_meant(row: Json, only: Selection) -> bool:
+    if only.to_bucket is None:
+        return takes_row(only, row)
+    return bool(row["bucket_id"] == only.to_bucket and only.takes(only.buckets[0], row["name"] or ""))
+
+
+def _as_restored(row: Json, only: Selection) -> Json:
+    """A saved row as it is where it was restored to: in another bucket it is another object, with an id of its own."""
+    if only.to_bucket is None:
+        return row
+    return {key: value for key, value in row.items() if key != "id"} | {"bucket_id": only.to_bucket}
 
 
 def _name(what: str, row: Json) -> str:
@@ -80,24 +107,28 @@ def _without_file(row: Json) -> Json:
     return {key: value for key, value in row.items() if key not in ("path", "version", "metadata")}
 
 
-def _files(backup: Source, project: Project, rows: list[Json]) -> Iterator[Finding]:
-    checked: list[Difference | None] = []
-    there = (row for row in rows if row["path"] is not None and backup.has(row["path"]))
+def _files(backup: Source, project: Project, found: list[tuple[Json, Json]]) -> Iterator[Finding]:
+    checked: list[Difference | Match] = []
+    there = (pair for pair in found if pair[0]["path"] is not None and backup.has(pair[0]["path"]))
     side_by_side(project.loop, there, partial(_file, backup, project), checked.append, at_once=project.at_once)
-    differences = [one for one in checked if one]
-    yield from differences
-    yield Proof(PART, "files byte for byte", len(checked) - len(differences))
+    yield from checked
+    yield Proof(PART, "files byte for byte", sum(isinstance(one, Match) for one in checked))
 
 
-async def _file(backup: Source, project: Project, row: Json) -> Difference | None:
+async def _file(backup: Source, project: Project, pair: tuple[Json, Json]) -> Difference | Match:
+    saved, live = pair
+    metadata = live.get("metadata")
+    etag = metadata.get("eTag") if isinstance(metadata, dict) else None
     digest = hashlib.sha256()
     try:
-        async with aclosing(project.storage.download(row["bucket_id"], row["name"])) as pieces:
+        # Of the version in the row: what is found equal is known by it from then on.
+        etag = etag if isinstance(etag, str) else None
+        async with aclosing(project.storage.download(live["bucket_id"], live["name"], etag)) as pieces:
             await pump(pieces, digest.update)
     except ApiError as error:
         if not about_one_object(error):
             raise
-        return Difference(PART, _name("object", row), "missing", f"no bytes: {error.message}")
-    if digest.hexdigest() == backup.sha256(row["path"]):
-        return None
-    return Difference(PART, _name("object", row), "changed", "its bytes")
+        return Difference(PART, _name("object", live), "missing", f"no bytes: {error.message}")
+    if digest.hexdigest() != backup.sha256(saved["path"]):
+        return Difference(PART, _name("object", live), "changed", "its bytes")
+    return Match(PART, f"{live['bucket_id']}/{live['name']}", saved["path"], fingerprint(live))

@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from supapy.errors import ApiError
+from supapy.model import Json
+from supapy.parts.base import Source
+from supapy.parts.storage.selection import Selection
+from supapy.project.answers import RETRYABLE
 from supapy.project.moment import Moment
-from supapy.project.rows import json_of, lines_out
+from supapy.project.rows import array_lines, json_of, lines_out, parse
 from supapy.project.schema import Table
+from supapy.stream import lines
 
+PART = "storage"
 FOLDER = "storage/"
 BUCKETS = "storage/buckets_metadata.json"
 OBJECTS = "storage/objects.jsonl"
 
-# What the server says of one object while the others may still be had; anything else is about the server itself.
-_ABOUT_ONE_OBJECT = frozenset({400, 404, 409, 412, 413, 415, 416, 500})
+# What the server says of one object while the others may still be had: also what it answered to every try, for when
+# that happens to one after the other the requests themselves end it.
+_ABOUT_ONE_OBJECT = frozenset({400, 404, 409, 412, 413, 415, 416}) | RETRYABLE
 
 
 def about_one_object(error: ApiError) -> bool:
@@ -48,3 +55,32 @@ def bucket_lines(moment: Moment, table: Table) -> Iterator[bytes]:
 def object_lines(moment: Moment, table: Table) -> Iterator[bytes]:
     """Every field of every live object as JSON lines, by bucket and key."""
     return lines_out(moment, f"SELECT {json_of(table.columns, 'o')} FROM {live(table)}")
+
+
+def fingerprint(row: Json) -> str | None:
+    """What stays the same as long as an object's bytes do; None for a row that says too little to know.
+
+    A version names one upload and no other (F§1.9); the rest guards against rows that were written by hand.
+    """
+    if not isinstance(row.get("version"), str):
+        return None
+    metadata = row.get("metadata")
+    said = metadata if isinstance(metadata, dict) else {}
+    return f"{row['version']}|{said.get('eTag')}|{said.get('size')}|{row.get('updated_at')}"
+
+
+def saved_buckets(backup: Source, selection: Selection) -> Iterator[bytes]:
+    """The rows of the buckets meant that a backup has, as lines."""
+    every = array_lines(backup.read(BUCKETS))
+    return every if selection.is_everything else (line for line in every if selection.takes_bucket(parse(line)["id"]))
+
+
+def saved_objects(backup: Source, selection: Selection) -> Iterator[bytes]:
+    """The rows of the objects meant that a backup has, as lines."""
+    every = lines(backup.read(OBJECTS))
+    return every if selection.is_everything else (line for line in every if takes_row(selection, parse(line)))
+
+
+def takes_row(selection: Selection, row: Json) -> bool:
+    """Whether the object of a row is meant."""
+    return selection.takes(row["bucket_id"] or "", row["name"] or "")

@@ -6,19 +6,21 @@ over them by upsert, which keeps a row's id, creation and owner; what it changes
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
 
 from supapy.errors import ApiError
-from supapy.loop import side_by_side
+from supapy.loop import pump, side_by_side
 from supapy.model import Json, Problem, Progress, Step
 from supapy.parts.base import Source
-from supapy.parts.storage.files import BUCKETS, OBJECTS, about_one_object
+from supapy.parts.storage.files import PART, about_one_object, saved_buckets, saved_objects
+from supapy.parts.storage.selection import Selection
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
-    array_lines,
+    amend_staged,
     insert_staged,
     insertable,
     parse,
@@ -29,32 +31,27 @@ from supapy.project.rows import (
     upsert,
 )
 from supapy.project.schema import Column, Table, tables_of
-from supapy.stream import lines
 
 # What describes the stored file, not the object: the new file has its own (F§1.11).
 _OF_THE_FILE = "'{eTag,size,contentLength,httpStatusCode}'::text[]"
 _LIMITS = ("file_size_limit", "allowed_mime_types")
-PART = "storage"
 
 
-def load(backup: Source, project: Project) -> Iterator[Step]:
-    """The steps, in order. Each may be applied again."""
-    buckets, objects = backup.count(PART, "buckets"), backup.count(PART, "objects")
-    sizes = [backup.size(path) for path in _paths(backup) if backup.has(path)]
-    yield Step(PART, f"{buckets:,} buckets, without limits", partial(_load_buckets, backup, project))
-    yield Step(PART, f"rows of {objects:,} objects", partial(_load_objects, backup, project))
-    upload = partial(_upload_all, backup, project)
+def load(backup: Source, project: Project, only: Selection) -> Iterator[Step]:
+    """The steps for the objects meant, in order. Each may be applied again."""
+    buckets = sum(1 for _ in saved_buckets(backup, only))
+    rows = [parse(line)["path"] for line in saved_objects(backup, only)]
+    sizes = [backup.size(path) for path in rows if path is not None and backup.has(path)]
+    if only.takes_whole_buckets:
+        yield Step(PART, f"{buckets:,} buckets, without limits", partial(_load_buckets, backup, project, only))
+    elif only.to_bucket is None:
+        yield Step(PART, f"{buckets:,} buckets, where missing", partial(_add_buckets, backup, project, only))
+    yield Step(PART, f"rows of {len(rows):,} objects", partial(_load_objects, backup, project, only))
+    upload = partial(_upload_all, backup, project, only)
     yield Step(PART, f"bytes of {len(sizes):,} objects", upload, sum(sizes), "bytes")
-    yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project))
-    yield Step(PART, "limits of the buckets", partial(_settle_buckets, backup, project))
-
-
-def _paths(backup: Source) -> Iterator[str]:
-    return (row["path"] for row in _objects(backup) if row["path"] is not None)
-
-
-def _objects(backup: Source) -> Iterator[Json]:
-    return map(parse, lines(backup.read(OBJECTS)))
+    yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project, only))
+    if only.takes_whole_buckets:
+        yield Step(PART, "limits of the buckets", partial(_settle_buckets, backup, project, only))
 
 
 @contextmanager
@@ -65,9 +62,9 @@ def _quiet(project: Project) -> Iterator[tuple[Session, dict[str, Table]]]:
         yield session, {table.name: table for table in tables_of(session, "storage")}
 
 
-def _load_buckets(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
+def _load_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
     with _quiet(project) as (session, tables):
-        if not stage(session, array_lines(backup.read(BUCKETS))):
+        if not stage(session, saved_buckets(backup, only)):
             return []
         keys, table = staged_keys(session), tables["buckets"]
         columns = insertable(table, keys)
@@ -77,22 +74,45 @@ def _load_buckets(backup: Source, project: Project, progress: Progress) -> Itera
         return _unknown(table, keys)
 
 
-def _load_objects(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
+def _add_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+    """Only some of their objects are meant: a bucket that is there keeps its settings."""
     with _quiet(project) as (session, tables):
-        if not stage(session, lines(backup.read(OBJECTS))):
+        if not stage(session, saved_buckets(backup, only)):
+            return []
+        keys, table = staged_keys(session), tables["buckets"]
+        insert_staged(session, table, insertable(table, keys), conflict="ON CONFLICT DO NOTHING")
+        return _unknown(table, keys)
+
+
+def _stage_objects(session: Session, backup: Source, only: Selection) -> int:
+    count = stage(session, saved_objects(backup, only))
+    if only.to_bucket is not None:
+        amend_staged(session, {"bucket_id": only.to_bucket}, without="id")
+    return count
+
+
+def _load_objects(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+    with _quiet(project) as (session, tables):
+        if not _stage_objects(session, backup, only):
             return []
         keys, table = staged_keys(session), tables["objects"]
         del keys["path"]
         columns = insertable(table, keys | {"version": True})
         # A version names a stored file, and the upload gives each object a new one. Until then it names none: saved
         # ones belong to the other project, and over NULL the server's file store deletes the upload with "the rest".
-        conflict = upsert(("bucket_id", "name"), _without_version(columns))
-        insert_staged(session, table, columns, conflict=conflict, instead={"version": "gen_random_uuid()::text"})
+        # What is there already describes its own file until that is replaced.
+        conflict = upsert(("bucket_id", "name"), _but(columns, "version", "metadata"))
+        insert_staged(session, table, columns, conflict=conflict, instead={"version": _waiting("r.")})
         return _unknown(table, keys)
 
 
-def _without_version(columns: Sequence[Column]) -> list[Column]:
-    return [column for column in columns if column.name != "version"]
+def _waiting(row: str = "") -> str:
+    """SQL: the version of an object that waits for its bytes. Nobody else gives it this one."""
+    return f"pg_catalog.md5({row}bucket_id || '/' || {row}name || ' waits for its bytes')::uuid::text"
+
+
+def _but(columns: Sequence[Column], *names: str) -> list[Column]:
+    return [column for column in columns if column.name not in names]
 
 
 def _unknown(table: Table, keys: dict[str, bool]) -> list[Problem]:
@@ -100,23 +120,66 @@ def _unknown(table: Table, keys: dict[str, bool]) -> list[Problem]:
     return [Problem(PART, f"storage.{table.name}.{column}", reason) for column in unknown_columns(table, keys)]
 
 
-def _upload_all(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
-    there = (row for row in _objects(backup) if row["path"] is not None and backup.has(row["path"]))
+def _upload_all(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+    rows = (parse(line) for line in saved_objects(backup, only))
+    there = (row for row in rows if row["path"] is not None and backup.has(row["path"]))
     failed: list[Problem | None] = []
-    upload = partial(_upload, backup, project, progress)
+    with _quiet(project) as (session, _):
+        uploaded = _uploaded(session)
+    upload = partial(_upload, backup, project, only, uploaded, progress)
     side_by_side(project.loop, there, upload, failed.append, at_once=project.at_once)
     return [problem for problem in failed if problem]
 
 
-async def _upload(backup: Source, project: Project, progress: Progress, row: Json) -> Problem | None:
+def _uploaded(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
+    """eTag and size of every object that has its bytes: those that an earlier run has brought back among them."""
+    rows = session.rows(
+        "SELECT bucket_id, name, metadata ->> 'eTag', metadata ->> 'size' FROM storage.objects "
+        f"WHERE version IS DISTINCT FROM {_waiting()} AND bucket_id IS NOT NULL AND name IS NOT NULL"
+    )
+    return {(bucket, key): (str(etag), str(size)) for bucket, key, etag, size in rows}
+
+
+async def _is_there(
+    backup: Source, project: Project, path: str, bucket: str, key: str, found: tuple[str, str] | None
+) -> bool:
+    """Whether the target's object has these very bytes, so that a restore that was killed needn't send them again.
+
+    They are read and compared: an eTag is no proof, and reading costs the target less than writing.
+    """
+    if found is None or found[1] != str(backup.size(path)):
+        return False
+    digest = hashlib.sha256()
+    try:
+        async with aclosing(project.storage.download(bucket, key, found[0])) as pieces:
+            await pump(pieces, digest.update)
+    except ApiError as error:
+        if not about_one_object(error):
+            raise
+        return False
+    return digest.hexdigest() == backup.sha256(path)
+
+
+async def _upload(
+    backup: Source,
+    project: Project,
+    only: Selection,
+    uploaded: dict[tuple[str, str], tuple[str, str]],
+    progress: Progress,
+    row: Json,
+) -> Problem | None:
+    bucket, key = only.to_bucket or row["bucket_id"], row["name"]
+    if await _is_there(backup, project, row["path"], bucket, key, uploaded.get((bucket, key))):
+        progress(backup.size(row["path"]))
+        return None
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     path = row["path"]
     size = backup.size(path)
     try:
         await project.storage.upload(
-            row["bucket_id"],
-            row["name"],
+            bucket,
+            key,
             _reader(backup, path, progress),
             size,
             mimetype=_header(metadata.get("mimetype"), "application/octet-stream"),
@@ -125,7 +188,7 @@ async def _upload(backup: Source, project: Project, progress: Progress, row: Jso
     except ApiError as error:
         if not about_one_object(error):
             raise
-        return Problem(PART, f"{row['bucket_id']}/{row['name']}", f"the server didn't take it: {error.message}")
+        return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
     return None
 
 
@@ -145,12 +208,12 @@ def _header(value: object, otherwise: str) -> str:
     return str(value) if plain and not str(value).startswith("multipart/") else otherwise
 
 
-def _settle_objects(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
+def _settle_objects(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
     with _quiet(project) as (session, tables):
-        if stage(session, lines(backup.read(OBJECTS))):
+        if _stage_objects(session, backup, only):
             table = tables["objects"]
             # Where no object had user metadata, no row names them; the upload has given every object some.
-            columns = _without_version(insertable(table, staged_keys(session) | {"user_metadata": False}))
+            columns = _but(insertable(table, staged_keys(session) | {"user_metadata": False}), "version")
             metadata = f"coalesce(t.metadata, '{{}}') || (r.metadata::text::jsonb - {_OF_THE_FILE})"
             is_object = "pg_catalog.json_typeof(r.metadata) = 'object'"
             instead = {"metadata": f"CASE WHEN {is_object} THEN {metadata} ELSE t.metadata END"}
@@ -158,9 +221,9 @@ def _settle_objects(backup: Source, project: Project, progress: Progress) -> Ite
     return []
 
 
-def _settle_buckets(backup: Source, project: Project, progress: Progress) -> Iterable[Problem]:
+def _settle_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
     with _quiet(project) as (session, tables):
-        if stage(session, array_lines(backup.read(BUCKETS))):
+        if stage(session, saved_buckets(backup, only)):
             table = tables["buckets"]
             update_staged(session, table, insertable(table, staged_keys(session)), key=("id",))
     return []

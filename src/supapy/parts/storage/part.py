@@ -6,48 +6,54 @@ import json
 import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from operator import itemgetter
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from supapy.errors import AccessDenied, ApiError, Unreadable, WrongProject
-from supapy.model import Dump, Finding, Item, Omission, Problem, Step
+from supapy.model import Dump, Finding, Item, Json, Omission, Problem, Step
 from supapy.names import folder_names, object_paths
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.storage.compare import compare
-from supapy.parts.storage.files import BUCKETS, FOLDER, OBJECTS, about_one_object, bucket_lines, live, object_lines
+from supapy.parts.storage.files import (
+    BUCKETS,
+    FOLDER,
+    OBJECTS,
+    PART,
+    about_one_object,
+    bucket_lines,
+    fingerprint,
+    live,
+    object_lines,
+    takes_row,
+)
 from supapy.parts.storage.load import load
+from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import as_array
+from supapy.project.rows import as_array, parse
 from supapy.project.schema import Table, tables_of
 from supapy.stream import lines
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 _SIZE = re.compile(r"[0-9]{1,18}")
+# A longer list of objects waits in a file.
+LARGEST_LIST_IN_MEMORY_BYTES = 8 * 1024 * 1024
 # Buckets whose contents lie outside storage.objects (F§1.14).
 _ELSEWHERE = {"buckets_analytics": "analytics buckets", "buckets_vectors": "vector buckets"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Listed:
-    """An object row as far as its bytes are concerned. `path` is where they go, None when the row names none."""
-
-    bucket: str | None
-    key: str | None
-    size: int | None
-    etag: str | None
-    fingerprint: str
-    path: str | None = None
-
-
 class StoragePart:
-    """Buckets, objects and their bytes. `check_bytes` says whether a comparison reads every live object's bytes."""
+    """Buckets, objects and their bytes, of those that are `only` meant. `check_bytes` says whether a comparison reads
+    every live object's bytes."""
 
-    name = "storage"
+    name = PART
     side_by_side = True
 
-    def __init__(self, *, check_bytes: bool = True) -> None:
+    def __init__(self, *, only: Selection = EVERYTHING, check_bytes: bool = True) -> None:
+        self._only = only
         self._check_bytes = check_bytes
 
     def dump(self, moment: Moment) -> Dump:
@@ -55,42 +61,40 @@ class StoragePart:
         tables = {table.name: table for table in tables_of(moment, "storage")}
         _check_one_project(moment, tables["buckets"])
         # Read at once: the items after it are opened by other threads, and the moment has one connection.
-        buckets = b"".join(as_array(bucket_lines(moment, tables["buckets"])))
-        count = moment.value("SELECT count(*) FROM storage.buckets")
-        yield Item(self.name, "buckets", BUCKETS, lambda: [buckets], counts={"buckets": count})
-        listed = _listed(moment, tables["objects"])
-        for one in listed:
-            if one.path is None:
-                yield Problem(self.name, f"{one.bucket}/{one.key}", "its row names no bucket or no key")
-            else:
-                yield Item(
-                    self.name,
-                    f"{one.bucket}/{one.key}",
-                    one.path,
-                    partial(_bytes, moment.project, one),
-                    size=one.size,
-                    md5=_md5(one.etag),
-                    fingerprint=one.fingerprint,
-                )
-        paths = [one.path for one in listed]
-        rows = partial(_with_paths, moment, tables["objects"], paths)
-        # Last, and nothing asked of the moment after it: another thread reads the rows over its one connection.
-        yield from _omissions(moment, tables)
-        yield Item(self.name, "objects", OBJECTS, rows, counts={"objects": len(listed)})
+        every = lines(bucket_lines(moment, tables["buckets"]))
+        chosen = [line for line in every if self._only.takes_bucket(parse(line)["id"])]
+        buckets = b"".join(as_array(line + b"\n" for line in chosen))
+        yield Item(self.name, "buckets", BUCKETS, lambda: [buckets], counts={"buckets": len(chosen)})
+        listed: IO[bytes] = SpooledTemporaryFile(LARGEST_LIST_IN_MEMORY_BYTES)  # noqa: SIM115 (its last reader does)
+        try:
+            for line in lines(object_lines(moment, tables["objects"])):
+                if self._only.is_everything or takes_row(self._only, parse(line)):
+                    listed.write(line + b"\n")
+            paths = list(_paths(_rows_of(listed)))
+            for row, path in zip(_rows_of(listed), paths, strict=True):
+                yield _saved(moment.project, row, path)
+            yield from _omissions(moment, tables)
+            yield Item(self.name, "objects", OBJECTS, partial(_rows, listed, paths), counts={"objects": len(paths)})
+        except BaseException:
+            listed.close()
+            raise
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
-        """The buckets and objects that are there."""
+        """The buckets and objects that are there; a bucket that isn't, where everything is to go into one."""
         for table in ("buckets", "objects"):
             if count := moment.value(f"SELECT count(*) FROM storage.{table}"):
                 yield Obstacle(self.name, f"{count} storage {table}")
+        bucket = self._only.to_bucket
+        if bucket is not None and not moment.rows("SELECT 1 FROM storage.buckets WHERE id = %s", (bucket,)):
+            yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
         """Buckets open, rows, bytes, rows set right, buckets' limits."""
-        return load(backup, project)
+        return load(backup, project, self._only)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""
-        return compare(backup, moment, check_bytes=self._check_bytes)
+        return compare(backup, moment, self._only, check_bytes=self._check_bytes)
 
 
 def _check_one_project(moment: Moment, table: Table) -> None:
@@ -114,20 +118,28 @@ def _check_one_project(moment: Moment, table: Table) -> None:
         )
 
 
-def _listed(moment: Moment, table: Table) -> list[_Listed]:
-    rows = [
-        _Listed(bucket, key, _size(size), etag, f"{version}|{etag}|{size}|{updated}")
-        for bucket, key, size, etag, version, updated in moment.rows(
-            "SELECT o.bucket_id, o.name, o.metadata ->> 'size', o.metadata ->> 'eTag', o.version, "
-            f"o.updated_at::text FROM {live(table)}"
-        )
-    ]
-    folders = _folders({one.bucket for one in rows if one.bucket is not None})
-    return [
-        _Listed(one.bucket, one.key, one.size, one.etag, one.fingerprint, path)
-        for bucket, group in groupby(rows, key=lambda one: one.bucket)
-        for one, path in _paths(folders.get(bucket or ""), list(group))
-    ]
+def _rows_of(listed: IO[bytes]) -> Iterator[Json]:
+    listed.seek(0)
+    return map(parse, listed)
+
+
+def _saved(project: Project, row: Json, path: str | None) -> Item | Problem:
+    name = f"{row['bucket_id']}/{row['name']}"
+    if path is None:
+        return Problem(PART, name, "its row names no bucket or no key")
+    metadata = row.get("metadata")
+    said = metadata if isinstance(metadata, dict) else {}
+    etag, size = said.get("eTag"), _size(said.get("size"))
+    etag = etag if isinstance(etag, str) else None
+    return Item(
+        PART,
+        name,
+        path,
+        partial(_bytes, project, row["bucket_id"], row["name"], etag, size),
+        size=size,
+        md5=_md5(etag),
+        fingerprint=fingerprint(row),
+    )
 
 
 def _folders(buckets: set[str]) -> dict[str, str]:
@@ -137,15 +149,20 @@ def _folders(buckets: set[str]) -> dict[str, str]:
     return dict(zip(ordered, list(folder_names([*taken, *ordered]))[len(taken) :], strict=True))
 
 
-def _paths(folder: str | None, rows: list[_Listed]) -> Iterator[tuple[_Listed, str | None]]:
-    named = iter(object_paths(one.key for one in rows if one.key is not None))
-    for one in rows:
-        yield one, None if folder is None or one.key is None else f"{FOLDER}{folder}/{next(named)}"
+def _paths(rows: Iterator[Json]) -> Iterator[str | None]:
+    """Where each object's bytes go; None for a row that names no object. The rows come by bucket."""
+    keys = [(bucket, [row["name"] for row in group]) for bucket, group in groupby(rows, key=itemgetter("bucket_id"))]
+    folders = _folders({bucket for bucket, _ in keys if bucket is not None})
+    for bucket, names in keys:
+        named = iter(object_paths(name for name in names if name is not None))
+        for name in names:
+            whole = None if name is None else next(named)
+            yield None if whole is None or bucket is None else f"{FOLDER}{folders[bucket]}/{whole}"
 
 
-def _size(said: str | None) -> int | None:
+def _size(said: object) -> int | None:
     """The size in the metadata, when it is one: anyone who may write the row may write anything there."""
-    return int(said) if said and _SIZE.fullmatch(said) else None
+    return int(str(said)) if type(said) in (int, str) and _SIZE.fullmatch(str(said)) else None
 
 
 def _md5(etag: str | None) -> str | None:
@@ -154,11 +171,11 @@ def _md5(etag: str | None) -> str | None:
     return plain[1] if plain else None
 
 
-async def _bytes(project: Project, one: _Listed) -> AsyncGenerator[bytes, None]:
-    assert one.bucket is not None
-    assert one.key is not None
+async def _bytes(
+    project: Project, bucket: str, key: str, etag: str | None, size: int | None
+) -> AsyncGenerator[bytes, None]:
     try:
-        async with aclosing(project.storage.download(one.bucket, one.key, one.etag, one.size)) as pieces:
+        async with aclosing(project.storage.download(bucket, key, etag, size)) as pieces:
             async for piece in pieces:
                 yield piece
     except ApiError as error:
@@ -167,9 +184,11 @@ async def _bytes(project: Project, one: _Listed) -> AsyncGenerator[bytes, None]:
         raise Unreadable(f"the server gave no bytes of the version in the moment: {error.message}") from None
 
 
-def _with_paths(moment: Moment, table: Table, paths: list[str | None]) -> Iterator[bytes]:
-    for line, path in zip(lines(object_lines(moment, table)), paths, strict=True):
-        yield b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b"," + line[1:] + b"\n"
+def _rows(listed: IO[bytes], paths: list[str | None]) -> Iterator[bytes]:
+    with listed:
+        listed.seek(0)
+        for line, path in zip(listed, paths, strict=True):
+            yield b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b"," + line[1:]
 
 
 def _omissions(moment: Moment, tables: dict[str, Table]) -> Iterator[Omission]:

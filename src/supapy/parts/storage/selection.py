@@ -1,0 +1,66 @@
+"""Which objects are meant, when not all are."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+
+from supapy.errors import UsageError
+from supapy.model import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The objects of some buckets, under some prefixes, but for some. Empty, it takes everything.
+
+    `buckets` are patterns of bucket ids; `prefixes` are begins of keys; `excluded` are patterns of "<bucket>/<key>", in
+    which `*` also stands for slashes. `to_bucket` is where a restore puts them instead of their own bucket; raises
+    UsageError unless exactly one is named then.
+    """
+
+    buckets: tuple[str, ...] = ()
+    prefixes: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+    to_bucket: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.to_bucket is not None and len(self.buckets) != 1:
+            raise UsageError("into one bucket go the objects of one", "Name it with --bucket beside --to-bucket.")
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return not (self.buckets or self.prefixes or self.excluded)
+
+    @property
+    def takes_whole_buckets(self) -> bool:
+        """Whether each bucket is taken with all that is in it, so that its own settings belong to it."""
+        return not (self.prefixes or self.excluded or self.to_bucket)
+
+    def takes_bucket(self, bucket: str) -> bool:
+        """Whether any object of that bucket is meant."""
+        return not self.buckets or any(fnmatchcase(bucket, pattern) for pattern in self.buckets)
+
+    def takes(self, bucket: str, key: str) -> bool:
+        """Whether that object is meant."""
+        return (
+            self.takes_bucket(bucket)
+            and (not self.prefixes or key.startswith(self.prefixes))
+            and not any(fnmatchcase(f"{bucket}/{key}", pattern) for pattern in self.excluded)
+        )
+
+    def to_json(self) -> Json:
+        """What is said of it in a backup that was made with it."""
+        return {name: list(value) for name, value in asdict(self).items() if isinstance(value, tuple)}
+
+    @classmethod
+    def of(cls, said: object) -> Selection:
+        """The selection that a backup was made with, from what it says."""
+        named = said if isinstance(said, dict) else {}
+        buckets, prefixes, excluded = (
+            tuple(map(str, named.get(name) or ())) for name in ("buckets", "prefixes", "excluded")
+        )
+        return cls(buckets, prefixes, excluded)
+
+
+EVERYTHING = Selection()
