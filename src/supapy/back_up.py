@@ -19,11 +19,21 @@ from supapy.project.project import Project
 from supapy.project.schema import tables_of
 
 
-def back_up(project: Project, catalog: Catalog, choice: Choice | None = None, listener: Listener = ignore) -> Backup:
-    """A new backup of the project as it is now. What could not be saved stands in its manifest as problems."""
+def back_up(
+    project: Project,
+    catalog: Catalog,
+    choice: Choice | None = None,
+    listener: Listener = ignore,
+    *,
+    jobs: int | None = None,
+) -> Backup:
+    """A new backup of the project as it is now. What could not be saved stands in its manifest as problems.
+
+    `jobs` is how many connections read the database's rows at once: one a core, at most 8, unless told otherwise.
+    """
     choice = choice or Choice()
     with project.moment() as moment, catalog.draft(listener, project.loop) as draft:
-        for part in to_save(choice):
+        for part in to_save(choice, jobs):
             listener(Started(part.name, unit="bytes"))
             draft.take_all(part.dump(moment), project.at_once if part.side_by_side else 1)
             listener(Finished(part.name))

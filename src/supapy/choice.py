@@ -34,11 +34,12 @@ class Choice:
         )
 
 
-def to_save(choice: Choice) -> list[Part]:
-    """The parts in the order they are saved: what reads the moment only, then what takes long."""
+def to_save(choice: Choice, jobs: int | None = None) -> list[Part]:
+    """The parts in the order they are saved: what reads the moment only, then what takes long. `jobs` is how many
+    connections read the database's rows at once; one a core, at most 8, unless told otherwise."""
     parts: list[Part] = []
     if choice.database:
-        parts += [DatabasePart(auth=choice.auth, storage=choice.storage), TablesPart()]
+        parts += [DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs), TablesPart()]
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:

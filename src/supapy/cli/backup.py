@@ -13,8 +13,14 @@ from supapy.errors import Interrupted
 @click.command()
 @choice_options
 @folder_option("-o", "--output")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many connections read the database's rows at once; unless told otherwise one a core, at most 8.",
+)
 @click.pass_obj
-def backup(shell: Shell, /, folder: Path | None, **components: bool) -> int:
+def backup(shell: Shell, /, folder: Path | None, jobs: int | None, **components: bool) -> int:
     """Back up the project: database, files and users, at one instant.
 
     Ends with 0 when everything was saved and with 3 when something wasn't: what it was is named, and stands in the
@@ -27,7 +33,7 @@ def backup(shell: Shell, /, folder: Path | None, **components: bool) -> int:
     screen, choice = shell.screen, Choice(**components)
     try:
         with shell.project() as project, screen.progress() as listener:
-            made = back_up(project, shell.catalog(folder), choice, listener)
+            made = back_up(project, shell.catalog(folder), choice, listener, jobs=jobs)
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "Nothing of it was kept; the backups made before are as they were.") from None
     render.saved(screen, made)

@@ -14,20 +14,9 @@ from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import as_array, rows_out
-from supapy.project.schema import Table, user_tables
+from supapy.project.schema import Table, looked_into_tables, user_tables
 
 FOLDER = "tables_json"
-
-# Tables whose indexes or statistics call functions of the user's. Planning any query on one looks into these
-# functions, and before PostgreSQL 17 nothing keeps them from using names that only the usual search path finds.
-_LOOKED_INTO = """
-SELECT coalesce(i.indrelid, s.stxrelid)::bigint
-FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid AND p.oid >= 16384
-LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = d.objid
-LEFT JOIN pg_catalog.pg_statistic_ext s
-    ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid
-WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND coalesce(i.indrelid, s.stxrelid) IS NOT NULL
-"""
 
 
 class TablesPart:
@@ -40,7 +29,7 @@ class TablesPart:
         """One item a table. Tables this role may not read are the database part's to report."""
         tables = [table for table in user_tables(moment) if table.readable]
         files = table_files((table.schema, table.name) for table in tables)
-        looked_into = {oid for (oid,) in moment.rows(_LOOKED_INTO)}
+        looked_into = looked_into_tables(moment)
         for table, file in zip(tables, files, strict=True):
             rows = partial(_rows, moment, table, usual_path=table.oid in looked_into)
             yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", rows)

@@ -7,12 +7,13 @@ storage objects belong together. The transaction is read only: a moment can't ch
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from supapy.project.postgres import Row, Session, connect
+from supapy.project.pumps import Pumps
 
 if TYPE_CHECKING:
     from supapy.project.project import Project
@@ -26,6 +27,7 @@ class Moment:
     session: Session
     snapshot: str
     taken_at: datetime
+    _ending: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @property
     def major(self) -> int:
@@ -44,11 +46,18 @@ class Moment:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines. One at a time."""
         return self.session.copy_out(sql)
 
+    def pumped(self, groups: Sequence[Sequence[str]], jobs: int) -> Iterator[Iterator[bytes]]:
+        """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
+        next. They are run by up to `jobs` connections at once, which end with the moment at the latest."""
+        pumps = Pumps(self.project.tools(self.major), self.project.db_url, self.snapshot, groups, jobs=jobs)
+        self._ending.callback(pumps.close)
+        return pumps.outputs()
+
 
 @contextmanager
 def open_moment(project: Project) -> Iterator[Moment]:
     """A moment of the project, kept open until the end of the block."""
-    with connect(project.db_url) as session:
+    with connect(project.db_url) as session, ExitStack() as ending:
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot, taken_at = session.rows("SELECT pg_catalog.pg_export_snapshot(), pg_catalog.now()")[0]
-        yield Moment(project, session, snapshot, taken_at)
+        yield Moment(project, session, snapshot, taken_at, ending)

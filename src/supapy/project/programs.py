@@ -59,7 +59,7 @@ def run(
     Raises SqlError, AccessDenied or Unreachable when it fails. Any exception, also one out of `feed` or Ctrl-C,
     cancels what the program was doing and ends it.
     """
-    with tempfile.TemporaryFile() as said, _running(tools, program, arguments, dsn, said.fileno()) as child:
+    with tempfile.TemporaryFile() as said, running(tools, program, arguments, dsn, said.fileno()) as child:
         assert child.stdin is not None
         # A program that stopped early breaks the pipe; why it stopped is told by what it said.
         with suppress(BrokenPipeError):
@@ -71,10 +71,9 @@ def run(
         code = child.wait()
         said.seek(0)
         text = said.read().decode("utf-8", "replace")
-    messages = _messages(text)
     if code != 0:
-        raise _failure(program, code, messages, text)
-    return messages
+        raise failure(program, code, text)
+    return _messages(text)
 
 
 def psql(tools: PgTools, dsn: Secret, feed: Iterable[bytes], *, one_transaction: bool = False) -> list[Message]:
@@ -86,15 +85,16 @@ def psql(tools: PgTools, dsn: Secret, feed: Iterable[bytes], *, one_transaction:
 
 
 @contextmanager
-def _running(
-    tools: PgTools, program: str, arguments: Sequence[str], dsn: Secret, said: int
+def running(
+    tools: PgTools, program: str, arguments: Sequence[str], dsn: Secret, said: int, *, stdout: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that runs as long as the block, at the most; what it complains of goes into the file `said`."""
     # Its own session: Ctrl-C reaches this process only, which then ends the child in order.
     child = subprocess.Popen(
         [tools.path(program), *arguments],
         env={**tools.environment, **environment(dsn), "LC_MESSAGES": "C", "PGCLIENTENCODING": "UTF8"},
         stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
+        stdout=stdout,
         stderr=said,
         start_new_session=True,
     )
@@ -111,6 +111,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         if child.poll() is None:
             # SIGINT makes psql and pg_dump cancel their statement in the server, which would otherwise finish it.
             child.send_signal(signal.SIGINT)
+            # One that waits for a reader of its output needn't.
+            if child.stdout is not None:
+                child.stdout.close()
             with suppress(subprocess.TimeoutExpired):
                 child.wait(GRACE_S)
     finally:
@@ -119,6 +122,8 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         if child.stdin is not None:
             with suppress(BrokenPipeError):
                 child.stdin.close()
+        if child.stdout is not None:
+            child.stdout.close()
 
 
 def _messages(text: str) -> list[Message]:
@@ -127,8 +132,9 @@ def _messages(text: str) -> list[Message]:
     return [Message(match[1].upper(), text[match.end() : end].strip()) for match, end in zip(found, ends, strict=False)]
 
 
-def _failure(program: str, code: int, messages: list[Message], text: str) -> ProjectError:
-    errors = [message.text for message in messages if message.level in ("ERROR", "FATAL", "PANIC")]
+def failure(program: str, code: int, text: str) -> ProjectError:
+    """Why a program failed, by its exit code and what it said: SqlError, AccessDenied or Unreachable."""
+    errors = [message.text for message in _messages(text) if message.level in ("ERROR", "FATAL", "PANIC")]
     first = (errors or text.strip().splitlines() or [f"exit code {code}"])[0].splitlines()[0]
     if "connection to server" in first or (program == "psql" and code == _PSQL_CONNECTION_LOST):
         return Unreachable(f"{program} lost the database: {first}", "Run the command again.")

@@ -83,6 +83,15 @@ WHERE c.relkind = 'r' AND c.relpersistence <> 't'
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
+_LOOKED_INTO = """
+SELECT coalesce(i.indrelid, s.stxrelid)::bigint
+FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid AND p.oid >= 16384
+LEFT JOIN pg_catalog.pg_index i ON d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND i.indexrelid = d.objid
+LEFT JOIN pg_catalog.pg_statistic_ext s
+    ON d.classid = 'pg_catalog.pg_statistic_ext'::pg_catalog.regclass AND s.oid = d.objid
+WHERE d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND coalesce(i.indrelid, s.stxrelid) IS NOT NULL
+"""
+
 
 class Reader(Protocol):
     """What answers catalog queries: a `Session` or a `Moment`."""
@@ -163,6 +172,15 @@ def _tables(reader: Reader, wanted: list[str], unwanted: list[str], with_extensi
             _TABLES, (wanted, unwanted, with_extensions)
         )
     ]
+
+
+def looked_into_tables(reader: Reader) -> frozenset[int]:
+    """The oids of tables whose indexes or statistics call functions of the user's.
+
+    Planning any query on one looks into these functions, and before PostgreSQL 17 nothing keeps them from using names
+    that only the usual search path finds. `COPY table TO STDOUT` plans nothing.
+    """
+    return frozenset(oid for (oid,) in reader.rows(_LOOKED_INTO))
 
 
 def primary_key(reader: Reader, table: Table) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from supapy.model import Difference, Finding, Proof
 from supapy.names import qualified
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
-from supapy.parts.database.data import copied, database_rows
+from supapy.parts.database.data import copy_statement, database_rows
 from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.rules import read_facts
@@ -136,7 +136,8 @@ def _compare_rows(backup: Source, contents: Contents, moment: Moment) -> Iterato
         if not tables or any(not {column.name for column in table.columns} >= set(columns) for table in tables):
             continue  # The missing table or column was told already.
         saved = sum((fingerprint(_saved_rows(backup, segment)) for segment in segments), NO_ROWS)
-        found = sum((fingerprint(copied(moment, table.sql, columns, where)) for table in tables), NO_ROWS)
+        live_rows = (moment.copy_out(copy_statement(table.sql, columns, where)) for table in tables)
+        found = sum(map(fingerprint, live_rows), NO_ROWS)
         if saved == found:
             equal += saved.rows
         else:

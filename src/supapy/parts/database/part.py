@@ -11,7 +11,7 @@ from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import compare, load, roles, specials
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
-from supapy.parts.database.data import unreadable_tables
+from supapy.parts.database.data import auth_rows, storage_rows, unreadable_tables
 from supapy.parts.database.inventory import take_inventory
 from supapy.parts.database.rules import read_facts, select
 from supapy.parts.database.script import Script
@@ -20,6 +20,7 @@ from supapy.project.moment import Moment
 from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.programs import run
 from supapy.project.project import Project
+from supapy.project.pumps import usual_jobs
 from supapy.project.schema import user_tables
 
 
@@ -27,19 +28,21 @@ class DatabasePart:
     """Everything in PostgreSQL, as far as a project's own role can bring it back.
 
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
-    by itself. A restore by supapy leaves them aside: the parts of these names bring them back first.
+    by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
+    `jobs` connections at once, or fewer.
     """
 
     name = "database"
     side_by_side = False
 
-    def __init__(self, auth: bool = True, storage: bool = True) -> None:
+    def __init__(self, auth: bool = True, storage: bool = True, jobs: int | None = None) -> None:
         self._auth = auth
         self._storage = storage
+        self._jobs = usual_jobs() if jobs is None else jobs
 
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
-        _hold_tables(moment)
+        self._hold_tables(moment)
         facts = read_facts(moment)
         selection = select(_archive_entries(moment), facts)
         yield from selection.omissions
@@ -48,7 +51,7 @@ class DatabasePart:
                 yield Problem(self.name, f"table {qualified(schema, name)}", "this connection may not read it")
         yield from roles.omissions(moment)
         yield from specials.omissions(moment)
-        script = Script(moment, selection, facts, auth=self._auth, storage=self._storage)
+        script = Script(moment, selection, facts, auth=self._auth, storage=self._storage, jobs=self._jobs)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
@@ -59,6 +62,18 @@ class DatabasePart:
         tables = Contents(0, script.segments.written, {}, []).row_segments
         counts = {"tables": len(tables), "rows": sum(segment.table["rows"] for segment in tables)}
         yield Item(self.name, TOC_FILE, TOC_FILE, contents, counts=counts)
+
+    def _hold_tables(self, moment: Moment) -> None:
+        """Keep the tables as they are until the moment ends: what pg_dump describes must be what COPY reads, in as many
+        statements as it may be."""
+        tables = user_tables(moment)
+        if self._auth:
+            tables += [rows.table for rows in auth_rows(moment)]
+        if self._storage:
+            tables += [rows.table for rows in storage_rows(moment)]
+        names = [table.sql for table in tables if table.readable]
+        if names:
+            moment.session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
@@ -71,13 +86,6 @@ class DatabasePart:
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Catalogs and rows, without the rows of auth and storage. Reads only."""
         return compare.compare(backup, moment)
-
-
-def _hold_tables(moment: Moment) -> None:
-    """Keep the user's tables as they are until the moment ends: what pg_dump describes must be what COPY reads."""
-    tables = [table.sql for table in user_tables(moment) if table.readable]
-    if tables:
-        moment.session.execute(f"LOCK TABLE {', '.join(tables)} IN ACCESS SHARE MODE")
 
 
 def _archive_entries(moment: Moment) -> list[TocEntry]:

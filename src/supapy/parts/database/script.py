@@ -12,7 +12,7 @@ from itertools import chain
 from supapy.model import Json
 from supapy.names import literal
 from supapy.parts.database import grants, roles, specials
-from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, rows_out, storage_rows
+from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, pumped, storage_rows
 from supapy.parts.database.entries import entries_sql, refresh_sql
 from supapy.parts.database.rules import Facts, Selection
 from supapy.parts.database.segments import Segments
@@ -50,12 +50,15 @@ class Script:
     Then `segments` says what is where, and `sequences` where each one stands in it.
     """
 
-    def __init__(self, moment: Moment, selection: Selection, facts: Facts, *, auth: bool, storage: bool) -> None:
+    def __init__(
+        self, moment: Moment, selection: Selection, facts: Facts, *, auth: bool, storage: bool, jobs: int
+    ) -> None:
         self._moment = moment
         self._selection = selection
         self._facts = facts
         self._auth = auth
         self._storage = storage
+        self._jobs = jobs
         self.segments = Segments()
         self.sequences: list[specials.Sequence] = []
 
@@ -66,12 +69,15 @@ class Script:
         yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
-        for rows in self._others_rows():
-            yield from self._rows(rows)
+        others = list(self._others_rows())
+        own = database_rows(self._moment, self._selection.lost_relations)
+        outputs = pumped(self._moment, [*others, *own], self._jobs)
+        for rows in others:
+            yield from self._rows(rows, next(outputs))
         # A check or a generated column may call a function that uses names only the usual search path finds.
         yield from self._texts("usual search path", [_USUAL_PATH])
-        for rows in database_rows(self._moment, self._selection.lost_relations):
-            yield from self._rows(rows)
+        for rows in own:
+            yield from self._rows(rows, next(outputs))
         yield from self._texts("no search path", [_NO_PATH])
         if self._auth:
             sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
@@ -136,7 +142,7 @@ class Script:
             if not rows.where:
                 yield f"ANALYZE {rows.table.sql};\n"
 
-    def _rows(self, rows: Rows) -> Iterator[bytes]:
+    def _rows(self, rows: Rows, output: Iterator[bytes]) -> Iterator[bytes]:
         name = f"rows of {rows.table.schema}.{rows.table.name}"
         table: Json = {
             "schema": rows.table.schema,
@@ -145,15 +151,15 @@ class Script:
             "load_into": list(rows.table.load_into),
             "where": rows.where,
         }
-        return self.segments.write(name, "data", self._copied(rows, name, table), part=rows.part, table=table)
+        return self.segments.write(name, "data", self._copied(rows, output, name, table), part=rows.part, table=table)
 
-    def _copied(self, rows: Rows, name: str, table: Json) -> Iterator[bytes]:
+    def _copied(self, rows: Rows, output: Iterator[bytes], name: str, table: Json) -> Iterator[bytes]:
         """A table's statement with its rows, counted into `table` on the way."""
         head, tail = (text.encode() for text in head_and_tail(rows))
         head = comment(name).encode() + head
         table.update(rows=0, rows_start=len(head), rows_length=0)
         yield head
-        for piece in rows_out(self._moment, rows):
+        for piece in output:
             table["rows"] += piece.count(b"\n")
             table["rows_length"] += len(piece)
             yield piece

@@ -1,0 +1,176 @@
+"""Pumps: whatever is ready first, the output is in order, of one snapshot, bounded, and no child is left."""
+
+from __future__ import annotations
+
+import itertools
+import time
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from tests.fidelity.saved import moment_of
+from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser, tools
+
+from supapy.errors import AccessDenied, SqlError, Unreachable
+from supapy.project.moment import Moment
+from supapy.project.pumps import MOST_WAITING_BYTES, Pumps
+from supapy.sandbox.cluster import Cluster
+from supapy.secret import Secret
+
+POLL_S = 0.02
+# So often in a row a server is seen waiting for its reader before it is believed to be held up.
+SEEN_WAITING_TIMES = 20
+# More than may wait in memory.
+MANY_ROWS = 3 * MOST_WAITING_BYTES // 1000
+MANY = f"COPY (SELECT repeat('x', 999) FROM generate_series(1, {MANY_ROWS})) TO STDOUT"
+
+
+@pytest.fixture(scope="module")
+def server(module_clusters: ClusterFactory) -> Cluster:
+    server = module_clusters()
+    with owner(server) as connection:
+        connection.execute("CREATE TABLE public.early ()")
+    return server
+
+
+@pytest.fixture
+def moment(server: Cluster) -> Iterator[Moment]:
+    with moment_of(server, DEFAULT_MAJOR) as moment:
+        yield moment
+
+
+def children() -> set[int]:
+    """The processes that this one has started, from whichever thread, and not yet waited for."""
+    lists = ((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
+    return {int(pid) for text in lists for pid in text.split()}
+
+
+def wheres(watcher: psycopg.Connection) -> list[str | None]:
+    """What the server's processes that serve psql are waiting for."""
+    asked = "SELECT wait_event FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'active'"
+    return [event for (event,) in watcher.execute(asked.encode()).fetchall()]
+
+
+def until_gone(server: Cluster) -> None:
+    """Wait until no psql is connected."""
+    with superuser(server) as watcher:
+        while watcher.execute("SELECT FROM pg_stat_activity WHERE application_name = 'psql'").fetchall():
+            time.sleep(POLL_S)
+
+
+@contextmanager
+def first_held_up(server: Cluster) -> Iterator[tuple[str, psycopg.Connection]]:
+    """A statement that ends only when the lock is let go of, by closing the connection."""
+    with superuser(server) as holder:
+        holder.execute("SELECT pg_advisory_lock(7)")
+        yield "COPY (SELECT 'first' FROM pg_advisory_lock_shared(7)) TO STDOUT", holder
+
+
+def test_outputs_come_in_the_order_of_the_statements_whichever_is_ready_first(server: Cluster, moment: Moment) -> None:
+    with first_held_up(server) as (first, holder), superuser(server) as watcher:
+        others = [f"COPY (SELECT {number}) TO STDOUT" for number in range(20)]
+        outputs = moment.pumped([[first, others[0]], [], others[1:]], jobs=3)
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state <> 'active'"
+        while watcher.execute(asked).fetchone() == (0,):
+            time.sleep(POLL_S)
+        holder.close()
+        assert [b"".join(output) for output in outputs] == [
+            b"first\n0\n",
+            b"",
+            b"".join(b"%d\n" % number for number in range(1, 20)),
+        ]
+
+
+def test_every_pump_reads_in_the_moments_snapshot_and_with_its_settings(server: Cluster, moment: Moment) -> None:
+    with owner(server) as connection:
+        connection.execute("CREATE TABLE public.later AS SELECT 1")
+    seen = (
+        "COPY (SELECT count(*), 0.1::float8 + 0.2::float8, 'public.early'::regclass, timestamptz 'epoch', "
+        "pg_sleep(0), current_setting('statement_timeout'), current_setting('row_security') "
+        "FROM pg_catalog.pg_class WHERE relname = 'later') TO STDOUT"
+    )
+    outputs = moment.pumped([[seen]] * 8, jobs=4)
+    expected = b"0\t0.30000000000000004\tpublic.early\t1970-01-01 00:00:00+00\t\t0\toff\n"
+    assert [b"".join(output) for output in outputs] == [expected] * 8
+    assert b"".join(moment.copy_out(seen)) == expected
+
+
+def test_a_pump_can_change_nothing(moment: Moment) -> None:
+    outputs = moment.pumped([["COPY (SELECT lo_create(0)) TO STDOUT"]], jobs=1)
+    with pytest.raises(SqlError, match="read-only transaction"):
+        list(next(outputs))
+
+
+def test_what_is_ahead_of_its_turn_waits_in_bounded_memory(server: Cluster, moment: Moment) -> None:
+    tracemalloc.start()
+    try:
+        with first_held_up(server) as (first, holder), superuser(server) as watcher:
+            outputs = moment.pumped([[first], [MANY]], jobs=2)
+            seen = 0
+            while seen < SEEN_WAITING_TIMES:
+                time.sleep(POLL_S)
+                seen = seen + 1 if "ClientWrite" in wheres(watcher) else 0
+            holder.close()
+            sizes = [sum(map(len, output)) for output in outputs]
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert sizes == [len("first\n"), MANY_ROWS * 1000]
+    assert peak < MOST_WAITING_BYTES * 1.25
+
+
+def test_a_slow_reader_holds_the_pump_up_instead_of_filling_memory(server: Cluster, moment: Moment) -> None:
+    tracemalloc.start()
+    try:
+        with superuser(server) as watcher:
+            output = next(moment.pumped([[MANY]], jobs=1))
+            next(output)
+            seen = 0
+            while seen < SEEN_WAITING_TIMES:
+                time.sleep(POLL_S)
+                seen = seen + 1 if "ClientWrite" in wheres(watcher) else 0
+        assert tracemalloc.get_traced_memory()[1] < MOST_WAITING_BYTES * 1.25
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_error_of_one_pump_is_raised_and_none_is_left(server: Cluster) -> None:
+    before = children()
+    with moment_of(server, DEFAULT_MAJOR) as moment, pytest.raises(SqlError, match="division by zero"):
+        for output in moment.pumped([["COPY (SELECT 1) TO STDOUT"], ["COPY (SELECT 1/0) TO STDOUT"], [MANY]], jobs=2):
+            for _ in output:
+                pass
+    assert children() == before
+    until_gone(server)
+
+
+def test_a_right_that_is_missing_is_told_as_such(moment: Moment) -> None:
+    with pytest.raises(AccessDenied, match="permission denied for function pg_read_file"):
+        list(next(moment.pumped([["COPY (SELECT pg_read_file('PG_VERSION')) TO STDOUT"]], jobs=1)))
+
+
+def test_a_pump_that_gets_no_connection_says_why_without_the_password(server: Cluster, moment: Moment) -> None:
+    wrong = Secret(server.dsn.reveal().replace("postgres:", "postgres:wrong-word"))
+    found = tools(DEFAULT_MAJOR)
+    pumps = Pumps(found, wrong, moment.snapshot, [["COPY (SELECT 1) TO STDOUT"]], jobs=1)
+    with closing(pumps), pytest.raises(Unreachable, match="password authentication failed") as caught:
+        list(next(pumps.outputs()))
+    assert "wrong-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("pieces_read", [0, 1])
+def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_read: int) -> None:
+    before = children()
+    with first_held_up(server) as (first, _), superuser(server) as watcher:
+        with pytest.raises(KeyboardInterrupt), moment_of(server, DEFAULT_MAJOR) as moment:
+            # One is read, one is ahead and held up by its reader, one by the server, and one statement isn't begun.
+            output = next(moment.pumped([[MANY], [MANY], [first], [MANY]], jobs=3))
+            list(itertools.islice(output, pieces_read))
+            while len(wheres(watcher)) < 3 or "advisory" not in wheres(watcher):
+                time.sleep(POLL_S)
+            raise KeyboardInterrupt
+        assert children() == before
+        until_gone(server)
