@@ -92,6 +92,11 @@ def test_list_needs_no_project(tmp_path: Path) -> None:
     assert (ran.code, ran.out) == (0, "No backup in backups. Make one with `supapy backup`.\n")
 
 
+def test_a_name_that_the_terminal_can_not_show_stops_nothing(tmp_path: Path) -> None:
+    ran = Commands(tmp_path, {}).process("list", "-o", "Ünï", PYTHONIOENCODING="ascii")
+    assert (ran.code, ran.out) == (0, "No backup in \\xdcn\\xef. Make one with `supapy backup`.\n")
+
+
 def test_verify_takes_the_newest_and_holds_it_against_the_project(supapy: Commands) -> None:
     supapy("backup", "--no-storage", "--no-auth")
     supapy("backup")

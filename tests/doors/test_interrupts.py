@@ -8,14 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from tests.doors.commands import FILES, Commands, settings_of
+from tests.doors.commands import FILES, Commands, run, settings_of
 from tests.projects import ProjectFactory, owner, superuser
 
 from supapy.sandbox.api.faults import Fault
@@ -167,13 +168,27 @@ def test_a_second_signal_while_it_ends_changes_nothing(supapy: Commands, source:
     assert supapy.labels == []
 
 
+def test_a_signal_during_the_cleaning_up_does_not_cut_it_short(tmp_path: Path) -> None:
+    program = (
+        "import os, signal\nfrom supapy.cli.ending import heed_signals\nheed_signals()\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n"
+        "except KeyboardInterrupt:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('cleaned up')\n"
+    )
+    ran = run((sys.executable, "-c", program), {}, tmp_path)
+    assert (ran.code, ran.out) == (0, "cleaned up\n")
+
+
 def test_what_nohup_makes_deaf_stays_deaf(supapy: Commands, source: SandboxProject) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
-            until(held, child)
-            child.send_signal(signal.SIGHUP)
-            assert "Nothing of it was kept" in interrupted(child, signal.SIGTERM)
+        with ExitStack() as lock:
+            statement = "LOCK TABLE public.trips IN ACCESS EXCLUSIVE MODE"
+            held = lock.enter_context(blocked(source, statement, "supapy"))
+            with supapy.started("backup") as child:
+                until(held, child)
+                child.send_signal(signal.SIGHUP)
+                lock.close()
+                assert child.wait() == 0
     finally:
         signal.signal(signal.SIGHUP, before)
 
