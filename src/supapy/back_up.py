@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from supapy.catalog import Catalog
 from supapy.choice import Choice, to_save
 from supapy.draft import Draft
 from supapy.events import Finished, Listener, Started, ignore
+from supapy.known import Known
 from supapy.model import Json
 from supapy.names import label_time
 from supapy.project.moment import Moment
@@ -26,13 +28,23 @@ def back_up(
     listener: Listener = ignore,
     *,
     jobs: int | None = None,
+    full: bool = False,
+    resume: bool = False,
 ) -> Backup:
     """A new backup of the project as it is now. What could not be saved stands in its manifest as problems.
 
-    `jobs` is how many connections read the database's rows at once: one a core, at most 8, unless told otherwise.
+    Files that an earlier backup has already aren't fetched again, unless it is to be a `full` one; with `resume` nor
+    are those that a killed run has fetched. `jobs` is how many connections read the database's rows at once: one a
+    core, at most 8, unless told otherwise.
     """
     choice = choice or Choice()
-    with project.moment() as moment, catalog.draft(listener, project.loop) as draft:
+    about = {"format": FORMAT, "ref": project.ref} | _included(choice)
+    with ExitStack() as stack:
+        known = Known() if full or not choice.storage else catalog.known(project.ref)
+        if resume:
+            stack.enter_context(catalog.taken_up(about, known))
+        moment = stack.enter_context(project.moment())
+        draft = stack.enter_context(catalog.draft(listener, project.loop, about=about, known=known))
         for part in to_save(choice, jobs):
             listener(Started(part.name, unit="bytes"))
             draft.take_all(part.dump(moment), project.at_once if part.side_by_side else 1)
@@ -57,9 +69,7 @@ def _metadata(draft: Draft, moment: Moment, choice: Choice) -> Json:
             "storage_version": _newest(moment, "storage", "migrations", "id"),
         },
         "moment": {"snapshot": moment.snapshot, "taken_at": moment.taken_at.astimezone(UTC).isoformat()},
-        "include_database": choice.database,
-        "include_storage": choice.storage,
-        "include_auth": choice.auth,
+        **_included(choice),
     }
 
 
@@ -67,3 +77,9 @@ def _newest(moment: Moment, schema: str, table: str, column: str) -> Any:
     """A server's newest migration; None where this connection may not read them, as on older projects."""
     readable = any(one.name == table and one.readable for one in tables_of(moment, schema))
     return moment.value(f"SELECT max({column}) FROM {schema}.{table}") if readable else None
+
+
+def _included(choice: Choice) -> Json:
+    some = {} if choice.only.is_everything else {"storage_only": choice.only.to_json()}
+    components = {"database": choice.database, "storage": choice.storage, "auth": choice.auth}
+    return {f"include_{name}": chosen for name, chosen in components.items()} | some

@@ -9,17 +9,19 @@ from supapy.model import Json
 from supapy.parts.auth import AuthPart
 from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
-from supapy.parts.storage import StoragePart
+from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The components a user names: database (with the JSON tables), storage, auth. Raises UsageError for none."""
+    """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects.
+    Raises UsageError for none."""
 
     database: bool = True
     storage: bool = True
     auth: bool = True
+    only: Selection = EVERYTHING
 
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
@@ -31,6 +33,7 @@ class Choice:
             self.database and bool(metadata.get("include_database")),
             self.storage and bool(metadata.get("include_storage")),
             self.auth and bool(metadata.get("include_auth")),
+            self.only,
         )
 
 
@@ -43,7 +46,7 @@ def to_save(choice: Choice, jobs: int | None = None) -> list[Part]:
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:
-        parts.append(StoragePart())
+        parts.append(StoragePart(only=choice.only))
     return parts
 
 
@@ -57,7 +60,7 @@ def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:
-        parts.append(StoragePart(check_bytes=check_bytes))
+        parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
     if choice.database:
         parts.append(DatabasePart(auth=choice.auth, storage=choice.storage))
     return parts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from supapy.cli.shell import Shell, choice_options, folder_option
+from supapy.cli.shell import Shell, choice_options, concurrency_option, folder_option, selection_options
 from supapy.errors import Interrupted
 
 
@@ -19,8 +19,24 @@ from supapy.errors import Interrupted
     metavar="N",
     help="How many connections read the database's rows at once; unless told otherwise one a core, at most 8.",
 )
+@selection_options
+@concurrency_option
+@click.option("--full", is_flag=True, help="Fetch every file, also those that an earlier backup has.")
+@click.option("--resume", is_flag=True, help="Go on with a backup that was killed, as it was begun.")
 @click.pass_obj
-def backup(shell: Shell, /, folder: Path | None, jobs: int | None, **components: bool) -> int:
+def backup(
+    shell: Shell,
+    /,
+    folder: Path | None,
+    jobs: int | None,
+    concurrency: int | None,
+    full: bool,
+    resume: bool,
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    excluded: tuple[str, ...],
+    **components: bool,
+) -> int:
     """Back up the project: database, files and users, at one instant.
 
     Ends with 0 when everything was saved and with 3 when something wasn't: what it was is named, and stands in the
@@ -29,11 +45,12 @@ def backup(shell: Shell, /, folder: Path | None, jobs: int | None, **components:
     from supapy.back_up import back_up
     from supapy.choice import Choice
     from supapy.cli import render
+    from supapy.parts.storage import Selection
 
-    screen, choice = shell.screen, Choice(**components)
+    screen, choice = shell.screen, Choice(only=Selection(buckets, prefixes, excluded), **components)
     try:
-        with shell.project() as project, screen.progress() as listener:
-            made = back_up(project, shell.catalog(folder), choice, listener, jobs=jobs)
+        with shell.project(concurrency) as project, screen.progress() as listener:
+            made = back_up(project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume)
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "Nothing of it was kept; the backups made before are as they were.") from None
     render.saved(screen, made)

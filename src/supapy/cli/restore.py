@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.shell import Shell, choice_options, folder_option
+from supapy.cli.shell import Shell, choice_options, concurrency_option, folder_option, selection_options
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ _HALF_DONE = "The target holds a part of the backup. Say --into and its ref to g
 @click.option("--latest", is_flag=True, help="Restore the newest backup.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @choice_options
+@selection_options
+@click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
+@concurrency_option
 @click.option("--into", metavar="REF", help="Write into this project though it isn't empty, or is the source itself.")
 @click.option("--quick", is_flag=True, help="Afterwards compare files by their attributes only, not byte for byte.")
 @folder_option("-o", "--backup-dir")
@@ -37,6 +40,11 @@ def restore(
     into: str | None,
     quick: bool,
     folder: Path | None,
+    to_bucket: str | None,
+    concurrency: int | None,
+    buckets: tuple[str, ...],
+    prefixes: tuple[str, ...],
+    excluded: tuple[str, ...],
     **components: bool,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
@@ -46,11 +54,12 @@ def restore(
     """
     from supapy.choice import Choice
     from supapy.cli import render
+    from supapy.parts.storage import Selection
     from supapy.restore import restore as bring_back
 
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
-    screen, choice = shell.screen, Choice(**components)
+    screen, choice = shell.screen, Choice(only=Selection(buckets, prefixes, excluded, to_bucket), **components)
     backup = shell.backup(named, folder)
     writing = False
 
@@ -61,7 +70,7 @@ def restore(
         return writing
 
     try:
-        with shell.project() as project, screen.progress() as listener:
+        with shell.project(concurrency) as project, screen.progress() as listener:
             outcome = bring_back(
                 backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, listener=listener
             )
