@@ -93,8 +93,9 @@ class Commands:
     def __call__(self, *arguments: str | Path, **more: str) -> Ran:
         """Run it to its end in this process."""
         out, err, before = io.StringIO(), io.StringIO(), dict(os.environ)
+        wanted = environment({**self.settings, **more})
         os.environ.clear()
-        os.environ.update(environment({**self.settings, **more}))
+        os.environ.update(wanted)
         try:
             with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
                 code = ended([*map(str, arguments)])
