@@ -86,8 +86,7 @@ class LocalStore:
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
     def get(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        self.stat(path)
-        return self._read(path, start, end)
+        return _Reading(self._tree, path, self._open(path), start, end)
 
     def stat(self, path: str) -> Stat:
         with self._tree.told(path), self._tree.folder_of(path) as (folder, name):
@@ -169,20 +168,44 @@ class LocalStore:
             raise NotFound(f"not a file: {path}")
         return handle
 
-    def _read(self, path: str, start: int, end: int | None) -> Iterator[bytes]:
-        handle = self._open(path)
-        with self._tree.told(path):
+
+class _Reading:
+    """The bytes [start, end) of an open file, piece by piece; the file is closed at their end, or with the last use."""
+
+    def __init__(self, tree: Tree, path: str, handle: int, start: int, end: int | None) -> None:
+        self._tree = tree
+        self._path = path
+        self._handle = handle
+        self._at = start
+        self._end = end
+
+    def __iter__(self) -> _Reading:
+        return self
+
+    def __next__(self) -> bytes:
+        want = PIECE_BYTES if self._end is None else min(PIECE_BYTES, self._end - self._at)
+        piece = b""
+        if self._handle >= 0 and want > 0:
             try:
-                at = start
-                while end is None or at < end:
-                    want = PIECE_BYTES if end is None else min(PIECE_BYTES, end - at)
-                    piece = os.pread(handle, want, at)
-                    if not piece:
-                        return
-                    at += len(piece)
-                    yield piece
-            finally:
-                os.close(handle)
+                piece = os.pread(self._handle, want, self._at)
+            except OSError:
+                with self._tree.told(self._path):
+                    raise
+        if len(piece) < want or want <= 0:
+            # Only the last piece of a plain file is short: it needn't be asked whether there is more.
+            self._close()
+        if not piece:
+            raise StopIteration
+        self._at += len(piece)
+        return piece
+
+    def _close(self) -> None:
+        handle, self._handle = self._handle, -1
+        if handle >= 0:
+            os.close(handle)
+
+    def __del__(self) -> None:
+        self._close()
 
 
 def _raise_unless_gone(error: OSError) -> None:

@@ -143,8 +143,11 @@ class LocalIncoming:
         self._handle = handle
 
     def write(self, piece: bytes) -> None:
-        with self._batch.told(self._path):
+        try:
             write_all(self._handle, piece)
+        except OSError:
+            with self._batch.told(self._path):
+                raise
 
     def keep(self) -> None:
         handle, self._handle = self._handle, -1
