@@ -16,8 +16,8 @@ from supapy.backup import Backup
 from supapy.choice import Choice
 from supapy.errors import RestoreRefused
 from supapy.model import Difference
-from supapy.parts.auth import LEFT_OUT, NESTED, OTHERS, AuthPart
-from supapy.project.schema import tables_of
+from supapy.parts.auth import NESTED, OTHERS, AuthPart
+from supapy.project.schema import AUTH_LEFT_OUT, tables_of
 from supapy.restore import Outcome
 from supapy.sandbox.project import SandboxProject
 
@@ -240,7 +240,7 @@ def test_a_table_of_a_newer_server_is_a_problem_once_it_has_rows(people: Sandbox
 def test_every_table_of_the_server_is_either_saved_or_known_to_be_left_out(people: SandboxProject) -> None:
     with opened(people) as project, project.moment() as moment:
         known = {table.name for table in tables_of(moment, "auth")}
-    assert known == {"users", *NESTED, *OTHERS, *LEFT_OUT}
+    assert known == {"users", *NESTED, *OTHERS, *AUTH_LEFT_OUT}
 
 
 @pytest.mark.parametrize("pg_major", [15])

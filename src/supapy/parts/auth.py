@@ -34,7 +34,7 @@ from supapy.project.rows import (
     unknown_columns,
     upsert,
 )
-from supapy.project.schema import Table, primary_key, tables_of
+from supapy.project.schema import AUTH_LEFT_OUT, Table, primary_key, tables_of
 from supapy.stream import lines
 
 _KEY = re.compile(rb',?"(\w+)":\[')
@@ -57,20 +57,6 @@ OTHERS = (
     "refresh_tokens",
     "mfa_amr_claims",
     "audit_log_entries",
-)
-# Pending mails, half-done sign-ins and the server's own bookkeeping: restored, they harm.
-LEFT_OUT = frozenset(
-    {
-        "flow_state",
-        "saml_relay_states",
-        "mfa_challenges",
-        "webauthn_challenges",
-        "oauth_authorizations",
-        "oauth_client_states",
-        "one_time_tokens",
-        "instances",
-        "schema_migrations",
-    }
 )
 # GoTrue reads these as plain strings: a NULL in one answers every sign-in with a 500 (F§2.6).
 NEVER_NULL = frozenset(
@@ -135,7 +121,7 @@ def _readable(moment: Moment) -> dict[str, Table]:
 def _not_saved(moment: Moment) -> Iterator[Problem]:
     """Tables that should be in the file and aren't: unreadable ones, and what a newer server has."""
     for table in tables_of(moment, "auth"):
-        if table.name in LEFT_OUT:
+        if table.name in AUTH_LEFT_OUT:
             continue
         if not table.readable:
             yield Problem("auth", f"auth.{table.name}", "this connection may not read the table")

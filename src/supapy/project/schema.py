@@ -35,6 +35,22 @@ PLATFORM_SCHEMAS = frozenset(
     ]
 )
 
+# Tables of schema auth whose rows are the server's own bookkeeping, or live for minutes and do harm when restored: pending
+# mails, half-done sign-ins (F§2.5).
+AUTH_LEFT_OUT = frozenset(
+    {
+        "schema_migrations",
+        "instances",
+        "flow_state",
+        "saml_relay_states",
+        "mfa_challenges",
+        "webauthn_challenges",
+        "oauth_authorizations",
+        "oauth_client_states",
+        "one_time_tokens",
+    }
+)
+
 # Schemas that an extension made are its own (cron, net, pgmq, topology, ...): by membership, not by name, since a user
 # may well have a schema of such a name without the extension.
 _EXTENSION_SCHEMAS = """

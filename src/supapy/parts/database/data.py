@@ -9,7 +9,7 @@ from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
-from supapy.project.schema import Table, looked_into_tables, managed_schemas, tables_of, user_tables
+from supapy.project.schema import AUTH_LEFT_OUT, Table, looked_into_tables, managed_schemas, tables_of, user_tables
 
 # One statement reads this much of a table: little enough that the statements that run at once, all but one ahead of
 # their turn, find room in memory, and much enough that a round trip to a far server is little beside it.
@@ -60,7 +60,7 @@ def auth_rows(moment: Moment) -> list[Rows]:
     return [
         Rows("auth", table)
         for table in tables_of(moment, "auth")
-        if table.readable and table.name not in platform.AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
+        if table.readable and table.name not in AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
     ]
 
 

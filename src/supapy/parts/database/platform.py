@@ -83,19 +83,6 @@ PLATFORM_TRIGGERS = frozenset(
     }
 )
 
-# Rows of schema auth that are the server's own bookkeeping, or live for minutes and do harm when restored (F§2.5).
-AUTH_LEFT_OUT = frozenset(
-    {
-        "schema_migrations",
-        "flow_state",
-        "saml_relay_states",
-        "mfa_challenges",
-        "webauthn_challenges",
-        "oauth_authorizations",
-        "oauth_client_states",
-        "one_time_tokens",
-    }
-)
 # Extensions that new projects come with (F§4.7), more or fewer of them over the years.
 PREINSTALLED = frozenset(
     {"plpgsql", "pg_stat_statements", "pgcrypto", "uuid-ossp", "supabase_vault", "pg_graphql", "pgjwt", "pgsodium"}
