@@ -35,8 +35,8 @@ PLATFORM_SCHEMAS = frozenset(
     ]
 )
 
-# Tables of schema auth whose rows are the server's own bookkeeping, or live for minutes and do harm when restored: pending
-# mails, half-done sign-ins (F§2.5).
+# Tables of schema auth whose rows are the server's own bookkeeping, or live for minutes and do harm when restored:
+# pending mails, half-done sign-ins (F§2.5).
 AUTH_LEFT_OUT = frozenset(
     {
         "schema_migrations",
