@@ -40,7 +40,8 @@ def usual_jobs() -> int:
 class Pumps:
     """What groups of `COPY … TO STDOUT` statements put out, read in one snapshot by at most `jobs` children.
 
-    `close` it, whatever happens: the children end then. Errors of theirs are raised where their output is read.
+    A server that spares fewer connections is read by those that it spares. `close` it, whatever happens: the children
+    end then. Errors of theirs are raised where their output is read.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Pumps:
         self._begun = 0
         self._reading = 0
         self._waiting_bytes = 0
+        self._refused = 0
         self._children: set[subprocess.Popen[bytes]] = set()
         self._error: BaseException | None = None
         self._closed = False
@@ -105,8 +107,10 @@ class Pumps:
             return piece
 
     def _work(self) -> None:
+        connected = False
         try:
             with self._child() as psql:
+                connected = True
                 while (number := self._next()) is not None:
                     for piece in psql.output(self._statements[number]):
                         self._put(number, piece)
@@ -115,7 +119,9 @@ class Pumps:
             pass
         except BaseException as error:
             with self._changed:
-                self._error = self._error or error
+                self._refused += not connected
+                if connected or self._refused == len(self._threads):
+                    self._error = self._error or error
                 self._changed.notify_all()
 
     @contextmanager
@@ -163,12 +169,13 @@ class _Closed(Exception):
 
 
 class _Psql:
-    """One psql within the snapshot."""
+    """One psql within the snapshot; making it waits until it is there. Raises why it isn't."""
 
     def __init__(self, child: subprocess.Popen[bytes], said: IO[bytes], opening: str) -> None:
         self._child = child
         self._said = said
-        self._tell(opening)
+        for _ in self.output(opening):
+            pass
 
     def output(self, statement: str) -> Iterator[bytes]:
         """What one statement puts out, in pieces. A line of ours follows it, which nobody can know beforehand."""
@@ -198,7 +205,7 @@ class _Psql:
 
 
 def _opening(snapshot: str) -> str:
-    """The statements that a connection begins with, sent as one."""
+    """The statements that a connection begins with, to be sent as one."""
     settings = (f"SET {name} = '{value}'" for name, value in _PUMP_SETTINGS.items())
     begin = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-    return " \\; ".join((*begin, *settings)) + ";\n"
+    return " \\; ".join((*begin, *settings))

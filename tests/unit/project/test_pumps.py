@@ -55,9 +55,9 @@ def wheres(watcher: psycopg.Connection) -> list[str | None]:
 
 
 def until_gone(server: Cluster) -> None:
-    """Wait until no psql is connected."""
+    """Wait until the owner has no connection any more."""
     with superuser(server) as watcher:
-        while watcher.execute("SELECT FROM pg_stat_activity WHERE application_name = 'psql'").fetchall():
+        while watcher.execute("SELECT FROM pg_stat_activity WHERE usename = 'postgres'").fetchall():
             time.sleep(POLL_S)
 
 
@@ -159,6 +159,32 @@ def test_a_pump_that_gets_no_connection_says_why_without_the_password(server: Cl
     with closing(pumps), pytest.raises(Unreachable, match="password authentication failed") as caught:
         list(next(pumps.outputs()))
     assert "wrong-word" not in str(caught.value)
+
+
+@contextmanager
+def connections_limited(server: Cluster, number: int) -> Iterator[None]:
+    """The owner gets so many connections and no more."""
+    with superuser(server) as connection:
+        connection.execute(f"ALTER ROLE postgres CONNECTION LIMIT {number}".encode())
+        try:
+            yield
+        finally:
+            connection.execute("ALTER ROLE postgres CONNECTION LIMIT -1")
+
+
+def test_a_server_that_spares_few_connections_is_read_by_these(server: Cluster) -> None:
+    until_gone(server)
+    with connections_limited(server, 2), moment_of(server, DEFAULT_MAJOR) as moment:
+        outputs = moment.pumped([[f"COPY (SELECT {number}) TO STDOUT"] for number in range(9)], jobs=5)
+        assert [b"".join(output) for output in outputs] == [b"%d\n" % number for number in range(9)]
+
+
+def test_a_server_that_spares_none_is_an_error(server: Cluster) -> None:
+    until_gone(server)
+    with connections_limited(server, 1), moment_of(server, DEFAULT_MAJOR) as moment:
+        outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT"]] * 3, jobs=3)
+        with pytest.raises(Unreachable, match="too many connections"):
+            list(next(outputs))
 
 
 @pytest.mark.parametrize("pieces_read", [0, 1])

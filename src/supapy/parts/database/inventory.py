@@ -59,13 +59,14 @@ def take_inventory(
     left_out = {thing.name for thing in things if thing.is_of(lost)}
     granted = grants.read_grants(moment, facts)
     left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
-    return _sorted(moment, facts, things, sequences, left_out), sorted(left_out)
+    return _sorted(moment, facts, things, granted, sequences, left_out), sorted(left_out)
 
 
 def live_inventory(moment: Moment, facts: Facts, left_out: set[str]) -> Inventory:
     """The same of a live project, without the things that a backup had to leave out."""
     sequences = specials.read_sequences(moment, facts.managed, set())
-    return _sorted(moment, facts, list(_things(moment, facts)), sequences, left_out)
+    granted = grants.read_grants(moment, facts)
+    return _sorted(moment, facts, list(_things(moment, facts)), granted, sequences, left_out)
 
 
 def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
@@ -87,6 +88,7 @@ def _sorted(
     moment: Moment,
     facts: Facts,
     things: list[Thing],
+    granted: Iterable[grants.Grant],
     sequences: Iterable[specials.Sequence],
     left_out: set[str],
 ) -> Inventory:
@@ -99,7 +101,7 @@ def _sorted(
     )
     for sort, named in (
         ("sequence values", states),
-        ("grants", _grants(moment, facts)),
+        ("grants", _grants(granted)),
         ("default privileges", _default_privileges(moment)),
         ("roles", _roles(moment)),
         ("memberships", _memberships(moment)),
@@ -111,9 +113,9 @@ def _sorted(
     return {sort: named for sort, named in inventory.items() if named}
 
 
-def _grants(moment: Moment, facts: Facts) -> Iterator[tuple[str, Properties]]:
+def _grants(granted: Iterable[grants.Grant]) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
-    for grant in grants.read_grants(moment, facts):
+    for grant in granted:
         if grant.privilege is not None:
             column = f" ({grant.column})" if grant.column else ""
             what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
