@@ -74,6 +74,10 @@ class WatchedBatch:
         self.store.before("link", new)
         return self.inner.link(old, new)
 
+    def forget(self, path: str) -> None:
+        self.store.before("forget", path)
+        self.inner.forget(path)
+
     def sync(self) -> None:
         self.store.before("sync", "")
         self.inner.sync()

@@ -109,7 +109,7 @@ class Draft:
             return None
         if size != kept.size:
             # It was cut or added to since; the project still has the right one.
-            self._store.delete(path)
+            self._batch.forget(path)
             return None
         self._listener(Advanced(one.part, size, one.name))
         entry = Entry(one.part, one.name, one.path, size, kept.sha256.hex(), one.fingerprint)

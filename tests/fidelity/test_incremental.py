@@ -113,9 +113,11 @@ def test_a_saved_file_that_was_cut_or_is_gone_is_fetched_again(source: SandboxPr
     first = backed_up(source, tmp_path, STORAGE)
     (tmp_path / first.label / "storage/b/folder/1").write_bytes(b"cut")
     (tmp_path / first.label / "storage/b/folder/2").unlink()
+    # Alone in its folder.
+    (tmp_path / first.label / "storage/other/large").write_bytes(b"cut")
     downloads(source)
     second = backed_up(source, tmp_path, STORAGE)
-    assert sorted(downloads(source)) == ["b/folder/1", "b/folder/2"]
+    assert sorted(downloads(source)) == ["b/folder/1", "b/folder/2", "other/large"]
     assert whole(second)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -16,7 +17,8 @@ from supapy.names import LONGEST_COMPONENT_BYTES, LONGEST_PATH_BYTES, folder_nam
 from supapy.store.base import checked
 from supapy.store.local import LocalStore
 
-MANY = settings(max_examples=2000, deadline=None)
+# SUPAPY_NAME_SETS=20000 for the nightly run.
+MANY = settings(max_examples=int(os.environ.get("SUPAPY_NAME_SETS", "2000")), deadline=None)
 SOME = settings(max_examples=400, deadline=None)
 DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)")
 key_sets = st.lists(names, max_size=12, unique=True)

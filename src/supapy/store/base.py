@@ -85,6 +85,9 @@ class Batch(Protocol):
         is deleted. Gives its size in bytes. NotFound without an old one, AlreadyExists with a new one.
         """
 
+    def forget(self, path: str) -> None:
+        """Remove a file again. One that isn't there is no error."""
+
     def sync(self) -> None:
         """All files kept and linked so far are durable on return."""
 

@@ -99,8 +99,8 @@ class LocalBatch:
             self._fsync(handle)
 
     def forget(self, path: str) -> None:
-        """Remove a file that was begun."""
-        folder, _, name = path.rpartition("/")
+        # Its folder stays: the next file may go into it, by the handle that is open.
+        folder, _, name = checked(path).rpartition("/")
         with suppress(NotFound), self.told(path), self._lock:
             os.unlink(name, dir_fd=self._folder(folder))
 

@@ -95,6 +95,9 @@ class MemoryBatch:
     def link(self, old: str, new: str) -> int:
         return self._store.put(new, self._store.get(old), if_absent=True)
 
+    def forget(self, path: str) -> None:
+        self._store.delete(path)
+
     def sync(self) -> None:
         """Nothing here outlives the process."""
 

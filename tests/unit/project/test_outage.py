@@ -1,0 +1,60 @@
+"""A server that fails every request, and one that fails some: the first ends the run, the second doesn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from tests.scripted import Request, Scripted, reply, scripted
+
+from supapy.errors import ApiError, Unreachable
+from supapy.project.http import MOST_FAILURES, Http
+from supapy.secret import Secret
+
+
+@contextmanager
+def client(fails: frozenset[str], status: int = 500) -> Iterator[tuple[Http, Scripted]]:
+    """A client of a server that always fails such requests."""
+
+    def script(request: Request) -> object:
+        return reply(status if request.target.partition("?")[0] in fails else 200, b"[]")
+
+    with scripted(script) as server:  # type: ignore[arg-type]
+        http = Http(server.url, Secret("key"), most_tries=1)
+        try:
+            yield http, server
+        finally:
+            http.close()
+
+
+def outcome(http: Http, path: str) -> str:
+    try:
+        http.request("GET", path)
+    except (ApiError, Unreachable) as error:
+        return type(error).__name__
+    return "well"
+
+
+@pytest.mark.parametrize("status", [429, 500, 503, 544])
+def test_a_service_that_is_down_is_given_up_after_five_requests(status: int) -> None:
+    with client(frozenset({"/x", "/storage/v1/bucket"}), status) as (http, _):
+        said = [outcome(http, "/x") for _ in range(MOST_FAILURES)]
+    assert said == ["ApiError"] * (MOST_FAILURES - 1) + ["Unreachable"]
+
+
+def test_many_objects_whose_bytes_are_gone_are_not_an_outage() -> None:
+    with client(frozenset({"/x"})) as (http, server):
+        assert {outcome(http, "/x") for _ in range(4 * MOST_FAILURES)} == {"ApiError"}
+        asked = [request.target for request in server.requests]
+    assert asked.count("/storage/v1/bucket?limit=1") == 4
+
+
+def test_failures_with_successes_between_them_are_not_an_outage() -> None:
+    with client(frozenset({"/x", "/storage/v1/bucket"})) as (http, _):
+        assert {outcome(http, path) for path in ["/x", "/x", "/x", "/x", "/y"] * 5} == {"ApiError", "well"}
+
+
+def test_what_is_missing_is_no_failure_of_the_service() -> None:
+    with client(frozenset({"/x", "/storage/v1/bucket"}), 404) as (http, _):
+        assert {outcome(http, "/x") for _ in range(4 * MOST_FAILURES)} == {"ApiError"}
