@@ -63,15 +63,14 @@ class Pumps:
         self._error: BaseException | None = None
         self._closed = False
         self._threads = [threading.Thread(target=self._work) for _ in range(min(max(jobs, 1), len(self._statements)))]
-        for thread in self._threads:
-            thread.start()
 
     def outputs(self) -> Iterator[Iterator[bytes]]:
-        """For each group the output of its statements, one after another, in pieces; each is read to its end before
-        the next. Raises what ended a child: SqlError, AccessDenied or Unreachable."""
+        """Begin, and give for each group the output of its statements, one after another, in pieces; each is read to
+        its end before the next. Reading raises what ended a child: SqlError, AccessDenied or Unreachable."""
+        for thread in self._threads:
+            thread.start()
         numbers = iter(range(len(self._statements)))
-        for group in self._groups:
-            yield chain.from_iterable(self._read(next(numbers)) for _ in group)
+        return (chain.from_iterable(self._read(next(numbers)) for _ in group) for group in self._groups)
 
     def close(self) -> None:
         """End the children, also amid a statement, which is cancelled in the server. Closing twice is safe."""
@@ -82,12 +81,13 @@ class Pumps:
         for child in children:
             child.send_signal(signal.SIGINT)
         end = time.monotonic() + GRACE_S
-        for thread in self._threads:
+        begun = [thread for thread in self._threads if thread.ident]
+        for thread in begun:
             thread.join(max(0.0, end - time.monotonic()))
         # Only one that waits for a server that is gone is still there.
         for child in children:
             child.kill()
-        for thread in self._threads:
+        for thread in begun:
             thread.join()
 
     def _read(self, number: int) -> Iterator[bytes]:

@@ -64,14 +64,15 @@ class Script:
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
+        others = list(self._others_rows())
+        own = database_rows(self._moment, self._selection.lost_relations)
+        # Begun first, so that rows are at hand when their turn comes.
+        outputs = pumped(self._moment, [*others, *own], self._jobs)
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
         key = secrets.token_hex(16)
         yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
-        others = list(self._others_rows())
-        own = database_rows(self._moment, self._selection.lost_relations)
-        outputs = pumped(self._moment, [*others, *own], self._jobs)
         for rows in others:
             yield from self._rows(rows, next(outputs))
         # A check or a generated column may call a function that uses names only the usual search path finds.
