@@ -1,4 +1,4 @@
-"""Names: safe paths for names that strangers chose, SQL quoting, and the labels of backups.
+"""Names: safe paths for names that strangers chose, SQL quoting, the labels of backups, and numbers with their nouns.
 
 Object keys, bucket ids and table names come from the source and are hostile. A path made here never leaves its
 folder, never collides with another (also where a file system folds case or Unicode forms), and stays the name itself
@@ -115,3 +115,8 @@ def label_time(label: str) -> datetime | None:
         return datetime.strptime(label, _LABEL_TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def many(number: int, one: str, more: str | None = None) -> str:
+    """A number with its noun: 1 file, 1,126 files."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"

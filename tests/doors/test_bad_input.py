@@ -258,7 +258,7 @@ def test_a_target_that_is_not_empty_is_refused_and_left_as_it_was(
     supapy = Commands(tmp_path, settings_of(target))
     ran = supapy("restore", saved, "--yes")
     assert ran.code == 60
-    assert ran.err.splitlines()[0] == "error: project lived-in isn't empty: it holds 1 storage buckets"
+    assert ran.err.splitlines()[0] == "error: project lived-in isn't empty: it holds 1 storage bucket"
     assert "--into lived-in" in ran.err
     wrong = supapy("restore", saved, "--yes", "--into", "another")
     assert wrong.code == 60
@@ -268,7 +268,7 @@ def test_a_target_that_is_not_empty_is_refused_and_left_as_it_was(
         assert connection.execute("SELECT count(*) FROM auth.users").fetchone() == (0,)
     meant = supapy("restore", saved, "--yes", "--into", "lived-in")
     assert meant.code == 0, meant.out + meant.err
-    assert "lived-in isn't empty: it holds 1 storage buckets" in meant.out
+    assert "lived-in isn't empty: it holds 1 storage bucket" in meant.out
 
 
 def test_the_source_itself_is_refused_as_a_target(supapy: Commands, saved: Path) -> None:

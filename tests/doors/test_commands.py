@@ -189,7 +189,7 @@ def test_a_restore_on_a_pipe_without_yes_shows_its_plan_and_writes_nothing(
     supapy = Commands(tmp_path, settings_of(target))
     ran = supapy.process("restore", saved, stdin="unasked\n")
     assert ran.code == 60
-    assert "1. 1 users" in ran.out
+    assert "1. 1 user " in ran.out
     assert ran.err.splitlines() == [
         "error: nobody is here to confirm the restore into unasked",
         "hint: Nothing was written. Say --yes.",

@@ -24,9 +24,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from supapy.cli.screen import many, shown, size
+from supapy.cli.screen import shown, size
 from supapy.events import Advanced, Event, Finished, Listener, Noted, Saved, Started, to_json
 from supapy.model import Difference, Proof
+from supapy.names import many
 
 # A program that follows a run wants to know that it gets on, not of every piece that passed.
 TOLD_EVERY_S = 1.0

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from supapy.backup import Backup
-from supapy.cli.screen import Screen, many, shown, size
+from supapy.cli.screen import Screen, shown, size
 from supapy.model import Difference, Json, Omission, Problem, Proof
-from supapy.names import label_time
+from supapy.names import label_time, many
 from supapy.restore import Outcome
 
 # More differences than that are a flood; -v names them all.

@@ -85,7 +85,8 @@ def restore(
 def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
     """The plan, before anything is written. Who is asked is shown it also when he wants quiet."""
     from supapy.cli import render
-    from supapy.cli.screen import many, shown
+    from supapy.cli.screen import shown
+    from supapy.names import many
 
     say = partial(screen.say, always=asks)
     source, target = shown(plan.source_ref), shown(plan.target_ref)

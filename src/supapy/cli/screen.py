@@ -37,11 +37,6 @@ def size(number: int) -> str:
     return f"{number:,} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
-def many(number: int, one: str, more: str | None = None) -> str:
-    """A number with its noun: 1 file, 1,126 files."""
-    return f"{number:,} {one if number == 1 else more or one + 's'}"
-
-
 class _Console(Console):
     def on_broken_pipe(self) -> None:
         # `supapy restore … | head`: the reader has gone, the work goes on.

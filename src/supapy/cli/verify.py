@@ -28,8 +28,9 @@ def verify(shell: Shell, named: str | None, offline: bool, quick: bool, folder: 
     bytes. Ends with 0 when all is equal, with 3 when the project differs, with 50 when the backup is damaged.
     """
     from supapy.cli import render
-    from supapy.cli.screen import many, shown
+    from supapy.cli.screen import shown
     from supapy.model import Difference, Proof
+    from supapy.names import many
 
     screen, backup = shell.screen, shell.backup(named, folder)
     files = _check(shell, backup)

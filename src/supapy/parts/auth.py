@@ -13,7 +13,7 @@ from itertools import groupby
 from operator import itemgetter
 
 from supapy.model import Difference, Dump, Finding, Item, Json, Omission, Problem, Progress, Proof, Step
-from supapy.names import literal, quoted
+from supapy.names import literal, many, quoted
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session
@@ -96,12 +96,12 @@ class AuthPart:
         """The users that are there."""
         count = moment.value("SELECT count(*) FROM auth.users")
         if count:
-            yield Obstacle(self.name, f"{count} users")
+            yield Obstacle(self.name, many(count, "user"))
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
         """One step: all tables in one transaction."""
         users = backup.count(self.name, "users")
-        title = f"{users:,} users with their identities, factors and sessions"
+        title = f"{many(users, 'user')} with identities, factors and sessions"
         yield Step(self.name, title, partial(_load, backup, project), users, "users")
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:

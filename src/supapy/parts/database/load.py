@@ -7,6 +7,7 @@ from functools import partial
 
 from supapy.errors import SupapyError
 from supapy.model import Problem, Progress, Step
+from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
@@ -93,7 +94,9 @@ def steps(backup: Source, project: Project) -> Iterator[Step]:
     contents = Contents.of(backup)
     total = sum(segment.length for segment in contents.own_segments)
     apply = partial(_run, backup, contents, project)
-    yield Step("database", "database", apply, total, "bytes")
+    tables, rows = (backup.count("database", what) for what in ("tables", "rows"))
+    title = f"the database: schema, {many(tables, 'table')} with {many(rows, 'row')}, grants"
+    yield Step("database", title, apply, total, "bytes")
 
 
 def _run(backup: Source, contents: Contents, project: Project, progress: Progress) -> list[Problem]:

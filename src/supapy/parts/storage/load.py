@@ -14,6 +14,7 @@ from functools import partial
 from supapy.errors import ApiError
 from supapy.loop import pump, side_by_side
 from supapy.model import Json, Problem, Progress, Step
+from supapy.names import many
 from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object, saved_buckets, saved_objects
 from supapy.parts.storage.selection import Selection
@@ -43,12 +44,12 @@ def load(backup: Source, project: Project, only: Selection) -> Iterator[Step]:
     rows = [parse(line)["path"] for line in saved_objects(backup, only)]
     sizes = [backup.size(path) for path in rows if path is not None and backup.has(path)]
     if only.takes_whole_buckets:
-        yield Step(PART, f"{buckets:,} buckets, without limits", partial(_load_buckets, backup, project, only))
+        yield Step(PART, f"{many(buckets, 'bucket')}, without limits", partial(_load_buckets, backup, project, only))
     elif only.to_bucket is None:
-        yield Step(PART, f"{buckets:,} buckets, where missing", partial(_add_buckets, backup, project, only))
-    yield Step(PART, f"rows of {len(rows):,} objects", partial(_load_objects, backup, project, only))
+        yield Step(PART, f"{many(buckets, 'bucket')}, where missing", partial(_add_buckets, backup, project, only))
+    yield Step(PART, f"rows of {many(len(rows), 'object')}", partial(_load_objects, backup, project, only))
     upload = partial(_upload_all, backup, project, only)
-    yield Step(PART, f"bytes of {len(sizes):,} objects", upload, sum(sizes), "bytes")
+    yield Step(PART, f"bytes of {many(len(sizes), 'object')}", upload, sum(sizes), "bytes")
     yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project, only))
     if only.takes_whole_buckets:
         yield Step(PART, "limits of the buckets", partial(_settle_buckets, backup, project, only))

@@ -14,7 +14,7 @@ from typing import IO
 
 from supapy.errors import AccessDenied, ApiError, Unreadable, WrongProject
 from supapy.model import Dump, Finding, Item, Json, Omission, Problem, Step
-from supapy.names import folder_names, object_paths
+from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.storage.compare import compare
 from supapy.parts.storage.files import (
@@ -81,9 +81,9 @@ class StoragePart:
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The buckets and objects that are there; a bucket that isn't, where everything is to go into one."""
-        for table in ("buckets", "objects"):
-            if count := moment.value(f"SELECT count(*) FROM storage.{table}"):
-                yield Obstacle(self.name, f"{count} storage {table}")
+        for one in ("bucket", "object"):
+            if count := moment.value(f"SELECT count(*) FROM storage.{one}s"):
+                yield Obstacle(self.name, many(count, f"storage {one}"))
         bucket = self._only.to_bucket
         if bucket is not None and not moment.rows("SELECT 1 FROM storage.buckets WHERE id = %s", (bucket,)):
             yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)
