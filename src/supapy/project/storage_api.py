@@ -34,6 +34,11 @@ def _segment(text: str) -> str:
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
+def sayable(cache_control: str, size: int) -> bool:
+    """Whether an upload of that size can say so: in pieces, only a number of seconds (F§1.7)."""
+    return size <= TUS_PIECE_BYTES or cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
+
+
 class StorageApi:
     """The Storage server of one project."""
 

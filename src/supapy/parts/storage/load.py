@@ -32,6 +32,7 @@ from supapy.project.rows import (
     upsert,
 )
 from supapy.project.schema import Column, Table, tables_of
+from supapy.project.storage_api import sayable
 
 # What describes the stored file, not the object: the new file has its own (F§1.11).
 _OF_THE_FILE = "'{eTag,size,contentLength,httpStatusCode}'::text[]"
@@ -177,6 +178,7 @@ async def _upload(
     metadata = metadata if isinstance(metadata, dict) else {}
     path = row["path"]
     size = backup.size(path)
+    cache_control = _header(metadata.get("cacheControl"), "no-cache")
     try:
         await project.storage.upload(
             bucket,
@@ -184,12 +186,15 @@ async def _upload(
             _reader(backup, path, progress),
             size,
             mimetype=_header(metadata.get("mimetype"), "application/octet-stream"),
-            cache_control=_header(metadata.get("cacheControl"), "no-cache"),
+            cache_control=cache_control,
         )
     except ApiError as error:
         if not about_one_object(error):
             raise
         return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
+    if not sayable(cache_control, size):
+        served = f"its row says {cache_control}, but it is served with no-cache: an upload in pieces can't say more"
+        return Problem(PART, f"{bucket}/{key}", served)
     return None
 
 
