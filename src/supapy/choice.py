@@ -42,7 +42,7 @@ def to_save(choice: Choice, jobs: int | None = None) -> list[Part]:
     connections read the database's rows at once; one a core, at most 8, unless told otherwise."""
     parts: list[Part] = []
     if choice.database:
-        parts += [DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs), TablesPart()]
+        parts += [DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs), TablesPart(jobs)]
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:

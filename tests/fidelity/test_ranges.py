@@ -11,10 +11,13 @@ from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superus
 from tests.unit.project.test_pumps import children, until_gone
 
 from supapy.model import Item
-from supapy.parts.database.data import RANGE_BYTES, Rows, pumped
+from supapy.parts.database.data import Rows, pumped
 from supapy.parts.database.part import DatabasePart
+from supapy.parts.tables import TablesPart
 from supapy.project.moment import Moment
+from supapy.project.rows import as_array, rows_out
 from supapy.project.schema import user_tables
+from supapy.project.stretches import STRETCH_BYTES
 from supapy.sandbox.cluster import Cluster
 
 # Rows in the table itself and out of line; gaps, moved rows, a dropped and a generated column, a child table.
@@ -59,7 +62,7 @@ def test_stretches_hold_what_one_read_of_the_whole_does_whatever_is_written_mean
     with moment_of(source, pg_major) as moment:
         names = [rows.table.name for rows in rows_of(moment)]
         whole = {name: b"".join(moment.copy_out(f"COPY public.{name} TO STDOUT")) for name in names}
-        assert len(whole["large"]) > 2 * RANGE_BYTES
+        assert len(whole["large"]) > 2 * STRETCH_BYTES
         with owner(source) as connection:
             connection.execute(CHANGES.encode())
             connection.commit()
@@ -80,6 +83,14 @@ def test_a_stretch_is_found_without_reading_the_rest(source: Cluster, pg_major: 
         assert watcher.execute(read).fetchall() == [(before + rows,)]
 
 
+def test_the_rows_as_json_are_read_in_stretches_too(source: Cluster, pg_major: int) -> None:
+    with moment_of(source, pg_major) as moment:
+        files = {item.path: b"".join(item.open()) for item in TablesPart(jobs=3).dump(moment) if isinstance(item, Item)}
+        whole = {rows.table.name: b"".join(as_array(rows_out(moment, rows.table))) for rows in rows_of(moment)}
+    assert files == {f"tables_json/{name}.json": array for name, array in whole.items()}
+    assert len(json.loads(files["tables_json/large.json"])) > 40_000
+
+
 @pytest.mark.parametrize("pg_major", [15])
 def test_a_table_whose_index_calls_a_function_of_the_users_is_read_at_once(
     cluster: Cluster, pg_major: int, tmp_path: Path
@@ -95,6 +106,9 @@ def test_a_table_whose_index_calls_a_function_of_the_users_is_read_at_once(
     save(cluster, pg_major, tmp_path, DatabasePart(jobs=3))
     segments = json.loads((tmp_path / "database.toc.json").read_text())["segments"]
     assert [one["rows"] for one in segments if one.get("table") == "words"] == [90000]
+    with moment_of(cluster, pg_major) as moment:
+        files = {item.path: b"".join(item.open()) for item in TablesPart(jobs=1).dump(moment) if isinstance(item, Item)}
+    assert len(json.loads(files["tables_json/words.json"])) == 90000
 
 
 def test_a_dump_interrupted_among_the_rows_leaves_no_child(cluster_factory: ClusterFactory) -> None:

@@ -13,8 +13,10 @@ from supapy.names import table_files
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import as_array, rows_out
+from supapy.project.pumps import usual_jobs
+from supapy.project.rows import as_array, rows_statement
 from supapy.project.schema import Table, looked_into_tables, user_tables
+from supapy.project.stretches import stretches
 
 FOLDER = "tables_json"
 
@@ -25,13 +27,17 @@ class TablesPart:
     name = "tables"
     side_by_side = False
 
+    def __init__(self, jobs: int | None = None) -> None:
+        self._jobs = usual_jobs() if jobs is None else jobs
+
     def dump(self, moment: Moment) -> Dump:
-        """One item a table. Tables this role may not read are the database part's to report."""
+        """One item a table, to be opened in their order, each read to its end before the next; rows are read by `jobs`
+        connections at once. Tables this role may not read are the database part's to report."""
         tables = [table for table in user_tables(moment) if table.readable]
         files = table_files((table.schema, table.name) for table in tables)
-        looked_into = looked_into_tables(moment)
+        outputs = moment.pumped(_statements(moment, tables), self._jobs)
         for table, file in zip(tables, files, strict=True):
-            rows = partial(_rows, moment, table, usual_path=table.oid in looked_into)
+            rows = partial(as_array, next(outputs))
             yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", rows)
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
@@ -44,9 +50,12 @@ class TablesPart:
         return iter(())
 
 
-def _rows(moment: Moment, table: Table, *, usual_path: bool) -> Iterator[bytes]:
-    if usual_path:
-        moment.session.execute("RESET search_path")
-    yield from as_array(rows_out(moment, table))
-    if usual_path:
-        moment.session.execute("SET search_path = ''")
+def _statements(moment: Moment, tables: list[Table]) -> list[list[str]]:
+    """For each table what gives its rows. Where planning looks into functions they find the usual search path."""
+    clauses, looked_into = stretches(moment, tables), looked_into_tables(moment)
+    return [
+        [f"RESET search_path \\; {rows_statement(table)} \\; SET search_path = ''"]
+        if table.oid in looked_into
+        else [rows_statement(table, clause) for clause in clauses[table.oid]]
+        for table in tables
+    ]

@@ -56,16 +56,22 @@ def lines_out(moment: Moment, query: str) -> Iterator[bytes]:
 
 def rows_out(moment: Moment, table: Table) -> Iterator[bytes]:
     """A table's own rows as JSON lines, generated columns included, in pieces of whole lines."""
-    return lines_out(moment, f"SELECT {json_of(table.columns, 't')} FROM ONLY {table.sql} t")
+    return moment.copy_out(rows_statement(table))
+
+
+def rows_statement(table: Table, where: str = "") -> str:
+    """The statement that gives a table's own rows, or those that a WHERE clause chooses, as JSON lines."""
+    return f"COPY (SELECT {json_of(table.columns, 't')} FROM ONLY {table.sql} t {where}) TO STDOUT {_AS_IT_IS}"
 
 
 def as_array(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON lines turned into one JSON array, still one row a line."""
+    """JSON lines, in pieces cut anywhere, turned into one JSON array, still one row a line."""
     yield b"["
-    first = True
+    # The newline that the last line ends with has no comma before it.
+    held = b"\n"
     for piece in pieces:
-        yield (b"\n" if first else b",\n") + piece[:-1].replace(b"\n", b",\n")
-        first = False
+        yield held + piece.removesuffix(b"\n").replace(b"\n", b",\n")
+        held = b",\n" if piece.endswith(b"\n") else b""
     yield b"\n]\n"
 
 

@@ -10,12 +10,7 @@ from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
 from supapy.project.schema import AUTH_LEFT_OUT, Table, looked_into_tables, managed_schemas, tables_of, user_tables
-
-# One statement reads this much of a table: little enough that the statements that run at once, all but one ahead of
-# their turn, find room in memory, and much enough that a round trip to a far server is little beside it.
-RANGE_BYTES = 4 * 1024 * 1024
-# The major from which a range of a table is found without reading the rest of it.
-TID_RANGE_SCAN_SINCE = 14
+from supapy.project.stretches import stretches
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +86,12 @@ def pumped(moment: Moment, saved: Sequence[Rows], jobs: int) -> Iterator[Iterato
 
     Up to `jobs` connections read at once, also of one table: the rows come in the order in which they lie on disk.
     """
-    sizes = {oid: (size, pages) for oid, size, pages in moment.rows(_SIZES, ([rows.table.oid for rows in saved],))}
+    clauses = stretches(moment, [rows.table for rows in saved])
     whole = looked_into_tables(moment)
     return moment.pumped(
         [
-            _ranges(rows, *sizes[rows.table.oid])
-            if rows.columns and not rows.where and rows.table.oid not in whole and moment.major >= TID_RANGE_SCAN_SINCE
+            [copy_statement(rows.table.sql, rows.columns, clause) for clause in clauses[rows.table.oid]]
+            if rows.columns and not rows.where and rows.table.oid not in whole
             else [copy_statement(rows.table.sql, rows.columns, rows.where)]
             for rows in saved
         ],
@@ -112,20 +107,6 @@ def copy_statement(table: str, columns: list[str], where: str) -> str:
     return f"COPY {table}{column_list(columns)} TO STDOUT"
 
 
-def _ranges(rows: Rows, size_bytes: int, pages: int) -> list[str]:
-    """One statement for each stretch of a table, all of it for a small one.
-
-    Rows may be added and changed meanwhile; the snapshot's stay where they are, since the table is locked against
-    being written anew. The last stretch is open, for the pages that were added.
-    """
-    stretches = min(-(-size_bytes // RANGE_BYTES), pages) or 1
-    starts = [stretch * pages // stretches for stretch in range(stretches)]
-    edges = [f"ctid >= '({start},0)'" for start in starts]
-    ends = [f" AND ctid < '({start},0)'" for start in starts[1:]] + [""]
-    wheres = [f"WHERE {edge}{end}" for edge, end in zip(edges, ends, strict=True)]
-    return [copy_statement(rows.table.sql, rows.columns, where) for where in (wheres if stretches > 1 else [""])]
-
-
 def head_and_tail(rows: Rows) -> tuple[str, str]:
     """What stands before and after the rows in the script."""
     if not rows.staged:
@@ -136,12 +117,6 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
 
 
-# Out-of-line values count: a few pages may hold the keys to gigabytes.
-_SIZES = """
-SELECT oid::bigint, pg_catalog.pg_table_size(oid),
-    pg_catalog.pg_relation_size(oid) / pg_catalog.current_setting('block_size')::int
-FROM pg_catalog.pg_class WHERE oid = ANY(%s::bigint[]::oid[])
-"""
 _UNREADABLE = """
 SELECT n.nspname, c.relname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

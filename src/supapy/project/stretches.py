@@ -1,0 +1,43 @@
+"""Large tables in stretches, so that several connections read one table at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from supapy.project.moment import Moment
+from supapy.project.schema import Table
+
+# One statement reads this much of a table: little enough that the statements that run at once, all but one ahead of
+# their turn, find room in memory, and much enough that a round trip to a far server is little beside it.
+STRETCH_BYTES = 4 * 1024 * 1024
+# The major from which a stretch of a table is found without reading the rest of it.
+TID_RANGE_SCAN_SINCE = 14
+
+# Out-of-line values count: a few pages may hold the keys to gigabytes.
+_SIZES = """
+SELECT oid::bigint, pg_catalog.pg_table_size(oid),
+    pg_catalog.pg_relation_size(oid) / pg_catalog.current_setting('block_size')::int
+FROM pg_catalog.pg_class WHERE oid = ANY(%s::bigint[]::oid[])
+"""
+
+
+def stretches(moment: Moment, tables: Iterable[Table]) -> dict[int, list[str]]:
+    """For each table (by oid) the WHERE clauses that give its own rows once, in the order in which they lie on disk; a
+    single empty one for a small table.
+
+    Rows may be added and changed meanwhile: the moment's stay where they are as long as the table is locked against
+    being written anew. The last stretch is open, for the pages that were added.
+    """
+    oids = [table.oid for table in tables]
+    if moment.major < TID_RANGE_SCAN_SINCE:
+        return {oid: [""] for oid in oids}
+    return {oid: _clauses(size, pages) for oid, size, pages in moment.rows(_SIZES, (oids,))}
+
+
+def _clauses(size_bytes: int, pages: int) -> list[str]:
+    count = min(-(-size_bytes // STRETCH_BYTES), pages)
+    if count <= 1:
+        return [""]
+    starts = [number * pages // count for number in range(count)]
+    ends = [f" AND ctid < '({start},0)'" for start in starts[1:]] + [""]
+    return [f"WHERE ctid >= '({start},0)'{end}" for start, end in zip(starts, ends, strict=True)]
