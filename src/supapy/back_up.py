@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from datetime import UTC
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +47,8 @@ def back_up(
         draft = stack.enter_context(catalog.draft(listener, project.loop, about=about, known=known))
         for part in to_save(choice, jobs):
             listener(Started(part.name, unit="bytes"))
-            draft.take_all(part.dump(moment), project.at_once if part.side_by_side else 1)
+            with closing(part.dump(moment)) as dumped:
+                draft.take_all(dumped, project.at_once if part.side_by_side else 1)
             listener(Finished(part.name))
         draft.commit(_metadata(draft, moment, choice))
     return catalog.open(draft.label)

@@ -5,7 +5,7 @@ Nothing here reads or writes. Everything that ends up in a manifest turns itself
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -153,4 +153,5 @@ class Totals:
 
 
 Dumped = Item | Problem | Omission
-Dump = Iterator[Dumped]
+# Closed when its reader stops early, so that what it holds open is let go in order.
+Dump = Generator[Dumped, None, None]
