@@ -32,12 +32,14 @@ JOURNAL = ".journal"
 # The manifest waits in memory as long as it is no larger.
 LARGEST_MANIFEST_IN_MEMORY_BYTES = 8 * 1024 * 1024
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
 Taken = tuple[Entry | Problem | Omission, Mapping[str, int]]
 
 
 def encode(what: Json) -> bytes:
     """JSON as backups hold it: one line, UTF-8."""
-    return json.dumps(what, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+    return _encoder.encode(what).encode("utf-8", "replace") + b"\n"
 
 
 def sealed(metadata: Json) -> bytes:

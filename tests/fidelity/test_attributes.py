@@ -29,10 +29,8 @@ def test_two_hundred_kilobytes_of_user_metadata_and_a_robots_tag_come_back(
     with opened(source) as project:
         put(project, "b", "k", b"x")
     long = json.dumps({"text": "ä\n" * 70_000})
-    as_superuser(
-        source,
-        f'UPDATE storage.objects SET user_metadata = $${long}$$, metadata = metadata || \'{{"xRobotsTag": "noindex"}}\'',
-    )
+    robots = json.dumps({"xRobotsTag": "noindex"})
+    as_superuser(source, f"UPDATE storage.objects SET user_metadata = $${long}$$, metadata = metadata || '{robots}'")
     assert restored(backed_up(source, tmp_path, STORAGE), target, STORAGE).is_whole
     look = "SELECT user_metadata::text, metadata ->> 'xRobotsTag' FROM storage.objects"
     assert as_superuser(target, look) == as_superuser(source, look)

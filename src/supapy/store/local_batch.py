@@ -59,22 +59,21 @@ class LocalBatch:
     def link(self, old: str, new: str) -> int:
         old_folder, _, old_name = checked(old).rpartition("/")
         folder, _, name = checked(new).rpartition("/")
-        with self.told(old), self._lock:
-            source = self._folder(old_folder)
-            about = os.stat(old_name, dir_fd=source, follow_symlinks=False)
-        if not modes.S_ISREG(about.st_mode):
-            raise NotFound(f"not a file: {old}")
-        try:
-            with self._lock:
-                target = self._folder(folder, make=True)
+        with self._lock:
+            with self.told(old):
                 source = self._folder(old_folder)
-                self._link(old_name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
-        except OSError as error:
-            if error.errno in _CANT_LINK:
-                return self._copy(old, new)
+                about = os.stat(old_name, dir_fd=source, follow_symlinks=False)
+            if not modes.S_ISREG(about.st_mode):
+                raise NotFound(f"not a file: {old}")
             with self.told(new):
-                raise
-        return about.st_size
+                target = self._folder(folder, make=True)
+                try:
+                    self._link(old_name, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+                    return about.st_size
+                except OSError as error:
+                    if error.errno not in _CANT_LINK:
+                        raise
+        return self._copy(old, new)
 
     def sync(self) -> None:
         with self.told(""):
