@@ -40,6 +40,7 @@ class Saved:
     omissions: list[Omission] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     metadata: Json = field(default_factory=dict)
+    counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def script(self) -> Path:
@@ -50,6 +51,9 @@ class Saved:
 
     def has(self, path: str) -> bool:
         return (self.folder / path).exists()
+
+    def count(self, part: str, what: str) -> int:
+        return self.counts.get((part, what), 0)
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         yield (self.folder / path).read_bytes()[start:end]
@@ -68,6 +72,7 @@ def save(cluster: Cluster, major: int, folder: Path, part: DatabasePart | None =
                 case Item():
                     with (folder / one.path).open("wb") as file:
                         file.writelines(one.open())
+                    saved.counts |= {(one.part, what): number for what, number in one.counts.items()}
                 case Omission():
                     saved.omissions.append(one)
                 case Problem():

@@ -27,7 +27,7 @@ from supapy.secret import Secret
 # More connections than this a small project doesn't spare; its other users need some (F§4.1).
 MOST_JOBS = 8
 # What waits for its turn, over all pumps: enough that none stands still while another one's output is read.
-MOST_WAITING_BYTES = 64 * 1024 * 1024
+MOST_WAITING_BYTES = 48 * 1024 * 1024
 # Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest.
 _PUMP_SETTINGS: Mapping[str, str] = {**SETTINGS, "enable_seqscan": "off"}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from supapy.errors import IntegrityError, UnknownFormat
@@ -41,15 +41,14 @@ class Contents:
         return [segment for segment in self.own_segments if segment.kind == "data"]
 
     def to_bytes(self) -> Iterator[bytes]:
-        """The file's content."""
-        said = {
-            "format": FORMAT,
-            "server_version": self.server_version,
-            "segments": [segment.to_json() for segment in self.segments],
-            "inventory": to_json(self.inventory),
-            "left_out": self.left_out,
-        }
-        yield json.dumps(said, ensure_ascii=False, indent=1).encode() + b"\n"
+        """The file's content: one segment and one thing a line."""
+        yield f'{{\n"format": {FORMAT},\n"server_version": {self.server_version},\n"segments": '.encode()
+        yield _listed(segment.to_json() for segment in self.segments)
+        yield b',\n"inventory": {'
+        for number, (sort, named) in enumerate(to_json(self.inventory).items()):
+            lines = ",\n".join(f"  {_text(name)}: {_text(properties)}" for name, properties in named.items())
+            yield f"{',' if number else ''}\n {_text(sort)}: {{\n{lines}\n }}".encode()
+        yield b'\n},\n"left_out": ' + _listed(self.left_out) + b"\n}\n"
 
     @classmethod
     def of(cls, backup: Source) -> Contents:
@@ -65,3 +64,11 @@ class Contents:
             return cls(int(said["server_version"]), segments, said["inventory"], said["left_out"])
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{TOC_FILE} lacks what it must say: {error}", "Take another backup.") from None
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _listed(values: Iterable[object]) -> bytes:
+    return ("[\n" + ",\n".join(f" {_text(value)}" for value in values) + "\n]").encode()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,16 +48,20 @@ class Thing:
 
 
 def take_inventory(
-    moment: Moment, facts: Facts, selection: Selection, sequences: Iterable[specials.Sequence]
+    moment: Moment,
+    facts: Facts,
+    selection: Selection,
+    sequences: Iterable[specials.Sequence],
+    granted: Sequence[grants.Grant],
 ) -> tuple[Inventory, list[str]]:
     """All that a restore of this moment is to bring back, and the names of the things that it can't.
 
-    `sequences` are the states that were saved, since sequences move on while they are looked at.
+    `sequences` are the states that were saved, since sequences move on while they are looked at; `granted` is what
+    `read_grants` gives.
     """
     lost = selection.lost_objects
     things = list(_things(moment, facts))
     left_out = {thing.name for thing in things if thing.is_of(lost)}
-    granted = grants.read_grants(moment, facts)
     left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
     return _sorted(moment, facts, things, granted, sequences, left_out), sorted(left_out)
 

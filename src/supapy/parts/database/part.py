@@ -55,7 +55,7 @@ class DatabasePart:
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
-            inventory, left_out = take_inventory(moment, facts, selection, script.sequences)
+            inventory, left_out = take_inventory(moment, facts, selection, script.sequences, script.granted)
             version = moment.session.server_version
             yield from Contents(version, script.segments.written, inventory, left_out).to_bytes()
 

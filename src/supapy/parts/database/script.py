@@ -47,7 +47,7 @@ _ORIGIN = "SET session_replication_role = origin;\n"
 class Script:
     """The script of one moment. Read `pieces` once, to the end.
 
-    Then `segments` says what is where, and `sequences` where each one stands in it.
+    Then `segments` says what is where, `sequences` where each one stands in it, and `granted` who was granted what.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Script:
         self._jobs = jobs
         self.segments = Segments()
         self.sequences: list[specials.Sequence] = []
+        self.granted: list[grants.Grant] = []
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
@@ -118,7 +119,8 @@ class Script:
         yield "statistics", chain([_USUAL_PATH], self._analyzes(), [_NO_PATH])
         yield "cron", chain([_ORIGIN], specials.cron_sql(moment))
         lost = chosen.lost_objects
-        granted = [grant for grant in grants.read_grants(moment, self._facts) if (grant.catalog, grant.oid) not in lost]
+        self.granted = grants.read_grants(moment, self._facts)
+        granted = [grant for grant in self.granted if (grant.catalog, grant.oid) not in lost]
         defaults = grants.read_default_privileges(moment)
         yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
