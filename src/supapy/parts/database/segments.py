@@ -75,6 +75,9 @@ class Segments:
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     gathered = bytearray()
     for piece in pieces:
+        if not gathered and len(piece) >= PIECE_BYTES:
+            yield piece
+            continue
         gathered += piece
         if len(gathered) >= PIECE_BYTES:
             yield bytes(gathered)
