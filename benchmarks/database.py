@@ -1,0 +1,288 @@
+"""The database part against PostgreSQL's own programs: ratios of times measured in one run, turn by turn, and memory.
+
+    python benchmarks/database.py [--quick]
+
+It makes its own data on a local project. Every figure is a median; the last line is `H held, F short`, and the exit
+code is 1 when any ratio is above what it may be.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import psycopg
+
+from supapy.model import Item
+from supapy.parts.database.part import DatabasePart
+from supapy.project.pgtools import PgTools, find_or_install
+from supapy.project.postgres import environment
+from supapy.project.project import Project
+from supapy.project.pumps import usual_jobs
+from supapy.sandbox.cluster import Cluster
+from supapy.secret import Secret
+from supapy.stream import Meter
+
+MAJOR = 17
+LINE_BYTES_PER_SECOND = 10_000_000
+LINE_JOBS = 8
+# Where there is room, so that it isn't the disk that is measured.
+MEMORY = Path("/dev/shm")
+BYTES_A_ROW = 281
+
+Contender = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to do."""
+
+    rounds: int
+    large_mb: int
+    line_mb: int
+    small_tables: int
+    huge_mb: int | None
+
+
+FULL = Size(rounds=5, large_mb=600, line_mb=240, small_tables=500, huge_mb=2000)
+QUICK = Size(rounds=1, large_mb=150, line_mb=60, small_tables=200, huge_mb=None)
+
+
+@dataclass
+class Board:
+    """What was measured, printed as it comes."""
+
+    held: int = 0
+    short: int = 0
+
+    def row(self, work: str, against: str, ratio: float, at_most: float, detail: str) -> None:
+        """A ratio, held against what it may be."""
+        self._say(f"{work:<44} {against:<24} {ratio:6.2f} x  at most {at_most:g}", ratio <= at_most, detail)
+
+    def amount(self, work: str, found: float, at_most: float, unit: str) -> None:
+        """An amount, held against what it may be."""
+        self._say(f"{work:<44} {'':<24} {found:6.0f} {unit} at most {at_most:g}", found <= at_most, "")
+
+    def _say(self, text: str, holds: bool, detail: str) -> None:
+        self.held += holds
+        self.short += not holds
+        print(f"{'held ' if holds else 'SHORT'}  {text}  {detail}".rstrip(), flush=True)
+
+
+def turns(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
+    """The median time of each in seconds; in every round each has its turn, and each round begins with another one."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    for number in range(rounds):
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            begin = time.perf_counter()
+            contenders[name]()
+            times[name].append(time.perf_counter() - begin)
+    return {name: median(taken) for name, taken in times.items()}
+
+
+def dump(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
+    """What a backup does for this part: both files written, counted, hashed and durable."""
+    project = Project("http://127.0.0.1:9", Secret("sb_secret_unused"), db_url, pg_bin=tools.bin)
+    with project, project.moment() as moment:
+        for one in DatabasePart(jobs=jobs).dump(moment):
+            if isinstance(one, Item):
+                with (folder / one.path).open("wb") as file:
+                    for piece in Meter().through(one.open()):  # type: ignore[arg-type]
+                        file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+
+
+def program(tools: PgTools, db_url: Secret, *arguments: str | Path) -> Contender:
+    """One of PostgreSQL's programs; its output is thrown away where it isn't told to write a file."""
+
+    def run() -> None:
+        subprocess.run(
+            [tools.path(str(arguments[0])), *arguments[1:]],
+            env={**tools.environment, **environment(db_url)},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+    return run
+
+
+def pg_dump(tools: PgTools, db_url: Secret, folder: Path, *options: str) -> Contender:
+    """pg_dump of all into one place, which it finds empty."""
+    target = folder / "pg_dump"
+
+    def run() -> None:
+        program(tools, db_url, "pg_dump", "--compress=0", f"--file={target}", *options)()
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink()
+
+    return run
+
+
+def fill(connection: psycopg.Connection, table: str, megabytes: int) -> None:
+    """A table of about that size as COPY's text: keys, times, numbers, short and longer texts, arrays, JSON."""
+    connection.execute(
+        f"""
+        CREATE TABLE {table} AS
+        SELECT i AS id, gen_random_uuid() AS owner, now() - i * interval '1 second' AS at, i * 1.25 AS amount,
+            'name ' || i AS name, repeat(md5(i::text), 4) AS note, ARRAY['a', i::text] AS tags,
+            jsonb_build_object('n', i, 'deep', jsonb_build_array(i, NULL)) AS body
+        FROM generate_series(1, {megabytes * 1_000_000 // BYTES_A_ROW}) i
+        """.encode()
+    )
+
+
+@contextmanager
+def server(folder: Path, tools: PgTools, name: str) -> Iterator[tuple[Cluster, psycopg.Connection]]:
+    """A fresh project's database."""
+    root = folder / name
+    root.mkdir()
+    cluster = Cluster(root, tools)
+    cluster.create()
+    cluster.start()
+    try:
+        with psycopg.connect(cluster.dsn.reveal(), autocommit=True) as connection:
+            connection.execute("SET search_path = public, extensions")
+            yield cluster, connection
+    finally:
+        cluster.stop()
+        shutil.rmtree(root)
+
+
+@contextmanager
+def line(cluster: Cluster) -> Iterator[Secret]:
+    """The same database over a line that gives each connection so much and no more."""
+    script = Path(__file__).with_name("throttle.py")
+    command = [sys.executable, str(script), str(cluster.port), str(LINE_BYTES_PER_SECOND)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as proxy:
+        assert proxy.stdout
+        port = proxy.stdout.readline().strip()
+        yield Secret(cluster.dsn.reveal().replace(f":{cluster.port}/", f":{port}/"))
+        assert proxy.stdin
+        proxy.stdin.close()
+
+
+def large_table(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+    """One large table, nothing between."""
+    with server(folder, tools, "large") as (cluster, connection):
+        fill(connection, "large", size.large_mb)
+        found = turns(
+            {
+                "ours": lambda: dump(cluster.dsn, tools, folder, usual_jobs()),
+                "pg_dump": pg_dump(tools, cluster.dsn, folder, "--format=custom"),
+                "limit": program(tools, cluster.dsn, "psql", "-X", "-q", "-c", "COPY public.large TO STDOUT"),
+            },
+            size.rounds,
+        )
+    detail = "{ours:.2f} s, {pg_dump:.2f} s; one psql COPY to nowhere {limit:.2f} s".format(**found)
+    board.row(
+        f"dump of one {size.large_mb} MB table", "pg_dump -Fc -Z0", found["ours"] / found["pg_dump"], 0.95, detail
+    )
+
+
+def over_a_line(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+    """One large table over a line that is slow for each connection."""
+    with server(folder, tools, "line") as (cluster, connection):
+        fill(connection, "large", size.line_mb)
+        with line(cluster) as db_url:
+            found = turns(
+                {
+                    "ours": lambda: dump(db_url, tools, folder, LINE_JOBS),
+                    "one": pg_dump(tools, db_url, folder, "--format=custom"),
+                    "many": pg_dump(tools, db_url, folder, "--format=directory", f"--jobs={LINE_JOBS}"),
+                },
+                size.rounds,
+            )
+    work = f"{size.line_mb} MB, 10 MB/s a connection, --jobs {LINE_JOBS}"
+    detail = "{ours:.2f} s, {one:.2f} s, {many:.2f} s".format(**found)
+    board.row(work, "pg_dump -Fc -Z0", found["ours"] / found["one"], 0.16, detail)
+    board.row(work, f"pg_dump -Fd -Z0 -j{LINE_JOBS}", found["ours"] / found["many"], 0.16, "")
+
+
+def small_tables(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+    """Many tables with a few rows each."""
+    with server(folder, tools, "small") as (cluster, connection):
+        for number in range(size.small_tables):
+            connection.execute(
+                f"CREATE TABLE t{number} (id int PRIMARY KEY, name text, at timestamptz DEFAULT now()); "
+                f"INSERT INTO t{number} SELECT i, 'name ' || i FROM generate_series(1, 20) i".encode()
+            )
+        found = turns(
+            {
+                "ours": lambda: dump(cluster.dsn, tools, folder, usual_jobs()),
+                "pg_dump": pg_dump(tools, cluster.dsn, folder, "--format=custom"),
+            },
+            size.rounds,
+        )
+    detail = "{ours:.2f} s, {pg_dump:.2f} s".format(**found)
+    work = f"dump of {size.small_tables} small tables"
+    board.row(work, "pg_dump -Fc -Z0", found["ours"] / found["pg_dump"], 1.1, detail)
+
+
+def memory(board: Board, folder: Path, tools: PgTools, megabytes: int) -> None:
+    """The largest amount of memory that a dump by eight connections takes, in a process that does nothing else."""
+    with server(folder, tools, "huge") as (cluster, connection):
+        fill(connection, "huge", megabytes)
+        command = [sys.executable, __file__, "--memory-of", str(LINE_JOBS), str(folder)]
+        ran = subprocess.run(
+            command, input=cluster.dsn.reveal(), env=dict(os.environ), capture_output=True, text=True, check=True
+        )
+    board.amount(f"peak memory, {megabytes} MB table, --jobs {LINE_JOBS}", float(ran.stdout), 200, "MB")
+
+
+def memory_of(jobs: int, folder: Path) -> None:
+    """Dump the database whose connection string comes by standard input; print the memory that took, in MB."""
+    dump(Secret(sys.stdin.read()), find_or_install(MAJOR), folder, jobs)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(peak / 1024 / (1024 if sys.platform == "darwin" else 1))
+
+
+def run(size: Size) -> int:
+    """Measure all; gives the exit code."""
+    tools = find_or_install(MAJOR)
+    print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {size.rounds} rounds")
+    board = Board()
+    needed = 3 * max(size.large_mb, size.huge_mb or 0) * 1_000_000
+    in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > needed
+    folder = Path(tempfile.mkdtemp(prefix="supapy-benchmark-", dir=MEMORY if in_memory else None))
+    # The server's account must get in.
+    folder.chmod(0o755)
+    with ExitStack() as cleanup:
+        cleanup.callback(shutil.rmtree, folder)
+        large_table(board, folder, tools, size)
+        over_a_line(board, folder, tools, size)
+        small_tables(board, folder, tools, size)
+        if size.huge_mb:
+            memory(board, folder, tools, size.huge_mb)
+    print(f"{board.held} held, {board.short} short")
+    return 1 if board.short else 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="less data, one round, under a minute")
+    parser.add_argument("--memory-of", nargs=2, metavar=("JOBS", "FOLDER"), help=argparse.SUPPRESS)
+    said = parser.parse_args(arguments)
+    if said.memory_of:
+        memory_of(int(said.memory_of[0]), Path(said.memory_of[1]))
+        return 0
+    return run(QUICK if said.quick else FULL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
