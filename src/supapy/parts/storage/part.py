@@ -10,7 +10,6 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from tempfile import SpooledTemporaryFile
-from typing import IO
 
 from supapy.errors import AccessDenied, ApiError, Unreadable, WrongProject
 from supapy.model import Dump, Finding, Item, Json, Omission, Problem, Step
@@ -65,19 +64,15 @@ class StoragePart:
         chosen = [line for line in every if self._only.takes_bucket(parse(line)["id"])]
         buckets = b"".join(as_array(line + b"\n" for line in chosen))
         yield Item(self.name, "buckets", BUCKETS, lambda: [buckets], counts={"buckets": len(chosen)})
-        listed: IO[bytes] = SpooledTemporaryFile(LARGEST_LIST_IN_MEMORY_BYTES)  # noqa: SIM115 (its last reader does)
-        try:
-            for line in lines(object_lines(moment, tables["objects"])):
-                if self._only.is_everything or takes_row(self._only, parse(line)):
-                    listed.write(line + b"\n")
-            paths = list(_paths(_rows_of(listed)))
-            for row, path in zip(_rows_of(listed), paths, strict=True):
-                yield _saved(moment.project, row, path)
-            yield from _omissions(moment, tables)
-            yield Item(self.name, "objects", OBJECTS, partial(_rows, listed, paths), counts={"objects": len(paths)})
-        except BaseException:
-            listed.close()
-            raise
+        listed = _Listed()
+        for line in lines(object_lines(moment, tables["objects"])):
+            if self._only.is_everything or takes_row(self._only, parse(line)):
+                listed.add(line)
+        paths = list(_paths(map(parse, listed.lines())))
+        for row, path in zip(map(parse, listed.lines()), paths, strict=True):
+            yield _saved(moment.project, row, path)
+        yield from _omissions(moment, tables)
+        yield Item(self.name, "objects", OBJECTS, partial(_rows, listed, paths), counts={"objects": len(paths)})
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The buckets and objects that are there; a bucket that isn't, where everything is to go into one."""
@@ -118,9 +113,22 @@ def _check_one_project(moment: Moment, table: Table) -> None:
         )
 
 
-def _rows_of(listed: IO[bytes]) -> Iterator[Json]:
-    listed.seek(0)
-    return map(parse, listed)
+class _Listed:
+    """The objects' rows as the moment had them. They lie in a file, which goes with the last one who may read it."""
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(LARGEST_LIST_IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `__del__`)
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def add(self, line: bytes) -> None:
+        self._file.write(line + b"\n")
+
+    def lines(self) -> Iterator[bytes]:
+        """All of them, from the first. One reader at a time."""
+        self._file.seek(0)
+        return iter(self._file)
 
 
 def _saved(project: Project, row: Json, path: str | None) -> Item | Problem:
@@ -184,11 +192,9 @@ async def _bytes(
         raise Unreadable(f"the server gave no bytes of the version in the moment: {error.message}") from None
 
 
-def _rows(listed: IO[bytes], paths: list[str | None]) -> Iterator[bytes]:
-    with listed:
-        listed.seek(0)
-        for line, path in zip(listed, paths, strict=True):
-            yield b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b"," + line[1:]
+def _rows(listed: _Listed, paths: list[str | None]) -> Iterator[bytes]:
+    for line, path in zip(listed.lines(), paths, strict=True):
+        yield b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b"," + line[1:]
 
 
 def _omissions(moment: Moment, tables: dict[str, Table]) -> Iterator[Omission]:
