@@ -73,8 +73,8 @@ def test_outputs_come_in_the_order_of_the_statements_whichever_is_ready_first(se
     with first_held_up(server) as (first, holder), superuser(server) as watcher:
         others = [f"COPY (SELECT {number}) TO STDOUT" for number in range(20)]
         outputs = moment.pumped([[first, others[0]], [], others[1:]], jobs=3)
-        asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND state <> 'active'"
-        while watcher.execute(asked).fetchone() == (0,):
+        held_up = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND wait_event = 'advisory'"
+        while watcher.execute(held_up).fetchone() == (0,):
             time.sleep(POLL_S)
         holder.close()
         assert [b"".join(output) for output in outputs] == [
