@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from pathlib import Path
@@ -275,6 +276,9 @@ def test_a_label_is_looked_for_in_the_folder_and_a_path_where_it_says(
     assert (ran.code, ran.err.splitlines()[0]) == (41, f"error: no backup backup_20200101_000000 in {saved.parent}")
 
 
+TYPED_AGAIN_S = 2.0
+
+
 def on_terminal(
     settings: dict[str, str], cwd: Path, *arguments: str, typed: str = "", once: str = ""
 ) -> tuple[int, str]:
@@ -297,8 +301,14 @@ def on_terminal(
         while once.encode() not in said:
             said += os.read(ours, 65536)
         os.write(ours, typed.encode())
-        # A terminal whose last user has gone answers with an error, not with an end.
-        while piece := _read(ours):
+        while True:
+            # What is typed before the command listens may be lost on its way from one mode of the terminal to another.
+            if once and not select.select([ours], [], [], TYPED_AGAIN_S)[0]:
+                os.write(ours, typed.encode())
+                continue
+            # A terminal whose last user has gone answers with an error, not with an end.
+            if not (piece := _read(ours)):
+                break
             said += piece
         return child.wait(), said.decode()
     finally:
