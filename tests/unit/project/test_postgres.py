@@ -9,7 +9,7 @@ import pytest
 from tests.projects import ClusterFactory, superuser
 
 from supapy.errors import AccessDenied, SqlError, SupapyError, Unreachable, UsageError, WrongConnection
-from supapy.project.postgres import PIECE_BYTES, SETTINGS, Session, connect, environment, parse
+from supapy.project.postgres import PIECE_BYTES, SETTINGS, Session, _why_not, connect, environment, parse
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 
@@ -137,6 +137,27 @@ def test_a_connection_that_can_not_be_made_is_told_with_what_to_do(
     with pytest.raises(error, match=said) as caught, connect(Secret(dsn.format(free=free))):
         pass
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "message", "hint"),
+    [
+        ("connection failed: Network is unreachable", Unreachable, "over IPv6 only", "Session pooler"),
+        ("FATAL:  Tenant or user not found", AccessDenied, "no such project or user", "postgres.<ref>"),
+        ("FATAL:  Address not in tenant allow_list: {1, 2}", AccessDenied, "network restrictions", "Allow it"),
+        ("FATAL:  SSL connection is required", WrongConnection, "TLS", "sslmode"),
+        ("FATAL:  Max client connections reached", Unreachable, "no more connections", "try again"),
+    ],
+)
+def test_what_a_hosted_project_answers_is_told_with_what_to_do(
+    said: str, kind: type[SupapyError], message: str, hint: str
+) -> None:
+    # The words of the poolers and of a machine without IPv6 (F§4.1), which no server here says.
+    error = _why_not({"host": "127.0.0.1", "user": "postgres.abc"}, said)
+    assert type(error) is kind
+    assert message in error.message
+    assert error.hint is not None
+    assert hint in error.hint
 
 
 def test_a_password_crosses_no_network_in_the_clear() -> None:
