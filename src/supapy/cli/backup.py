@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.shell import Shell, choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.shell import Shell
 from supapy.errors import Interrupted
+
+if TYPE_CHECKING:
+    from supapy.parts.storage import Selection
 
 
 @click.command()
@@ -32,9 +37,7 @@ def backup(
     concurrency: int | None,
     full: bool,
     resume: bool,
-    buckets: tuple[str, ...],
-    prefixes: tuple[str, ...],
-    excluded: tuple[str, ...],
+    only: Selection,
     **components: bool,
 ) -> int:
     """Back up the project: database, files and users, at one instant.
@@ -45,9 +48,8 @@ def backup(
     from supapy.back_up import back_up
     from supapy.choice import Choice
     from supapy.cli import render
-    from supapy.parts.storage import Selection
 
-    screen, choice = shell.screen, Choice(only=Selection(buckets, prefixes, excluded), **components)
+    screen, choice = shell.screen, Choice(only=only, **components)
     try:
         with shell.project(concurrency) as project, screen.progress() as listener:
             made = back_up(project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume)

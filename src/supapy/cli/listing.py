@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from supapy.cli.shell import Shell, folder_option
+from supapy.cli.options import folder_option
+from supapy.cli.shell import Shell
 
 
 @click.command("list")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.shell import Shell, choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
+    from supapy.parts.storage import Selection
     from supapy.restore import Plan
 
 _HALF_DONE = "The target holds a part of the backup. Say --into and its ref to go over it again, or take an empty one."
@@ -42,9 +45,7 @@ def restore(
     folder: Path | None,
     to_bucket: str | None,
     concurrency: int | None,
-    buckets: tuple[str, ...],
-    prefixes: tuple[str, ...],
-    excluded: tuple[str, ...],
+    only: Selection,
     **components: bool,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
@@ -54,12 +55,11 @@ def restore(
     """
     from supapy.choice import Choice
     from supapy.cli import render
-    from supapy.parts.storage import Selection
     from supapy.restore import restore as bring_back
 
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
-    screen, choice = shell.screen, Choice(only=Selection(buckets, prefixes, excluded, to_bucket), **components)
+    screen, choice = shell.screen, Choice(only=replace(only, to_bucket=to_bucket), **components)
     backup = shell.backup(named, folder)
     writing = False
 

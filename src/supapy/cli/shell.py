@@ -1,15 +1,13 @@
-"""What every command begins with: the options before it, the settings they lead to, and the options commands share."""
+"""What every command begins with: the options before it, and the settings they lead to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-
-import click
+from typing import TYPE_CHECKING
 
 from supapy.errors import UsageError
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from supapy.cli.screen import Screen
     from supapy.project.project import Project
     from supapy.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 IN_ARGUMENTS = (
     "Arguments are visible to everyone in the list of processes. Put it into .env or the environment; "
@@ -78,49 +74,3 @@ class Shell:
         if "/" in named or Path(named).is_dir():
             return open_path(named)
         return self.catalog(folder).open(named)
-
-
-def choice_options(command: F) -> F:
-    """The options that leave a component out: they reach the command as `database`, `storage` and `auth`."""
-    for name, what in (("auth", "the users"), ("storage", "the files"), ("database", "the database")):
-        option = click.option(f"--no-{name}", name, flag_value=False, default=True, help=f"Leave {what} out.")
-        command = option(command)
-    return command
-
-
-def selection_options(command: F) -> F:
-    """The options that choose among the files: they reach the command as `buckets`, `prefixes` and `excluded`."""
-    options = (
-        (
-            "--exclude",
-            "excluded",
-            "GLOB",
-            "Leave out files whose BUCKET/KEY looks like this; `*` stands for slashes too.",
-        ),
-        ("--prefix", "prefixes", "PREFIX", "Only files whose key begins like this."),
-        ("--bucket", "buckets", "GLOB", "Only the files of such buckets."),
-    )
-    for name, variable, metavar, text in options:
-        command = click.option(name, variable, metavar=metavar, multiple=True, help=f"{text} May be given again.")(
-            command
-        )
-    return command
-
-
-concurrency_option = click.option(
-    "--concurrency",
-    type=click.IntRange(min=1, max=1000),
-    metavar="N",
-    help="At most so many requests at once (32); fewer while the server can't keep up.",
-)
-
-
-def folder_option(*names: str) -> Callable[[F], F]:
-    """The folder that the backups are in; it reaches the command as `folder`."""
-    return click.option(
-        *names,
-        "folder",
-        type=click.Path(path_type=Path),
-        metavar="DIR",
-        help="The folder that holds the backups, instead of BACKUP_DIR.",
-    )

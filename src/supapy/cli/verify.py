@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.shell import Shell, folder_option
+from supapy.cli.options import folder_option
+from supapy.cli.shell import Shell
 from supapy.errors import IntegrityError
 
 if TYPE_CHECKING:

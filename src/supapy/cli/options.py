@@ -1,0 +1,71 @@
+"""The options that several commands share. Each group reaches its command as one thing, built when it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def choice_options(command: F) -> F:
+    """The options that leave a component out: they reach the command as `database`, `storage` and `auth`."""
+    for name, what in (("auth", "the users"), ("storage", "the files"), ("database", "the database")):
+        option = click.option(f"--no-{name}", name, flag_value=False, default=True, help=f"Leave {what} out.")
+        command = option(command)
+    return command
+
+
+def selection_options(command: F) -> F:
+    """The options that choose among the files: they reach the command as `only`, a storage `Selection`."""
+
+    @wraps(command)
+    def gathered(
+        *arguments: Any,
+        buckets: tuple[str, ...],
+        prefixes: tuple[str, ...],
+        excluded: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        from supapy.parts.storage import Selection
+
+        return command(*arguments, only=Selection(buckets, prefixes, excluded), **others)
+
+    options = (
+        (
+            "--exclude",
+            "excluded",
+            "GLOB",
+            "Leave out files whose BUCKET/KEY looks like this; `*` stands for slashes too.",
+        ),
+        ("--prefix", "prefixes", "PREFIX", "Only files whose key begins like this."),
+        ("--bucket", "buckets", "GLOB", "Only the files of such buckets."),
+    )
+    for name, variable, metavar, text in options:
+        gathered = click.option(name, variable, metavar=metavar, multiple=True, help=f"{text} May be given again.")(
+            gathered
+        )
+    return cast(F, gathered)
+
+
+concurrency_option = click.option(
+    "--concurrency",
+    type=click.IntRange(min=1, max=1000),
+    metavar="N",
+    help="At most so many requests at once (32); fewer while the server can't keep up.",
+)
+
+
+def folder_option(*names: str) -> Callable[[F], F]:
+    """The folder that the backups are in; it reaches the command as `folder`."""
+    return click.option(
+        *names,
+        "folder",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="The folder that holds the backups, instead of BACKUP_DIR.",
+    )
