@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
 from tests.projects import ClusterFactory, superuser
 
 from supapy.model import Difference, Problem, Proof
+from supapy.parts.database.contents import Contents
 from supapy.parts.database.part import DatabasePart
 from supapy.sandbox.cluster import Cluster
 
@@ -223,6 +225,21 @@ def test_the_part_names_what_stands_in_the_way(trip: Trip) -> None:
         (True, "91 objects of the backup exist there already"),
         (True, "rows in supabase_migrations.schema_migrations"),
     ]
+
+
+def test_every_statement_of_the_schema_is_found_by_the_table_of_contents(trip: Trip) -> None:
+    contents, script = Contents.of(trip.saved), trip.saved.script.read_bytes()
+    texts = {one.id: script[one.offset : one.offset + one.length].decode() for one in contents.statements}
+    assert len(texts) == len(contents.statements) > 200
+    for one in contents.statements:
+        assert texts[one.id].startswith(f"\n-- {' '.join(f'{one.kind.lower()} {one.name}'.split())}")
+        assert texts[one.id].endswith(";\n") or texts[one.id].endswith(";\n\n"), texts[one.id]
+        assert set(one.needs) <= texts.keys()
+    # Between them stand only headings and settings.
+    ends = sorted((one.offset, one.offset + one.length) for one in contents.statements)
+    assert all(end <= start for (_, end), (start, _) in pairwise(ends))
+    tables = {(one.kind, one.schema, one.name): one.table for one in contents.statements}
+    assert tables["TRIGGER", "auth", "users on_auth_user_created"] == ("auth", "users")
 
 
 def test_passwords_stand_in_no_digest_or_difference(trip: Trip) -> None:

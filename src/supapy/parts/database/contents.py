@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.parts.base import Source
 from supapy.parts.database.inventory import Inventory, to_json
-from supapy.parts.database.segments import Segment
+from supapy.parts.database.segments import Segment, Statement
 
 FILE = "database.sql"
 TOC_FILE = "database.toc.json"
@@ -18,10 +18,12 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The saved table of contents. `left_out` names the things that a restore can't bring back."""
+    """The saved table of contents. `index` are the statements, where it names them; `left_out` are the names of the
+    things that a restore can't bring back."""
 
     server_version: int
     segments: list[Segment]
+    index: list[Statement] | None
     inventory: Inventory
     left_out: list[str]
 
@@ -29,6 +31,16 @@ class Contents:
     def major(self) -> int:
         """The major version of the source's server."""
         return self.server_version // 10_000
+
+    @property
+    def statements(self) -> list[Statement]:
+        """What makes each single thing of the schema. Raises IntegrityError for a backup that doesn't say it."""
+        if self.index is None:
+            raise IntegrityError(
+                f"{TOC_FILE} doesn't say where each statement of {FILE} lies",
+                "An early version wrote it: restore the whole backup, or take another one.",
+            )
+        return self.index
 
     @property
     def own_segments(self) -> list[Segment]:
@@ -44,6 +56,7 @@ class Contents:
         """The file's content: one segment and one thing a line."""
         yield f'{{\n"format": {FORMAT},\n"server_version": {self.server_version},\n"segments": '.encode()
         yield _listed(segment.to_json() for segment in self.segments)
+        yield b',\n"statements": ' + _listed(statement.to_json() for statement in self.statements)
         yield b',\n"inventory": {'
         for number, (sort, named) in enumerate(to_json(self.inventory).items()):
             lines = ",\n".join(f"  {_text(name)}: {_text(properties)}" for name, properties in named.items())
@@ -61,7 +74,9 @@ class Contents:
             )
         try:
             segments = [Segment.from_json(segment) for segment in said["segments"]]
-            return cls(int(said["server_version"]), segments, said["inventory"], said["left_out"])
+            index = said.get("statements")
+            statements = None if index is None else [Statement.from_json(statement) for statement in index]
+            return cls(int(said["server_version"]), segments, statements, said["inventory"], said["left_out"])
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{TOC_FILE} lacks what it must say: {error}", "Take another backup.") from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from supapy.names import literal, quoted
 from supapy.parts.database.platform import PREINSTALLED
@@ -10,15 +11,29 @@ from supapy.parts.database.rules import Facts, title
 from supapy.parts.database.statements import comment, do_block
 from supapy.parts.database.toc import TocEntry
 
+# How tables keep their rows unless they say otherwise.
+USUAL_ACCESS_METHOD = "heap"
 
-def entries_sql(entries: Iterable[TocEntry], facts: Facts) -> Iterator[str]:
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The statement of an entry, which runs by itself."""
+
+    entry: TocEntry
+    sql: str
+
+
+def entries_sql(entries: Iterable[TocEntry], facts: Facts) -> Iterator[Written]:
     """The statements of entries, in order."""
-    access_method = ""
     for entry in entries:
-        if entry.access_method and entry.access_method != access_method:
-            access_method = entry.access_method
-            yield f"SET default_table_access_method = {quoted(access_method)};\n"
-        yield f"\n{comment(title(entry))}{_sql(entry, facts)}"
+        yield Written(entry, f"\n{comment(title(entry))}{_kept_by_its_method(entry, _sql(entry, facts))}")
+
+
+def _kept_by_its_method(entry: TocEntry, sql: str) -> str:
+    if entry.access_method in ("", USUAL_ACCESS_METHOD):
+        return sql
+    setting = "SET default_table_access_method = {};\n"
+    return f"{setting.format(quoted(entry.access_method))}{sql}{setting.format(USUAL_ACCESS_METHOD)}"
 
 
 def _sql(entry: TocEntry, facts: Facts) -> str:

@@ -57,9 +57,10 @@ class DatabasePart:
         def contents() -> Iterator[bytes]:
             inventory, left_out = take_inventory(moment, facts, selection, script.sequences, script.granted)
             version = moment.session.server_version
-            yield from Contents(version, script.segments.written, inventory, left_out).to_bytes()
+            contents = Contents(version, script.segments.written, script.statements, inventory, left_out)
+            yield from contents.to_bytes()
 
-        tables = Contents(0, script.segments.written, {}, []).row_segments
+        tables = Contents(0, script.segments.written, [], {}, []).row_segments
         counts = {"tables": len(tables), "rows": sum(segment.table["rows"] for segment in tables)}
         yield Item(self.name, TOC_FILE, TOC_FILE, contents, counts=counts)
 

@@ -55,6 +55,8 @@ _PIECES = frozenset(
         "SEQUENCE OWNED BY",
     }
 )
+# What has columns, or is counted among what has: things can be pieces of it.
+_RELATIONS = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
 _ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 
 # The oid of the catalog of relations, the same in every database.
@@ -97,7 +99,8 @@ class Facts:
 
     `default_comments` are the comments, as an archive names them, that extensions come with; `extensions` are (name,
     schema); `computed` are the indexes on expressions or with a condition, and the tables whose checks or generated
-    columns call a user's function.
+    columns call a user's function; `tables` are the relations, (schema, name), that indexes, constraints, triggers and
+    the like belong to.
     """
 
     managed: frozenset[str]
@@ -108,11 +111,15 @@ class Facts:
     superuser_objects: frozenset[tuple[int, int]]
     extensions: dict[int, tuple[str, str]]
     computed: frozenset[int]
+    tables: dict[tuple[int, int], tuple[str, str]]
 
 
 @dataclass(slots=True)
 class Selection:
-    """The entries that are kept, in the archive's order, by when they are restored; and what is lost."""
+    """The entries that are kept, in the archive's order, by when they are restored; and what is lost.
+
+    `tables` are the relations, (schema, name), that entries (by id) are pieces of.
+    """
 
     first: list[TocEntry] = field(default_factory=list)
     pre_data: list[TocEntry] = field(default_factory=list)
@@ -120,6 +127,7 @@ class Selection:
     event_triggers: list[TocEntry] = field(default_factory=list)
     lost: list[TocEntry] = field(default_factory=list)
     omissions: list[Omission] = field(default_factory=list)
+    tables: dict[int, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def lost_objects(self) -> set[tuple[int, int]]:
@@ -148,6 +156,7 @@ def read_facts(moment: Moment) -> Facts:
         frozenset((catalog, oid) for catalog, oid in moment.rows(_SUPERUSER_OBJECTS)),
         {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
+        {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
     )
 
 
@@ -157,6 +166,8 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
     seen: dict[int, Judged] = {}
     for entry in entries:
         judged = seen[entry.id] = _judge(entry, facts, seen)
+        if table := _table(entry, facts, chosen, seen):
+            chosen.tables[entry.id] = table
         if judged.fate is Fate.LOST:
             chosen.lost.append(entry)
             if judged.reason:
@@ -165,6 +176,20 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
             _section(entry, chosen, seen).append(entry)
             chosen.omissions.extend(_owner_lost(entry))
     return chosen
+
+
+def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
+    """The relation that an entry is a piece of: by the catalogs, or by what it needs where it isn't in one."""
+    if entry.oid or entry.kind in _OWN:
+        return facts.tables.get((entry.catalog, entry.oid))
+    if entry.kind == "TABLE ATTACH":
+        return entry.schema, entry.name
+    for needed in entry.needs:
+        if needed in chosen.tables:
+            return chosen.tables[needed]
+        if needed in seen and seen[needed].entry.kind in _RELATIONS - {"SEQUENCE"}:
+            return seen[needed].entry.schema, seen[needed].entry.name
+    return None
 
 
 def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
@@ -381,4 +406,23 @@ FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extna
 """
 _COMPUTED_INDEXES = """
 SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+"""
+_PIECES_OF_TABLES = """
+SELECT p.catalog::pg_catalog.regclass::oid::bigint, p.oid::bigint, n.nspname, c.relname
+FROM (
+    SELECT 'pg_catalog.pg_class', indexrelid, indrelid FROM pg_catalog.pg_index
+    UNION ALL SELECT 'pg_catalog.pg_class', d.objid, d.refobjid
+        FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION ALL SELECT 'pg_catalog.pg_constraint', oid, conrelid FROM pg_catalog.pg_constraint
+    UNION ALL SELECT 'pg_catalog.pg_attrdef', oid, adrelid FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT 'pg_catalog.pg_trigger', oid, tgrelid FROM pg_catalog.pg_trigger
+    UNION ALL SELECT 'pg_catalog.pg_policy', oid, polrelid FROM pg_catalog.pg_policy
+    UNION ALL SELECT 'pg_catalog.pg_rewrite', oid, ev_class FROM pg_catalog.pg_rewrite
+    UNION ALL SELECT 'pg_catalog.pg_statistic_ext', oid, stxrelid FROM pg_catalog.pg_statistic_ext
+    UNION ALL SELECT 'pg_catalog.pg_publication_rel', oid, prrelid FROM pg_catalog.pg_publication_rel
+) p (catalog, oid, relation)
+JOIN pg_catalog.pg_class c ON c.oid = p.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.oid >= 16384
 """

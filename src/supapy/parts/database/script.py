@@ -13,10 +13,11 @@ from supapy.model import Json
 from supapy.names import literal
 from supapy.parts.database import grants, roles, specials
 from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, pumped, storage_rows
-from supapy.parts.database.entries import entries_sql, refresh_sql
+from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.rules import Facts, Selection
-from supapy.parts.database.segments import Segments
+from supapy.parts.database.segments import Segments, Statement
 from supapy.parts.database.statements import comment, do_block, sql_file
+from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
 
 _PREAMBLE = """\
@@ -34,6 +35,7 @@ SET idle_in_transaction_session_timeout = 0;
 SET client_min_messages = warning;
 SET row_security = off;
 SET check_function_bodies = false;
+SET default_table_access_method = heap;
 """
 # Every name in the script is qualified, so that none can be taken for another.
 _NO_PATH = "SET search_path = '';\n"
@@ -47,7 +49,8 @@ _ORIGIN = "SET session_replication_role = origin;\n"
 class Script:
     """The script of one moment. Read `pieces` once, to the end.
 
-    Then `segments` says what is where, `sequences` where each one stands in it, and `granted` who was granted what.
+    Then `segments` and `statements` say what is where, `sequences` where each one stands in it, and `granted` who was
+    granted what.
     """
 
     def __init__(
@@ -59,7 +62,9 @@ class Script:
         self._auth = auth
         self._storage = storage
         self._jobs = jobs
+        self._kept = {entry.id for entry in selection.kept}
         self.segments = Segments()
+        self.statements: list[Statement] = []
         self.sequences: list[specials.Sequence] = []
         self.granted: list[grants.Grant] = []
 
@@ -88,7 +93,7 @@ class Script:
             yield from self._texts(name, texts)
         yield from self._texts("end", ["NOTIFY pgrst, 'reload schema';\n", f"\\unrestrict {key}\n"])
 
-    def _before_data(self) -> Iterator[tuple[str, Iterable[str]]]:
+    def _before_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
         chosen = self._selection
         yield "guard", [self._guard()]
         yield "roles", [roles.roles_sql(self._moment)]
@@ -103,7 +108,7 @@ class Script:
         if self._storage:
             yield from storage_rows(self._moment)
 
-    def _after_data(self) -> Iterator[tuple[str, Iterable[str]]]:
+    def _after_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
         moment, chosen = self._moment, self._selection
         # Read once: sequences move on though the snapshot stands, and what is saved is what will be compared.
         self.sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
@@ -168,9 +173,24 @@ class Script:
             yield piece
         yield tail
 
-    def _texts(self, name: str, texts: Iterable[str], *, part: str = "database") -> Iterator[bytes]:
-        pieces = (text.encode() for text in chain([comment(name)], texts, ["\n"]))
+    def _texts(self, name: str, texts: Iterable[str | Written], *, part: str = "database") -> Iterator[bytes]:
+        pieces = self._noted(chain([comment(name)], texts, ["\n"]))
         return self.segments.write(name, "sql", pieces, part=part)
+
+    def _noted(self, texts: Iterable[str | Written]) -> Iterator[bytes]:
+        """The bytes of a segment's texts; of those that make a thing it is noted where they lie."""
+        at = self.segments.end
+        for text in texts:
+            piece = (text.sql if isinstance(text, Written) else text).encode()
+            if isinstance(text, Written):
+                self.statements.append(self._statement(text.entry, at, len(piece)))
+            at += len(piece)
+            yield piece
+
+    def _statement(self, entry: TocEntry, offset: int, length: int) -> Statement:
+        needs = tuple(needed for needed in entry.needs if needed in self._kept)
+        table = self._selection.tables.get(entry.id)
+        return Statement(entry.id, entry.kind, entry.schema, entry.name, table, needs, offset, length)
 
 
 _FILLED = "SELECT oid::bigint FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated"

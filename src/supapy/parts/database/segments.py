@@ -49,12 +49,56 @@ class Segment:
         return cls(**{key: said[key] for key in own}, table=rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What makes one thing of the schema, and where in the script it stands; `offset` and `length` are bytes.
+
+    `kind`, `schema` and `name` are pg_dump's words of its archive (INDEX, FK CONSTRAINT, …); `table` is the (schema,
+    name) of the relation that the thing is a piece of. `needs` are the ids of statements that must have run before;
+    what the platform or PostgreSQL itself makes isn't among them. Each one runs by itself, in the settings that the
+    script begins with.
+    """
+
+    id: int
+    kind: str
+    schema: str
+    name: str
+    table: tuple[str, str] | None
+    needs: tuple[int, ...]
+    offset: int
+    length: int
+
+    def to_json(self) -> Json:
+        """A plain dict, for database.toc.json."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "schema": self.schema,
+            "name": self.name,
+            "table": self.table,
+            "needs": self.needs,
+            "offset": self.offset,
+            "length": self.length,
+        }
+
+    @classmethod
+    def from_json(cls, said: Json) -> Statement:
+        """The inverse of `to_json`."""
+        table = said["table"]
+        return cls(**said | {"table": (table[0], table[1]) if table else None, "needs": tuple(said["needs"])})
+
+
 class Segments:
     """Keeps count while segments are written one after another."""
 
     def __init__(self) -> None:
         self.written: list[Segment] = []
         self._offset = 0
+
+    @property
+    def end(self) -> int:
+        """Where the next segment begins."""
+        return self._offset
 
     def write(
         self, name: str, kind: str, pieces: Iterable[bytes], *, part: str = "database", table: Json | None = None

@@ -42,6 +42,7 @@ FACTS = Facts(
     superuser_objects=frozenset({(PG_PROC, 77)}),
     extensions={},
     computed=frozenset(),
+    tables={},
 )
 
 
