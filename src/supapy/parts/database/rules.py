@@ -180,8 +180,9 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
 
 def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
     """The relation that an entry is a piece of: by the catalogs, or by what it needs where it isn't in one."""
-    if entry.oid or entry.kind in _OWN:
-        return facts.tables.get((entry.catalog, entry.oid))
+    known = facts.tables.get((entry.catalog, entry.oid))
+    if known or entry.kind not in _PIECES | _ATTRIBUTES:
+        return known
     if entry.kind == "TABLE ATTACH":
         return entry.schema, entry.name
     for needed in entry.needs:

@@ -188,7 +188,7 @@ class Script:
             yield piece
 
     def _statement(self, entry: TocEntry, offset: int, length: int) -> Statement:
-        needs = tuple(needed for needed in entry.needs if needed in self._kept)
+        needs = tuple(needed for needed in dict.fromkeys(entry.needs) if needed in self._kept)
         table = self._selection.tables.get(entry.id)
         return Statement(entry.id, entry.kind, entry.schema, entry.name, table, needs, offset, length)
 
