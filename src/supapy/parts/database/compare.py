@@ -12,9 +12,9 @@ from supapy.names import qualified
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
+from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
-from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.schema import Table

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from supapy.names import literal, quoted
+from supapy.parts.database.facts import Facts
 from supapy.parts.database.platform import PREINSTALLED
-from supapy.parts.database.rules import Facts, title
+from supapy.parts.database.rules import title
 from supapy.parts.database.statements import comment, do_block
 from supapy.parts.database.toc import TocEntry
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from supapy.names import literal
 from supapy.parts.database import platform
-from supapy.parts.database.rules import Facts, Selection, owned
+from supapy.parts.database.facts import Facts
+from supapy.parts.database.rules import Selection, owned
 from supapy.parts.database.statements import Value, do_block, over_rows, sql_file
 from supapy.project.moment import Moment
 

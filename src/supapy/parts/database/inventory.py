@@ -16,8 +16,9 @@ from typing import Any
 from supapy.model import Json
 from supapy.names import qualified
 from supapy.parts.database import grants, platform, roles, specials
+from supapy.parts.database.facts import Facts
 from supapy.parts.database.inventory_sql import INVENTORY
-from supapy.parts.database.rules import Facts, Selection
+from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
 
 Properties = dict[str, Any]

@@ -10,10 +10,10 @@ from supapy.model import Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import FILE, Contents
+from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
-from supapy.parts.database.rules import read_facts
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session

@@ -12,8 +12,9 @@ from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import compare, load, roles, specials
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import auth_rows, storage_rows, unreadable_tables
+from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import take_inventory
-from supapy.parts.database.rules import read_facts, select
+from supapy.parts.database.rules import select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.moment import Moment

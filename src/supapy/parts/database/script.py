@@ -14,7 +14,8 @@ from supapy.names import literal
 from supapy.parts.database import grants, roles, specials
 from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, pumped, storage_rows
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
-from supapy.parts.database.rules import Facts, Selection
+from supapy.parts.database.facts import Facts
+from supapy.parts.database.rules import Selection
 from supapy.parts.database.segments import Segments, Statement
 from supapy.parts.database.statements import comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry

@@ -6,7 +6,8 @@ from itertools import count
 
 import pytest
 
-from supapy.parts.database.rules import Facts, Selection, TriggerFacts, owned, select
+from supapy.parts.database.facts import Facts, TriggerFacts
+from supapy.parts.database.rules import Selection, owned, select
 from supapy.parts.database.toc import Section, TocEntry
 
 PG_CLASS, PG_PROC = 1259, 1255

@@ -1,0 +1,118 @@
+"""What the rules of a restore need to know of the catalogs, read in one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supapy.parts.database.data import calling_tables
+from supapy.project.moment import Moment
+from supapy.project.schema import managed_schemas
+
+
+@dataclass(frozen=True, slots=True)
+class TriggerFacts:
+    """Where a trigger sits, and what it calls. `enabled` is "O" for an ordinary one."""
+
+    schema: str
+    name: str
+    function_schema: str
+    function_owner: str
+    enabled: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
+
+    `default_comments` are the comments, as an archive names them, that extensions come with; `extensions` are (name,
+    schema); `computed` are the indexes on expressions or with a condition, and the tables whose checks or generated
+    columns call a user's function; `tables` are the relations, (schema, name), that indexes, constraints, triggers and
+    the like belong to.
+    """
+
+    managed: frozenset[str]
+    policies: dict[int, tuple[str, str]]
+    triggers: dict[int, TriggerFacts]
+    publication_members: dict[int, str]
+    default_comments: frozenset[str]
+    superuser_objects: frozenset[tuple[int, int]]
+    extensions: dict[int, tuple[str, str]]
+    computed: frozenset[int]
+    tables: dict[tuple[int, int], tuple[str, str]]
+
+
+def read_facts(moment: Moment) -> Facts:
+    """The catalogs' side of the rules."""
+    return Facts(
+        frozenset(managed_schemas(moment)),
+        {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
+        {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
+        dict(moment.rows(_PUBLICATION_MEMBERS)),
+        frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
+        frozenset((catalog, oid) for catalog, oid in moment.rows(_SUPERUSER_OBJECTS)),
+        {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
+        frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
+        {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
+    )
+
+
+_POLICIES = """
+SELECT p.oid::bigint, n.nspname, c.relname
+FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+"""
+_TRIGGERS = """
+SELECT t.oid::bigint, n.nspname, t.tgname, fn.nspname, pg_catalog.pg_get_userbyid(f.proowner), t.tgenabled::text
+FROM pg_catalog.pg_trigger t
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_proc f ON f.oid = t.tgfoid JOIN pg_catalog.pg_namespace fn ON fn.oid = f.pronamespace
+WHERE NOT t.tgisinternal
+"""
+_PUBLICATION_MEMBERS = """
+SELECT m.oid::bigint, p.pubname
+FROM pg_catalog.pg_publication p JOIN (
+    SELECT oid, prpubid FROM pg_catalog.pg_publication_rel
+    UNION ALL SELECT oid, pnpubid FROM pg_catalog.pg_publication_namespace
+) m ON m.prpubid = p.oid
+"""
+_DEFAULT_COMMENTS = """
+SELECT 'EXTENSION ' || pg_catalog.quote_ident(e.extname)
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
+WHERE pg_catalog.obj_description(e.oid, 'pg_extension') = a.comment
+"""
+# Functions in C or of the server's own, and base types, which stand on such functions.
+_SUPERUSER_OBJECTS = """
+SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid::bigint, p.oid::bigint
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE l.lanname IN ('c', 'internal') AND p.prokind <> 'a' AND p.oid >= 16384
+UNION ALL
+SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid::bigint, t.oid::bigint
+FROM pg_catalog.pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND t.oid >= 16384
+"""
+_EXTENSIONS = """
+SELECT e.oid::bigint, e.extname, n.nspname
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+"""
+_COMPUTED_INDEXES = """
+SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL
+"""
+_PIECES_OF_TABLES = """
+SELECT p.catalog::pg_catalog.regclass::oid::bigint, p.oid::bigint, n.nspname, c.relname
+FROM (
+    SELECT 'pg_catalog.pg_class', indexrelid, indrelid FROM pg_catalog.pg_index
+    UNION ALL SELECT 'pg_catalog.pg_class', d.objid, d.refobjid
+        FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_sequence s ON s.seqrelid = d.objid
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype IN ('a', 'i')
+            AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    UNION ALL SELECT 'pg_catalog.pg_constraint', oid, conrelid FROM pg_catalog.pg_constraint
+    UNION ALL SELECT 'pg_catalog.pg_attrdef', oid, adrelid FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT 'pg_catalog.pg_trigger', oid, tgrelid FROM pg_catalog.pg_trigger
+    UNION ALL SELECT 'pg_catalog.pg_policy', oid, polrelid FROM pg_catalog.pg_policy
+    UNION ALL SELECT 'pg_catalog.pg_rewrite', oid, ev_class FROM pg_catalog.pg_rewrite
+    UNION ALL SELECT 'pg_catalog.pg_statistic_ext', oid, stxrelid FROM pg_catalog.pg_statistic_ext
+    UNION ALL SELECT 'pg_catalog.pg_publication_rel', oid, prrelid FROM pg_catalog.pg_publication_rel
+) p (catalog, oid, relation)
+JOIN pg_catalog.pg_class c ON c.oid = p.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE p.oid >= 16384
+"""
