@@ -28,12 +28,12 @@ def item(path: str, content: bytes = b"", **more: Any) -> Item:
     return Item(path.split("/")[0], path, path, lambda: [content], **more)
 
 
-def make(catalog: Catalog, dumped: Iterable[Dumped] | None = None) -> Backup:
+def make(catalog: Catalog, dumped: Iterable[Dumped] | None = None, *, compress: bool = False) -> Backup:
     """A committed backup, of `FILES` with a problem and an omission unless told otherwise."""
     if dumped is None:
         dumped = [*(item(path, content) for path, content in FILES.items())]
         dumped += [Problem("storage", "b/gone", "it is gone"), Omission("database", "roles", "Set them anew.")]
-    with catalog.draft() as draft:
+    with catalog.draft(compress=compress) as draft:
         draft.take_all(dumped)
         draft.commit(ABOUT)
     return catalog.open(draft.label)

@@ -30,12 +30,13 @@ def back_up(
     jobs: int | None = None,
     full: bool = False,
     resume: bool = False,
+    compress: bool = False,
 ) -> Backup:
     """A new backup of the project as it is now. What could not be saved stands in its manifest as problems.
 
     Files that an earlier backup has already aren't fetched again, unless it is to be a `full` one; with `resume` nor
     are those that a killed run has fetched. `jobs` is how many connections read the database's rows at once: one a
-    core, at most 8, unless told otherwise.
+    core, at most 8, unless told otherwise. With `compress` everything but the files of Storage lies in it as `.zst`.
     """
     choice = choice or Choice()
     about = {"format": FORMAT, "ref": project.ref} | _included(choice)
@@ -44,7 +45,8 @@ def back_up(
         if resume:
             stack.enter_context(catalog.taken_up(about, known))
         moment = stack.enter_context(project.moment())
-        draft = stack.enter_context(catalog.draft(listener, project.loop, about=about, known=known))
+        begun = catalog.draft(listener, project.loop, about=about, known=known, compress=compress)
+        draft = stack.enter_context(begun)
         for part in to_save(choice, jobs):
             listener(Started(part.name, unit="bytes"))
             with closing(part.dump(moment)) as dumped:

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from supapy.draft import MANIFEST, METADATA, sealed
-from supapy.errors import IntegrityError, NotFound, UnknownFormat, UnsafePath
-from supapy.model import Difference, Entry, Json, Omission, Problem
+from supapy.errors import IntegrityError, NotFound, UnknownFormat, Unreadable, UnsafePath
+from supapy.frames import Broken, Table, decoded, read_table
+from supapy.model import ENCODINGS, Difference, Encoded, Entry, Json, Omission, Problem
 from supapy.store.base import Store, checked
 from supapy.stream import Meter, lines
 
@@ -30,6 +31,7 @@ class Backup:
         self.store = store
         self.label = label
         self.metadata = self._metadata()
+        self._tables: dict[str, Table] = {}
 
     @property
     def path(self) -> str:
@@ -103,16 +105,48 @@ class Backup:
             raise IntegrityError(f"{self.label} has no {path}", _HINT) from None
 
     def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
-        """A file's content, or the bytes [start, end) of it. A whole read raises IntegrityError on damage."""
+        """A file's content, or the bytes [start, end) of it, decoded. A whole read raises IntegrityError on damage; a
+        read of some bytes does so when they can't be decoded."""
         entry = self._entry(path)
-        pieces = self._get(path, start, end)
-        if start or end is not None:
-            yield from pieces
-            return
-        meter = Meter()
-        yield from meter.through(pieces)
-        if (meter.size, meter.sha256) != (entry.size, entry.sha256):
-            raise IntegrityError(f"{self.label}: {path} isn't what was saved", _HINT)
+        try:
+            if start or end is not None:
+                yield from self._some(entry, start, entry.size if end is None else min(end, entry.size))
+            else:
+                yield from self._all(entry)
+        except (Unreadable, Broken) as error:
+            raise self._damaged(entry) from error
+
+    def _all(self, entry: Entry) -> Iterator[bytes]:
+        content, stored = Meter(size=entry.size), Meter(size=entry.stored_size)
+        pieces = self._get(entry.stored_path, 0, None)
+        yield from content.through(decoded(stored.through(pieces)) if entry.encoded else pieces)
+        if content.sha256 != entry.sha256 or (entry.encoded and stored.sha256 != entry.encoded.sha256):
+            raise self._damaged(entry)
+
+    def _some(self, entry: Entry, start: int, end: int) -> Iterator[bytes]:
+        if not entry.encoded:
+            yield from self._get(entry.path, start, end)
+        elif start < end:
+            first, last, at = self._table(entry).stretch(start, end)
+            for piece in decoded(self._get(entry.stored_path, first, last)):
+                if wanted := piece[max(0, start - at) : max(0, end - at)]:
+                    yield wanted
+                at += len(piece)
+            if at < end:
+                raise self._damaged(entry)
+
+    def _table(self, entry: Entry) -> Table:
+        """Where the frames of a compressed file lie, read when it is asked for first."""
+        if entry.path not in self._tables:
+
+            def read(start: int, end: int) -> bytes:
+                return b"".join(self._get(entry.stored_path, start, end))
+
+            self._tables[entry.path] = read_table(read, entry.stored_size, entry.size)
+        return self._tables[entry.path]
+
+    def _damaged(self, entry: Entry) -> IntegrityError:
+        return IntegrityError(f"{self.label}: {entry.stored_path} isn't what was saved", _HINT)
 
     def read_json(self, path: str) -> Json:
         """A JSON file's content. Raises IntegrityError when it isn't an object, or is damaged."""
@@ -131,7 +165,8 @@ class Backup:
                 yield Difference(entry.part, entry.path, "missing", "the file is gone") if missing else found
             else:
                 yield entry
-        known = {f"{self.label}/{path}" for path in (*self._by_path, MANIFEST, METADATA)}
+        paths = (entry.stored_path for entry in self.manifest[0])
+        known = {f"{self.label}/{path}" for path in (*paths, MANIFEST, METADATA)}
         for stat in self.store.list(f"{self.label}/"):
             if stat.path not in known:
                 path = stat.path.removeprefix(f"{self.label}/")
@@ -197,14 +232,32 @@ def read_line(line: bytes, label: str) -> Entry | Problem | Omission:
 
 
 def _entry(said: Json) -> Entry:
-    size = said.pop("size")
-    if type(size) is not int or size < 0:
-        raise TypeError(size)
-    entry = Entry(size=size, **_texts(said))
-    if not _SHA256.fullmatch(entry.sha256):
-        raise TypeError(entry.sha256)
+    size = _size(said.pop("size"))
+    encoded = _encoded(said) if "encodings" in said else None
+    entry = Entry(size=size, encoded=encoded, **_texts(said))
+    _check_digest(entry.sha256)
     checked(entry.path)
     return entry
+
+
+def _encoded(said: Json) -> Encoded:
+    encodings, size, sha256 = said.pop("encodings"), said.pop("stored_size"), said.pop("stored_sha256")
+    # Of all that there may be once, this is what this version decodes.
+    if encodings != list(ENCODINGS):
+        raise TypeError(encodings)
+    _check_digest(sha256)
+    return Encoded(tuple(encodings), _size(size), sha256)
+
+
+def _size(size: object) -> int:
+    if type(size) is not int or size < 0:
+        raise TypeError(size)
+    return size
+
+
+def _check_digest(sha256: str) -> None:
+    if type(sha256) is not str or not _SHA256.fullmatch(sha256):
+        raise TypeError(sha256)
 
 
 def _texts(said: Json) -> dict[str, Any]:

@@ -146,10 +146,12 @@ class Catalog:
         *,
         about: Json | None = None,
         known: Known | None = None,
+        compress: bool = False,
     ) -> Iterator[Draft]:
         """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind.
 
-        `about` is what a later run must want as well to take up what this one has begun, should it be killed.
+        `about` is what a later run must want as well to take up what this one has begun, should it be killed. `known`
+        and `compress` are the draft's.
         """
         label = self._claim(about or {})
         own_loop = Loop()
@@ -157,7 +159,7 @@ class Catalog:
             with (
                 self.store.hold(f"{label}/{CLAIM}"),
                 self.store.batch() as batch,
-                closing(Draft(self.store, batch, label, listener, loop or own_loop, known)) as draft,
+                closing(Draft(self.store, batch, label, listener, loop or own_loop, known, compress=compress)) as draft,
             ):
                 yield draft
         except BaseException:

@@ -43,7 +43,7 @@ class _Door:
 
 
 class SupabaseBackup(_Door):
-    """Backs a project up into folders below `backup_dir`."""
+    """Backs a project up into folders below `backup_dir`, if so wanted with all but the files of Storage compressed."""
 
     def __init__(
         self,
@@ -53,10 +53,12 @@ class SupabaseBackup(_Door):
         backup_dir: str = "./backups",
         *,
         listener: Listener = ignore,
+        compress: bool = False,
     ) -> None:
         super().__init__(supabase_url, supabase_key, db_url)
         self._catalog = Catalog(LocalStore(Path(backup_dir).expanduser()))
         self._listener = listener
+        self._compress = compress
 
     def create_backup(self, include_storage: bool = True, include_auth: bool = True) -> str:
         """Back up the database and, unless told otherwise, files and users. Gives the path of the backup's folder.
@@ -83,7 +85,7 @@ class SupabaseBackup(_Door):
 
     def _back_up(self, choice: Choice) -> str:
         with self._project() as project:
-            backup = back_up(project, self._catalog, choice, self._listener)
+            backup = back_up(project, self._catalog, choice, self._listener, compress=self._compress)
         for problem in backup.manifest[1]:
             warnings.warn(f"not saved: {problem.name}: {problem.reason}", IncompleteWarning, stacklevel=3)
         return backup.path

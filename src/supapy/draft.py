@@ -1,6 +1,6 @@
 """A backup that is being written. Here, and only here, bytes move from a project into a store.
 
-    known from before -> link          else: item.open -> count -> sha256 -> write
+    known from before -> link          else: item.open -> count -> sha256 -> compress -> sha256 -> write
     then, at the end: everything is made durable, manifest.jsonl is written, and metadata.json last of all
 
 Until metadata.json is there the folder is no backup: it is listed nowhere, and removed when the draft is given up.
@@ -17,9 +17,10 @@ from tempfile import SpooledTemporaryFile
 
 from supapy.errors import NotFound, Unreadable
 from supapy.events import Advanced, Listener, Noted, Saved
+from supapy.frames import Encoder
 from supapy.known import Kept, Known
 from supapy.loop import Loop, pump, side_by_side
-from supapy.model import Dumped, Entry, Item, Json, Omission, Problem, Totals
+from supapy.model import ENCODINGS, Dumped, Encoded, Entry, Item, Json, Omission, Problem, Totals
 from supapy.store.base import PIECE_BYTES, Batch, Incoming, Store
 from supapy.stream import Meter
 
@@ -50,10 +51,18 @@ def sealed(metadata: Json) -> bytes:
 
 class Draft:
     """Takes items and problems, and commits them as one backup. What `known` has is linked instead of fetched; items
-    that are taken side by side are waited for on the `loop`."""
+    that are taken side by side are waited for on the `loop`. With `compress`, what may be encoded is."""
 
     def __init__(
-        self, store: Store, batch: Batch, label: str, listener: Listener, loop: Loop, known: Known | None = None
+        self,
+        store: Store,
+        batch: Batch,
+        label: str,
+        listener: Listener,
+        loop: Loop,
+        known: Known | None = None,
+        *,
+        compress: bool = False,
     ) -> None:
         self.label = label
         self.totals: dict[str, Totals] = {}
@@ -64,6 +73,7 @@ class Draft:
         self._listener = listener
         self._loop = loop
         self._known = known or Known()
+        self._compress = compress
         self._journal: Incoming | None = None
         self._lines = 0
         self._digest = Meter()
@@ -86,6 +96,7 @@ class Draft:
             "problems": len(self.problems),
             "omissions": len(self.omissions),
             "bytes": sum(totals.bytes for totals in self.totals.values()),
+            "stored_bytes": sum(totals.stored_bytes for totals in self.totals.values()),
             "manifest": {"lines": self._lines, "size": self._digest.size, "sha256": self._digest.sha256},
         }
         if self._journal:
@@ -130,11 +141,11 @@ class Draft:
         assert isinstance(item, Item)
         pieces = item.open()
         assert not isinstance(pieces, AsyncGenerator), "taken side by side only"
-        incoming = _Counted(self._batch.begin(f"{self.label}/{item.path}"), item, self._listener)
+        incoming = self._begin(item)
         try:
             for piece in pieces:
                 incoming.add(piece)
-            return self._kept(item, incoming.keep()), item.counts
+            return self._noted_down(incoming.keep()), item.counts
         except Unreadable as error:
             incoming.drop()
             return Problem(item.part, item.name, error.message), {}
@@ -144,17 +155,21 @@ class Draft:
         pieces = item.open()
         if not isinstance(pieces, AsyncGenerator):
             return self._take_in_turn(item)
-        incoming = _Counted(self._batch.begin(f"{self.label}/{item.path}"), item, self._listener)
+        incoming = self._begin(item)
         try:
             async with aclosing(pieces):
                 await pump(pieces, incoming.add)
-            return self._kept(item, incoming.keep()), item.counts
+            return self._noted_down(incoming.keep()), item.counts
         except Unreadable as error:
             incoming.drop()
             return Problem(item.part, item.name, error.message), {}
 
-    def _kept(self, item: Item, meter: Meter) -> Entry:
-        entry = Entry(item.part, item.name, item.path, meter.size, meter.sha256, item.fingerprint)
+    def _begin(self, item: Item) -> _Incoming:
+        encodings = ("zstd",) if self._compress and not item.as_it_is else ()
+        path = f"{self.label}/{item.path}" + "".join(ENCODINGS[name] for name in encodings)
+        return _Incoming(self._batch.begin(path), item, self._listener, encodings)
+
+    def _noted_down(self, entry: Entry) -> Entry:
         if entry.fingerprint is not None:
             self._note_down(entry)
         return entry
@@ -174,6 +189,7 @@ class Draft:
         if isinstance(one, Entry):
             totals.entries += 1
             totals.bytes += one.size
+            totals.stored_bytes += one.stored_size
             for what, number in counts.items():
                 totals.counts[what] = totals.counts.get(what, 0) + number
             self._listener(Saved(one))
@@ -192,24 +208,40 @@ class Draft:
             yield piece
 
 
-class _Counted:
-    """A file on its way in: its pieces are counted, hashed and told of."""
+class _Incoming:
+    """A file on its way in: its pieces are counted, hashed, encoded and told of."""
 
-    def __init__(self, incoming: Incoming, item: Item, listener: Listener) -> None:
-        self._incoming = incoming
+    def __init__(self, file: Incoming, item: Item, listener: Listener, encodings: tuple[str, ...]) -> None:
+        self._file = file
         self._item = item
         self._listener = listener
-        self._meter = Meter(md5=item.md5, size=item.size)
+        self._content = Meter(md5=item.md5, size=item.size)
+        self._encodings = encodings
+        self._encoder = Encoder() if encodings else None
+        self._stored = Meter()
 
     def add(self, piece: bytes) -> None:
-        self._meter.add(piece)
-        self._incoming.write(piece)
+        self._content.add(piece)
+        if self._encoder:
+            self._write_encoded(self._encoder.add(piece))
+        else:
+            self._file.write(piece)
         self._listener(Advanced(self._item.part, len(piece), self._item.name))
 
-    def keep(self) -> Meter:
-        self._meter.end()
-        self._incoming.keep()
-        return self._meter
+    def keep(self) -> Entry:
+        self._content.end()
+        encoded = None
+        if self._encoder:
+            self._write_encoded(self._encoder.end())
+            encoded = Encoded(self._encodings, self._stored.size, self._stored.sha256)
+        self._file.keep()
+        item, content = self._item, self._content
+        return Entry(item.part, item.name, item.path, content.size, content.sha256, item.fingerprint, encoded)
 
     def drop(self) -> None:
-        self._incoming.drop()
+        self._file.drop()
+
+    def _write_encoded(self, ready: bytes) -> None:
+        if ready:
+            self._stored.add(ready)
+            self._file.write(ready)

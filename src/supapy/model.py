@@ -21,7 +21,8 @@ class Item:
     can: the draft then records a `Problem` and goes on. Any other error ends the backup. `fingerprint` is the same as
     long as the content is: where it is known from before, the bytes aren't asked for.
     `size` (bytes) and `md5` (hex) are what the source says of the bytes; bytes that differ from it are never committed.
-    `counts` says what is in it for a summary: {"users": 1200}.
+    `counts` says what is in it for a summary: {"users": 1200}. Its bytes are kept `as_it_is` also in a backup that is
+    compressed, where they mostly are compressed already.
     """
 
     part: str
@@ -32,11 +33,27 @@ class Item:
     md5: str | None = None
     fingerprint: str | None = None
     counts: Mapping[str, int] = field(default_factory=dict)
+    as_it_is: bool = False
+
+
+# How content may be encoded in a store, each with what it adds to a file's name.
+ENCODINGS = {"zstd": ".zst"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """How an entry's bytes lie in the store: the encodings they went through, in that order, and `size` and `sha256` of
+    what came out."""
+
+    encodings: tuple[str, ...]
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that was saved: a line of the manifest. `size` in bytes, `sha256` as hex, both of the content."""
+    """One thing that was saved: a line of the manifest. `size` in bytes, `sha256` as hex, both of the content, which is
+    what the store has under `path` unless it was `encoded`."""
 
     part: str
     name: str
@@ -44,10 +61,24 @@ class Entry:
     size: int
     sha256: str
     fingerprint: str | None = None
+    encoded: Encoded | None = None
+
+    @property
+    def stored_path(self) -> str:
+        """Where its bytes lie: "database.sql.zst"."""
+        return self.path + "".join(ENCODINGS[name] for name in self.encoded.encodings) if self.encoded else self.path
+
+    @property
+    def stored_size(self) -> int:
+        """How many bytes it takes in the store."""
+        return self.encoded.size if self.encoded else self.size
 
     def to_json(self) -> Json:
         said: Json = {"kind": "entry", "part": self.part, "name": self.name, "path": self.path, "size": self.size}
         said["sha256"] = self.sha256
+        if self.encoded:
+            said |= {"encodings": list(self.encoded.encodings), "stored_size": self.encoded.size}
+            said["stored_sha256"] = self.encoded.sha256
         # `asdict` copies, which is most of the time that a hundred thousand unchanged objects take.
         return said if self.fingerprint is None else said | {"fingerprint": self.fingerprint}
 
@@ -140,10 +171,11 @@ class Stat:
 
 @dataclass(slots=True)
 class Totals:
-    """How much of one part was saved."""
+    """How much of one part was saved: `bytes` of content, and what they take in the store."""
 
     entries: int = 0
     bytes: int = 0
+    stored_bytes: int = 0
     problems: int = 0
     omissions: int = 0
     counts: dict[str, int] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,11 @@ from supapy.store.local import LocalStore
 from supapy.store.memory import MemoryStore
 from supapy.verify import check_files
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 LABEL = "backup_20261122_071500"
 
 
@@ -29,9 +35,15 @@ def store() -> MemoryStore:
     return MemoryStore()
 
 
-@pytest.fixture
-def backup(store: MemoryStore) -> Backup:
-    return make(Catalog(store))
+@pytest.fixture(params=[False, True], ids=["plain", "zstd"])
+def backup(store: MemoryStore, request: pytest.FixtureRequest) -> Backup:
+    return make(Catalog(store), compress=request.param)
+
+
+def place(backup: Backup, name: str) -> str:
+    """Where the file of that name lies in the store."""
+    found = [entry.stored_path for entry in backup.manifest[0] if entry.path == name]
+    return f"{backup.label}/{(found or [name])[0]}"
 
 
 def content(store: MemoryStore, path: str) -> bytes:
@@ -79,7 +91,7 @@ def test_a_sound_backup_shows_every_file_as_it_was_saved(backup: Backup) -> None
 
 @pytest.mark.parametrize("name", ["metadata.json", "manifest.jsonl", *FILES])
 def test_every_flipped_bit_of_every_file_is_found(backup: Backup, store: MemoryStore, name: str) -> None:
-    path = f"{backup.label}/{name}"
+    path = place(backup, name)
     sound = content(store, path)
     choose = random.Random(2)
     for at in range(len(sound)):
@@ -93,7 +105,7 @@ def test_every_flipped_bit_of_every_file_is_found(backup: Backup, store: MemoryS
 
 @pytest.mark.parametrize("name", ["metadata.json", "manifest.jsonl", *FILES])
 def test_a_file_of_any_other_length_is_found(backup: Backup, store: MemoryStore, name: str) -> None:
-    path = f"{backup.label}/{name}"
+    path = place(backup, name)
     sound = content(store, path)
     for damaged in [*(sound[:length] for length in range(len(sound))), sound + b"\n", sound + b" ", sound + b"\0"]:
         store.put(path, [damaged])
@@ -102,7 +114,7 @@ def test_a_file_of_any_other_length_is_found(backup: Backup, store: MemoryStore,
 
 @pytest.mark.parametrize("name", ["manifest.jsonl", *FILES])
 def test_a_missing_file_is_found_and_named(backup: Backup, store: MemoryStore, name: str) -> None:
-    store.delete(f"{backup.label}/{name}")
+    store.delete(place(backup, name))
     with pytest.raises(IntegrityError, match=name) as caught:
         check_files(Catalog(store).open(backup.label))
     assert caught.value.exit_code == 50
@@ -141,9 +153,42 @@ def test_the_error_names_the_first_damaged_files_and_counts_the_rest(store: Memo
 
 
 def test_damage_that_is_met_while_reading_is_an_error_not_a_shorter_file(backup: Backup, store: MemoryStore) -> None:
-    store.put(f"{backup.label}/storage/b/d", [b"x" * 99])
+    sound = content(store, place(backup, "storage/b/d"))
+    store.put(place(backup, "storage/b/d"), [sound[:-1]])
     with pytest.raises(IntegrityError):
         b"".join(backup.read("storage/b/d"))
+
+
+def test_a_damaged_compressed_file_is_named_whatever_of_it_is_read(store: MemoryStore) -> None:
+    rows = b"".join(b"%d\n" % n for n in range(500_000))
+    backup = make(Catalog(store), [item("database.sql", rows)], compress=True)
+    sound = content(store, place(backup, "database.sql"))
+    assert b"".join(backup.read("database.sql", 10, len(rows) + 5)) == rows[10:]
+    assert b"".join(backup.read("database.sql", len(rows), len(rows) + 5)) == b""
+    for damaged in (
+        *(sound[:size] for size in (0, 5, 1000, len(sound) - 1)),
+        bytes(1000) + sound[1000:],
+        b"not zstd",
+        zstd.compress(bytes(len(rows) + 1)),
+        zstd.compress(rows),
+    ):
+        store.put(place(backup, "database.sql"), [damaged])
+        for start, end in ((0, None), (10, 20)):
+            with pytest.raises(IntegrityError, match=r"database\.sql\.zst"):
+                b"".join(Catalog(store).open(backup.label).read("database.sql", start, end))
+
+
+def test_a_bomb_is_read_no_further_than_the_manifest_says(store: MemoryStore) -> None:
+    bomb = zstd.compress(bytes(64 * 1024 * 1024))
+    digest = hashlib.sha256(bomb).hexdigest()
+    more = {"encodings": ["zstd"], "stored_size": len(bomb), "stored_sha256": digest}
+    forge(store, LABEL, manifest_line(size=1000, **more))
+    store.put(f"{LABEL}/x.zst", [bomb])
+    read = 0
+    with pytest.raises(IntegrityError):
+        for piece in Catalog(store).open(LABEL).read("x"):
+            read += len(piece)
+    assert read <= 1000
 
 
 # --- hostile ---------------------------------------------------------------------------------------------------------
@@ -158,6 +203,10 @@ HOSTILE_LINES = [
     *(manifest_line(size=size) for size in (-1, "1", 1.5, None, True, [1])),
     *(manifest_line(**{name: 7}) for name in ("part", "name", "sha256", "fingerprint", "kind")),
     *(manifest_line(sha256=digest) for digest in ("", "a", "g" * 64, "A" * 64, "0" * 63, "0" * 64 + "\n")),
+    *(manifest_line(encodings=odd, stored_size=0, stored_sha256="0" * 64) for odd in (None, "zstd", [], ["age"], [[]])),
+    *(manifest_line(encodings=["zstd"], stored_size=odd, stored_sha256="0" * 64) for odd in (None, "1", -1, True)),
+    *(manifest_line(encodings=["zstd"], stored_size=0, stored_sha256=odd) for odd in (None, 7, "", "0" * 63)),
+    *(manifest_line(encodings=["zstd"]), manifest_line(stored_size=0), manifest_line(stored_sha256="0" * 64)),
     *(manifest_line(more="x"), manifest_line(kind="folder"), manifest_line(kind=None)),
     *(b"\n", b"null\n", b"[]\n", b"{}\n", b'"x"\n', b"{\n", b'{"kind":"entry"}\n', b'{"kind":"problem","part":"x"}\n'),
     *(b'{"kind":"entry","part":"a","name":"a","path":"a","sha256":"a"}\n', b"\xff\xfe\n", b"\0\n", DEEP),

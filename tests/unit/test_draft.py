@@ -19,8 +19,9 @@ from tests.stores import Watched
 from supapy.catalog import Catalog
 from supapy.errors import AlreadyExists, StoreFull, Unreadable
 from supapy.events import Advanced, Event, Noted, Saved
+from supapy.frames import decoded
 from supapy.loop import CHUNK
-from supapy.model import Dumped, Entry, Item, Omission, Problem
+from supapy.model import Dumped, Encoded, Entry, Item, Omission, Problem
 from supapy.names import label_at
 from supapy.store.local import LocalStore
 from supapy.store.memory import MemoryStore
@@ -58,6 +59,7 @@ def test_the_totals_count_everything_also_what_many_streams_took() -> None:
     assert said["parts"]["storage"] == {
         "entries": 100,
         "bytes": 200,
+        "stored_bytes": 200,
         "problems": 1,
         "omissions": 0,
         "counts": {"rows": 4950, "files": 100},
@@ -85,6 +87,28 @@ def test_bytes_that_are_not_what_the_source_said_are_a_problem_and_are_not_kept(
     assert [entry.name for entry in backup.manifest[0]] == ["storage/right"]
     assert [stat.path for stat in catalog.store.list(f"{backup.label}/storage/")] == [f"{backup.label}/storage/right"]
     assert backup.count("storage", "files") == 1
+
+
+def test_a_compressed_draft_keeps_both_sizes_and_digests_and_leaves_alone_what_is_to_stay_as_it_is() -> None:
+    catalog, rows, photo = Catalog(MemoryStore()), b"1\tone\n" * 10_000, b"\xff\xd8" * 50
+    dumped = [item("database.sql", rows), item("storage/b/photo", photo, as_it_is=True, fingerprint="v1")]
+    backup = make(catalog, dumped, compress=True)
+    rows_entry, photo_entry = backup.manifest[0]
+    stored = b"".join(catalog.store.get(f"{backup.label}/database.sql.zst"))
+    assert b"".join(decoded([stored])) == rows
+    digest = hashlib.sha256(rows).hexdigest()
+    encoded = Encoded(("zstd",), len(stored), hashlib.sha256(stored).hexdigest())
+    assert rows_entry == Entry("database.sql", "database.sql", "database.sql", len(rows), digest, None, encoded)
+    assert b"".join(catalog.store.get(f"{backup.label}/storage/b/photo")) == photo
+    assert (photo_entry.encoded, photo_entry.stored_path, photo_entry.stored_size) == (None, "storage/b/photo", 100)
+    said = backup.metadata
+    assert (said["bytes"], said["stored_bytes"]) == (len(rows) + 100, len(stored) + 100)
+    # A compressed backup's files are linked into the next one, compressed or not.
+    for compress in (False, True):
+        with catalog.draft(known=catalog.known("abcdefghijklmnopqrst"), compress=compress) as draft:
+            draft.take_all([item("storage/b/photo", b"unasked", as_it_is=True, fingerprint="v1")])
+            draft.commit(ABOUT)
+        assert b"".join(catalog.open(draft.label).read("storage/b/photo")) == photo
 
 
 def test_two_things_never_share_a_path() -> None:

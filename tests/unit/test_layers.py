@@ -17,14 +17,14 @@ LONGEST_FUNCTION_LINES = 49
 # From the bottom up. A module imports from lower layers, and from its own where that isn't a fold of strangers.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("", "errors", "model", "names", "secret", "events"),
-    ("settings", "retry", "stream", "loop"),
+    ("settings", "retry", "stream", "frames", "loop"),
     ("store", "project"),
     ("catalog", "draft", "backup", "known", "parts"),
     ("choice", "back_up", "restore", "verify", "extract", "doctor"),
     ("doors", "sandbox"),
     ("cli", "__main__"),
 )
-STRANGERS = (("settings", "retry", "stream", "loop"), ("store", "project"))
+STRANGERS = (("settings", "retry", "stream", "frames", "loop"), ("store", "project"))
 # Who may import what isn't ours and isn't Python's.
 FENCES: dict[str, tuple[str, ...]] = {
     "psycopg": ("project/postgres.py", "parts/database/", "sandbox/"),
@@ -34,6 +34,8 @@ FENCES: dict[str, tuple[str, ...]] = {
     "rich": ("cli/",),
     "dotenv": ("settings.py",),
     "platformdirs": ("project/pgdownload.py", "sandbox/"),
+    "backports": ("frames.py",),
+    "compression": ("frames.py",),
 }
 PRINTS = ("cli/",)
 READS_ENVIRONMENT = ("settings.py",)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     metavar="N",
     help="How many connections read the database's rows at once; unless told otherwise one a core, at most 8.",
 )
+@click.option("--compress", is_flag=True, help="Compress all but the files of Storage: they lie in it as .zst.")
 @selection_options
 @concurrency_option
 @click.option("--full", is_flag=True, help="Fetch every file, also those that an earlier backup has.")
@@ -34,6 +35,7 @@ def backup(
     /,
     folder: Path | None,
     jobs: int | None,
+    compress: bool,
     concurrency: int | None,
     full: bool,
     resume: bool,
@@ -52,7 +54,16 @@ def backup(
     screen, choice = shell.screen, Choice(only=only, **components)
     try:
         with shell.project(concurrency) as project, screen.progress() as listener:
-            made = back_up(project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume)
+            made = back_up(
+                project,
+                shell.catalog(folder),
+                choice,
+                listener,
+                jobs=jobs,
+                full=full,
+                resume=resume,
+                compress=compress,
+            )
     except KeyboardInterrupt:
         raise Interrupted("interrupted", "Nothing of it was kept; the backups made before are as they were.") from None
     render.saved(screen, made)

@@ -38,7 +38,9 @@ def saved(screen: Screen, backup: Backup) -> None:
         screen.say(f"{shown(omission.name)}. {shown(omission.remedy)}", "dim", lead="left out: ")
     if omissions:
         screen.say()
-    whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(source_of(backup))}"
+    taken = backup.metadata["stored_bytes"]
+    stored = f", compressed to {size(taken)}" if taken != backup.metadata["bytes"] else ""
+    whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(source_of(backup))}{stored}"
     if problems:
         screen.say(f"{whole}, {many(len(problems), 'problem')}", "bold yellow", always=True)
     else:
@@ -142,6 +144,7 @@ def backup_json(backup: Backup) -> Json:
         "source": source_of(backup),
         "included": included(said),
         "bytes": said.get("bytes"),
+        "stored_bytes": said.get("stored_bytes"),
         "problems": said.get("problems"),
         "omissions": said.get("omissions"),
         "parts": said.get("parts"),

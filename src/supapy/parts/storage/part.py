@@ -12,7 +12,7 @@ from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
 from supapy.errors import AccessDenied, ApiError, Unreadable, WrongProject
-from supapy.model import Dump, Finding, Item, Json, Omission, Problem, Step
+from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
 from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.storage.compare import compare
@@ -147,12 +147,14 @@ def _saved(project: Project, row: Json, path: str | None) -> Item | Problem:
         size=size,
         md5=_md5(etag),
         fingerprint=fingerprint(row),
+        as_it_is=True,
     )
 
 
 def _folders(buckets: set[str]) -> dict[str, str]:
-    """The folder of each bucket; the two files that lie beside them have taken their names already."""
-    taken = [BUCKETS.removeprefix(FOLDER), OBJECTS.removeprefix(FOLDER)]
+    """The folder of each bucket; the two files that lie beside them, encoded or not, have taken their names already."""
+    beside = [path.removeprefix(FOLDER) for path in (BUCKETS, OBJECTS)]
+    taken = [name + ending for name in beside for ending in ("", *ENCODINGS.values())]
     ordered = sorted(buckets)
     return dict(zip(ordered, list(folder_names([*taken, *ordered]))[len(taken) :], strict=True))
 
