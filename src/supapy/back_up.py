@@ -39,6 +39,7 @@ def back_up(
     core, at most 8, unless told otherwise. With `compress` everything but the files of Storage lies in it as `.zst`.
     """
     choice = choice or Choice()
+    choice.check(project)
     about = {"format": FORMAT, "ref": project.ref} | _included(choice)
     with ExitStack() as stack:
         known = Known() if full or not choice.storage else catalog.known(project.ref)
@@ -67,12 +68,18 @@ def _metadata(draft: Draft, moment: Moment, choice: Choice) -> Json:
         "source": {
             "ref": moment.project.ref,
             "host": urlsplit(moment.project.url).netloc,
-            "server_version": moment.value("SHOW server_version"),
-            "auth_version": _newest(moment, "auth", "schema_migrations", "version"),
-            "storage_version": _newest(moment, "storage", "migrations", "id"),
+            **(_versions(moment) if moment.project.has_database else {}),
         },
         "moment": {"snapshot": moment.snapshot, "taken_at": moment.taken_at.astimezone(UTC).isoformat()},
         **_included(choice),
+    }
+
+
+def _versions(moment: Moment) -> Json:
+    return {
+        "server_version": moment.value("SHOW server_version"),
+        "auth_version": _newest(moment, "auth", "schema_migrations", "version"),
+        "storage_version": _newest(moment, "storage", "migrations", "id"),
     }
 
 

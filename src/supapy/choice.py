@@ -11,6 +11,8 @@ from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
+from supapy.project.postgres import no_database
+from supapy.project.project import Project
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,12 @@ class Choice:
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
             raise UsageError("nothing is left to do", "Leave at least one of database, storage and auth.")
+
+    def check(self, project: Project) -> None:
+        """Raises UsageError when something is chosen that this project's settings don't suffice for."""
+        needy = [name for name in ("database", "auth") if getattr(self, name)]
+        if needy and not project.has_database:
+            raise no_database(f"the {needy[0]} part")
 
     def within(self, metadata: Json) -> Choice:
         """The same, without what a backup doesn't have. Raises UsageError when nothing is left."""

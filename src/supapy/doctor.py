@@ -65,12 +65,17 @@ def _told(name: str, checks: Iterator[Check]) -> Iterator[Check]:
 
 
 def _settings(settings: Settings) -> Iterator[Check]:
-    missing = False
-    for name in PROJECT_SETTINGS:
+    missing = [name for name in PROJECT_SETTINGS if not settings.values.get(name)]
+    if missing == ["SUPABASE_DB_URL"]:
+        text = "SUPABASE_DB_URL is not set: only files can be saved and restored, with --no-database --no-auth"
+        yield Check(
+            "settings", "warning", text, "Set it for the database, the users, and ids, owners and times of files."
+        )
+        return
+    for name in missing:
         try:
             settings.need(name)
         except UsageError as error:
-            missing = True
             yield _failed("settings", error)
     if not missing:
         yield Check("settings", "ok", "URL, key and database connection are set")
@@ -78,7 +83,7 @@ def _settings(settings: Settings) -> Iterator[Check]:
 
 def _project(settings: Settings, stack: ExitStack) -> Found[Project]:
     """Whether URL, key and connection are of one project; gives it."""
-    if not all(settings.values.values()):
+    if not (settings.values["SUPABASE_URL"] and settings.values["SUPABASE_KEY"]):
         return None
     try:
         project = stack.enter_context(Project.of(settings, most_tries=MOST_TRIES))

@@ -51,6 +51,7 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
     ref; and always when something stands in the way that would have to be overwritten.
     """
     choice = choice.within(backup.metadata)
+    choice.check(project)
     source_ref = str(backup.metadata.get("source", {}).get("ref"))
     if into is not None and into != project.ref:
         raise RestoreRefused(

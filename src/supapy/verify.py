@@ -50,8 +50,10 @@ def hold_against(
 
     `check_bytes` says whether every live object is read to its last byte, which costs as much traffic as a backup.
     """
+    choice = (choice or Choice()).within(backup.metadata)
+    choice.check(project)
     with project.moment() as moment:
-        for part in to_restore((choice or Choice()).within(backup.metadata), check_bytes=check_bytes):
+        for part in to_restore(choice, check_bytes=check_bytes):
             stage = f"comparing {part.name}"
             listener(Started(stage))
             for finding in part.compare(backup, moment):

@@ -33,12 +33,32 @@ def refused(supapy: Commands, *arguments: str | Path, **settings: str) -> tuple[
     return ran.code, error.removeprefix("error: "), hint.removeprefix("hint: ")
 
 
-@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL"])
+@pytest.mark.parametrize("name", ["SUPABASE_URL", "SUPABASE_KEY"])
 @pytest.mark.parametrize("value", ["", " "])
 def test_a_missing_or_empty_setting_is_named(supapy: Commands, name: str, value: str) -> None:
     code, error, hint = refused(supapy, "backup", **{name: value})
     assert (code, error) == (2, f"{name} is not set in the environment or .env")
     assert ".env.example" in hint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("backup",), "database"),
+        (("backup", "--no-database"), "auth"),
+        (("backup", "--no-storage", "--no-auth"), "database"),
+        (("verify", "--no-storage"), "database"),
+        (("restore", "--latest"), "database"),
+    ],
+)
+def test_what_needs_a_database_is_refused_without_one_and_told_what_does_not(
+    supapy: Commands, saved: Path, arguments: tuple[str, ...], part: str
+) -> None:
+    shown = {} if arguments[0] == "backup" else {"BACKUP_DIR": str(saved.parent)}
+    ran = supapy("-q", *arguments, SUPABASE_DB_URL=" ", **shown)
+    assert (ran.code, ran.out, supapy.labels) == (2, "", [])
+    assert ran.err.splitlines()[0] == f"error: the {part} part needs SUPABASE_DB_URL, which is not set"
+    assert "--no-database --no-auth" in ran.err
 
 
 def test_a_file_of_settings_that_lacks_one_is_named(supapy: Commands) -> None:

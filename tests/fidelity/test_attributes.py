@@ -73,7 +73,7 @@ def test_older_versions_and_delete_markers_are_no_objects(project_factory: Proje
     )
     backup = backed_up(source, tmp_path, STORAGE)
     assert [entry.name for entry in backup.entries("storage")] == ["buckets", "b/now", "objects"]
-    assert [omission.name for omission in backup.manifest[2]] == ["2 older versions of objects"]
+    assert [omission.name for omission in backup.manifest[2]] == ["2 older versions and delete markers of objects"]
     restored(backup, target, STORAGE)
     assert as_superuser(target, "SELECT name FROM storage.objects") == [("now",)]
 
@@ -86,5 +86,8 @@ def test_buckets_of_other_kinds_are_named(project_factory: ProjectFactory, tmp_p
         "INSERT INTO storage.buckets_vectors (id) VALUES ('one'), ('two')",
     )
     backup = backed_up(source, tmp_path, STORAGE)
-    assert [omission.name for omission in backup.manifest[2]] == ["1 analytics buckets", "2 vector buckets"]
+    assert [omission.name for omission in backup.manifest[2]] == [
+        "1 analytics bucket: lake",
+        "2 vector buckets: one, two",
+    ]
     assert differences(backup, source, STORAGE) == []

@@ -129,7 +129,7 @@ def changed(source: Cluster, statement: str) -> Iterator[Moment]:
     with project_of(source, DEFAULT_MAJOR) as project, connect(source.admin_dsn) as session:
         session.execute("BEGIN")
         session.execute(statement)
-        yield Moment(project, session, "", datetime.now(UTC))
+        yield Moment(project, session, None, datetime.now(UTC))
 
 
 def differences(saved: Saved, moment: Moment) -> list[str]:

@@ -77,6 +77,14 @@ def test_each_missing_setting_is_a_check_of_its_own(tmp_path: Path) -> None:
     assert "SUPABASE_KEY is not set" in checks[1].text
 
 
+def test_a_project_without_a_database_connection_is_ready_for_its_files(shop: SandboxProject, tmp_path: Path) -> None:
+    checks = found(settings(shop, tmp_path, SUPABASE_DB_URL=""))
+    assert failed(checks) == {}
+    assert checks["settings"].state == "warning"
+    assert "--no-database --no-auth" in checks["settings"].text
+    assert checks["Storage server"].text == "it answers; buckets: 1"
+
+
 def test_a_key_that_is_wrong_does_not_keep_the_database_from_being_looked_at(
     shop: SandboxProject, tmp_path: Path
 ) -> None:

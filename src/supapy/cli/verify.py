@@ -7,36 +7,52 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.options import folder_option
+from supapy.cli.options import choice_options, folder_option, selection_options
 from supapy.cli.shell import Shell
 from supapy.errors import IntegrityError
 
 if TYPE_CHECKING:
     from supapy.backup import Backup
+    from supapy.choice import Choice
     from supapy.model import Difference, Finding
+    from supapy.parts.storage import Selection
 
 
 @click.command()
 @click.argument("named", metavar="[BACKUP]", required=False)
 @click.option("--offline", is_flag=True, help="Check the backup's files only; ask no project.")
 @click.option("--quick", is_flag=True, help="Compare the project's files by their attributes only, not byte for byte.")
+@choice_options
+@selection_options
 @folder_option("-o", "--backup-dir")
 @click.pass_obj
-def verify(shell: Shell, named: str | None, offline: bool, quick: bool, folder: Path | None) -> int:
+def verify(
+    shell: Shell,
+    /,
+    named: str | None,
+    offline: bool,
+    quick: bool,
+    folder: Path | None,
+    only: Selection,
+    **components: bool,
+) -> int:
     """Check every file of BACKUP, a label or a folder (the newest without one), against its digest.
 
     Where the settings name a project, the backup is then held against it: tables, rows, users, objects and their
     bytes. Ends with 0 when all is equal, with 3 when the project differs, with 50 when the backup is damaged.
     """
+    from supapy.choice import Choice
     from supapy.cli import render
     from supapy.cli.screen import shown
     from supapy.model import Difference, Proof
     from supapy.names import many
 
+    choice = Choice(only=only, **components)
     screen, backup = shell.screen, shell.backup(named, folder)
     files = _check(shell, backup)
     # One setting alone is a mistake to be told of; none at all is somebody who has a backup and no project.
-    ref, found = _compare(shell, backup, quick) if not offline and any(shell.settings.values.values()) else (None, [])
+    asked = not offline and any(shell.settings.values.values())
+    ref, found = _compare(shell, backup, choice, quick) if asked else (None, [])
     differences = [one for one in found if isinstance(one, Difference)]
     proofs = [one for one in found if isinstance(one, Proof)]
     if ref:
@@ -79,9 +95,9 @@ def _check(shell: Shell, backup: Backup) -> int:
             raise
 
 
-def _compare(shell: Shell, backup: Backup, quick: bool) -> tuple[str, list[Finding]]:
+def _compare(shell: Shell, backup: Backup, choice: Choice, quick: bool) -> tuple[str, list[Finding]]:
     """The project's ref, and what holding the backup against it found."""
     from supapy.verify import hold_against
 
     with shell.project() as project, shell.screen.progress() as listener:
-        return project.ref, list(hold_against(backup, project, check_bytes=not quick, listener=listener))
+        return project.ref, list(hold_against(backup, project, choice, check_bytes=not quick, listener=listener))

@@ -2,6 +2,9 @@
 
 Everything a backup reads from Postgres is read here or with `--snapshot=<id>`, so that tables, users and the list of
 storage objects belong together. The transaction is read only: a moment can't change anything.
+
+A project whose database can't be asked has no instants: its moment is a time on this machine's clock, and every
+question in SQL raises.
 """
 
 from __future__ import annotations
@@ -9,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from supapy.project.postgres import Row, Session, connect
+from supapy.project.postgres import Row, Session, connect, no_database
 from supapy.project.pumps import Pumps
 
 if TYPE_CHECKING:
@@ -21,13 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """An open snapshot. `snapshot` is the id pg_dump takes; `taken_at` is the server's clock at its begin."""
+    """An open snapshot. `snapshot` is the id pg_dump takes, None where there is none; `taken_at` is the server's clock
+    at its begin. Whatever needs SQL raises UsageError in a project without a database."""
 
     project: Project
-    session: Session
-    snapshot: str
+    _session: Session | None
+    snapshot: str | None
     taken_at: datetime
     _ending: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    @property
+    def session(self) -> Session:
+        """The connection that holds the snapshot."""
+        if self._session is None:
+            raise no_database("this")
+        return self._session
 
     @property
     def major(self) -> int:
@@ -49,7 +60,9 @@ class Moment:
     def pumped(self, groups: Sequence[Sequence[str]], jobs: int) -> Iterator[Iterator[bytes]]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
         next. They are run by up to `jobs` connections at once, which end with the moment at the latest."""
-        pumps = Pumps(self.project.tools(self.major), self.project.db_url, self.snapshot, groups, jobs=jobs)
+        tools = self.project.tools(self.major)
+        assert self.snapshot is not None
+        pumps = Pumps(tools, self.project.db_url, self.snapshot, groups, jobs=jobs)
         self._ending.callback(pumps.close)
         return pumps.outputs()
 
@@ -57,6 +70,9 @@ class Moment:
 @contextmanager
 def open_moment(project: Project) -> Iterator[Moment]:
     """A moment of the project, kept open until the end of the block."""
+    if not project.has_database:
+        yield Moment(project, None, None, datetime.now(UTC))
+        return
     with connect(project.db_url) as session, ExitStack() as ending:
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot, taken_at = session.rows("SELECT pg_catalog.pg_export_snapshot(), pg_catalog.now()")[0]

@@ -77,6 +77,15 @@ def parse(dsn: Secret) -> dict[str, str]:
     return parts
 
 
+def no_database(what: str) -> UsageError:
+    """The error for what can't be done without a connection string."""
+    return UsageError(
+        f"{what} needs SUPABASE_DB_URL, which is not set",
+        "Put it into .env or the environment; .env.example shows where to find it. Without it files alone can be saved "
+        "and restored: --no-database --no-auth.",
+    )
+
+
 def is_loopback(host: str) -> bool:
     """Whether a host is this machine, so that its traffic needs no TLS."""
     if host == "localhost" or host.startswith("/"):

@@ -1,4 +1,7 @@
-"""A live Supabase project: where its database, its Storage server and its Auth server are, and the keys to them."""
+"""A live Supabase project: where its database, its Storage server and its Auth server are, and the keys to them.
+
+The database connection may be missing: then its servers can still be asked, and whatever needs SQL says that it does.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ from supapy.project.auth_api import AuthApi
 from supapy.project.http import MOST_AT_ONCE, Http
 from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
-from supapy.project.postgres import Session, connect, is_loopback, parse
+from supapy.project.postgres import Session, connect, is_loopback, no_database, parse
 from supapy.project.storage_api import StorageApi
 from supapy.retry import MOST_TRIES
 from supapy.secret import Secret
@@ -34,7 +37,8 @@ _SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Project:
-    """One project by its URL, service key and database connection. Close it, or use it as a context manager.
+    """One project by its URL, service key and, if it is known, its database connection. Close it, or use it as a
+    context manager.
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
     another project than the URL. Nothing is sent before something is asked of it, and a request to its servers is
@@ -45,7 +49,7 @@ class Project:
         self,
         url: str,
         key: Secret,
-        db_url: Secret,
+        db_url: Secret | None = None,
         *,
         pg_bin: Path | None = None,
         most_tries: int = MOST_TRIES,
@@ -53,7 +57,7 @@ class Project:
     ) -> None:
         self.url = _checked_url(url)
         self.key = key
-        self.db_url = db_url
+        self._db_url = db_url or None
         self._pg_bin = pg_bin
         self.at_once = at_once
         self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once)
@@ -61,11 +65,12 @@ class Project:
 
     @classmethod
     def of(cls, settings: Settings, *, most_tries: int = MOST_TRIES, at_once: int = MOST_AT_ONCE) -> Self:
-        """The project that the settings name. Raises UsageError naming the first setting that is missing."""
+        """The project that the settings name. Raises UsageError naming the first setting that is missing; the database
+        connection may be."""
         return cls(
             settings.need("SUPABASE_URL"),
             Secret(settings.need("SUPABASE_KEY")),
-            Secret(settings.need("SUPABASE_DB_URL")),
+            Secret(settings.values.get("SUPABASE_DB_URL", "")),
             pg_bin=settings.pg_bin,
             most_tries=most_tries,
             at_once=at_once,
@@ -79,6 +84,18 @@ class Project:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def has_database(self) -> bool:
+        """Whether its database can be asked, and not only its servers."""
+        return self._db_url is not None
+
+    @property
+    def db_url(self) -> Secret:
+        """The connection to its database. Raises UsageError when it isn't known."""
+        if self._db_url is None:
+            raise no_database("this")
+        return self._db_url
 
     @cached_property
     def storage(self) -> StorageApi:
@@ -103,7 +120,8 @@ class Project:
 
     @contextmanager
     def moment(self) -> Iterator[Moment]:
-        """One instant of the database, read only, kept open until the end of the block."""
+        """One instant of the database, read only, kept open until the end of the block. Of a project without a
+        database it is only a name for now."""
         with open_moment(self) as moment:
             yield moment
 
@@ -156,7 +174,7 @@ def ref_of_database(db_url: Secret) -> str | None:
     return ref if dot and "pooler" in parts.get("host", "") else None
 
 
-def _checked_ref(url: str, key: Secret, db_url: Secret) -> str:
+def _checked_ref(url: str, key: Secret, db_url: Secret | None) -> str:
     parts = urlsplit(url)
     hosted = _HOSTED.fullmatch(parts.hostname or "")
     ref = hosted[1] if hosted else None
@@ -167,7 +185,7 @@ def _checked_ref(url: str, key: Secret, db_url: Secret) -> str:
         raise WrongProject(
             f"the service key is of project {key_ref}, SUPABASE_URL of {ref}", "Take URL and key from the same project."
         )
-    database_ref = ref_of_database(db_url)
+    database_ref = ref_of_database(db_url) if db_url else None
     known = ref or key_ref
     if known and database_ref and known != database_ref:
         raise WrongProject(

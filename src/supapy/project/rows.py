@@ -31,7 +31,9 @@ LONGEST_WHOLE_DIGITS = 20
 # Python's parser and comparison call themselves for each level, a thousand times at most. No row that people make by
 # hand has so many brackets in all.
 MOST_BRACKETS = 300
-_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[][{}:,]')
+_STRING = r'"(?:[^"\\]++|\\.)*+"'
+_TOKEN = re.compile(_STRING + "|[][{}:,]")
+_BLANKS = re.compile(rf"({_STRING})|\s+")
 
 
 def json_of(columns: Sequence[Column], alias: str) -> str:
@@ -188,7 +190,7 @@ def parse(line: bytes) -> Json:
     """One saved row. Whoever signs up or uploads chooses how deep the JSON in it is: none is too deep."""
     row = _value_of(line.decode())
     if isinstance(row, Deep):
-        row = {key: _value_of(value) for key, value in _members(row)}
+        row = {key: _value_of(value) for key, value in members(row)}
     if not isinstance(row, dict):
         raise ValueError("a row is a JSON object")
     return row
@@ -200,8 +202,8 @@ def _value_of(text: str) -> Any:
     return json.loads(text, parse_float=Number, parse_int=_whole)
 
 
-def _members(text: str) -> Iterator[tuple[str, str]]:
-    """The keys of an object, each with the text of its value."""
+def members(text: str) -> Iterator[tuple[str, str]]:
+    """The keys of an object, each with the text of its value; the values of an array, with empty keys."""
     depth, begin, key = 0, 0, ""
     for token in _TOKEN.finditer(text):
         mark = token[0]
@@ -209,10 +211,16 @@ def _members(text: str) -> Iterator[tuple[str, str]]:
         if mark == ":" and depth == 1:
             key = json.loads(text[begin : token.start()])
         elif (mark == "," and depth == 1) or depth == 0:
-            yield key, text[begin : token.start()]
-        elif not (mark == "{" and depth == 1):
+            if value := text[begin : token.start()].strip():
+                yield key, value
+        elif not (mark in ("{", "[") and depth == 1):
             continue
         begin = token.end()
+
+
+def compact(text: str) -> str:
+    """JSON without the blanks between its tokens, so on one line."""
+    return _BLANKS.sub(lambda found: found[1] or "", text)
 
 
 def _whole(digits: str) -> int | Number:

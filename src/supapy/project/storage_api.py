@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
@@ -12,6 +13,7 @@ from supapy.errors import ApiError, Unreachable
 from supapy.loop import in_thread
 from supapy.model import Json
 from supapy.project.http import Download, Http
+from supapy.project.rows import members
 
 # Above this a file goes up in pieces that can be resumed, each but the last of exactly this size (F§1.7).
 TUS_PIECE_BYTES = 6 * 1024 * 1024
@@ -19,9 +21,14 @@ TUS_PIECE_BYTES = 6 * 1024 * 1024
 _TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
+# The server gives no longer page (F§1.4).
+MOST_LISTED = 1000
 
 _MAX_AGE = re.compile(r"max-age=(\d+)")
+_JSON = {"Content-Type": "application/json"}
 Read = Callable[[int, int | None], Iterator[bytes]]
+# A row as the server shows it: the text of each member.
+Shown = dict[str, str]
 
 
 def encoded(key: str) -> str:
@@ -51,6 +58,51 @@ class StorageApi:
         if not isinstance(said, list):
             raise ApiError("the server's answer isn't a list of buckets", "Is SUPABASE_URL the project's own address?")
         return said
+
+    async def page(
+        self, bucket: str, *, cursor: str | None = None, prefix: str = "", limit: int = MOST_LISTED
+    ) -> tuple[list[Shown], str | None]:
+        """Some of a bucket's objects by their keys, and the cursor of the next page, None at the end.
+
+        It is list v2, flat and sorted by name: every other list loses objects (F§1.4). A bucket that isn't there has
+        none. Each object has id, name (the whole key), metadata, created_at, updated_at and last_accessed_at.
+        """
+        asked: Json = {"prefix": prefix, "limit": limit} | ({"cursor": cursor} if cursor else {})
+        path = f"/storage/v1/object/list-v2/{_segment(bucket)}"
+        answer = await self._http.ask("POST", path, body=json.dumps(asked).encode(), headers=_JSON)
+        said = _shown(answer.body)
+        if "objects" not in said or (said.get("hasNext") == "true" and "nextCursor" not in said):
+            raise ApiError("the server's answer isn't a list of objects", "Is SUPABASE_URL the project's own address?")
+        further = str(json.loads(said["nextCursor"])) if said.get("hasNext") == "true" else None
+        return [dict(members(text)) for _, text in members(said["objects"])], further
+
+    async def info(self, bucket: str, key: str) -> Shown:
+        """What the server says of one object, also of one whose bytes are gone (F§1.5): among it id, version, etag,
+        last_modified, and as `metadata` what users wrote. Raises ApiError, 404 when there is no such object."""
+        path = f"/storage/v1/object/info/authenticated/{_segment(bucket)}/{encoded(key)}"
+        # The status is one that the row names, which is that of some upload of long ago.
+        answer = await self._http.ask("GET", path, expect=frozenset(range(200, 300)))
+        return _shown(answer.body)
+
+    async def create_bucket(self, bucket: Json) -> None:
+        """Make a bucket of these fields (F§1.2). Raises ApiError, 409 when there is one already."""
+        await self._http.ask("POST", "/storage/v1/bucket", body=json.dumps(bucket).encode(), headers=_JSON)
+
+    async def change_bucket(self, bucket: str, fields: Json) -> None:
+        """Set fields of a bucket: `public`, `file_size_limit`, `allowed_mime_types` (F§1.2)."""
+        body = json.dumps(fields).encode()
+        await self._http.ask("PUT", f"/storage/v1/bucket/{_segment(bucket)}", body=body, headers=_JSON)
+
+    async def vector_buckets(self) -> list[str]:
+        """The names of the vector buckets, whose contents no list of objects shows (F§1.14). Raises ApiError where the
+        server doesn't know the kind, AccessDenied where the project may not have it."""
+        path = "/storage/v1/vector/ListVectorBuckets"
+        said = (await self._http.ask("POST", path, body=b"{}", headers=_JSON)).json()
+        return _names(said.get("vectorBuckets") if isinstance(said, dict) else None, "vectorBucketName")
+
+    async def analytics_buckets(self) -> list[str]:
+        """The names of the analytics buckets, just so."""
+        return _names((await self._http.ask("GET", "/storage/v1/iceberg/bucket")).json(), "name")
 
     async def download(
         self, bucket: str, key: str, etag: str | None = None, size: int | None = None
@@ -139,6 +191,19 @@ class StorageApi:
         if reached <= offset:
             raise Unreachable(f"the upload got no further than {offset} of {size} bytes")
         return reached
+
+
+def _shown(body: bytes) -> Shown:
+    """The members of an answer as they stand in it: what users wrote into them may be as deep, and its numbers as
+    long, as they liked. Raises ApiError when it isn't an object."""
+    try:
+        return dict(members(body.decode()))
+    except ValueError:
+        raise ApiError("the server's answer isn't JSON", "Is SUPABASE_URL the project's own address?") from None
+
+
+def _names(found: object, name: str) -> list[str]:
+    return [str(one.get(name)) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _same_version(answer: Download, version: str | None, start: int) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -14,63 +15,57 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import (
     PART,
     about_one_object,
-    bucket_lines,
     fingerprint,
-    object_lines,
     saved_buckets,
     saved_objects,
-    takes_row,
 )
+from supapy.parts.storage.index import Index, index_of
 from supapy.parts.storage.selection import Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import changed_columns, paired, parse, same
-from supapy.project.schema import Table, tables_of
-from supapy.stream import lines
+from supapy.project.schema import Column
 
 # What describes the stored file: another upload of the same bytes has others (F§1.9).
 _OF_THE_FILE = frozenset({"eTag", "contentLength", "httpStatusCode"})
+_TIMES = ("created_at", "updated_at", "last_accessed_at")
+_MICROSECONDS = re.compile(r"(\.[0-9]{3})[0-9]+(?=\+)")
 
 
 def compare(backup: Source, moment: Moment, only: Selection, *, check_bytes: bool) -> Iterator[Finding]:
     """All differences among the objects meant, also in the bytes where these are to be checked."""
-    made_with = Selection.of(backup.metadata.get("storage_only"))
-    tables = {table.name: table for table in tables_of(moment, "storage")}
+    index = index_of(moment)
+    scope = only.in_target(Selection.of(backup.metadata.get("storage_only")))
     if only.takes_whole_buckets:
-        buckets = map(parse, lines(bucket_lines(moment, tables["buckets"])))
-        there = (row for row in buckets if made_with.takes_bucket(row["id"]) and only.takes_bucket(row["id"]))
-        yield from _rows("bucket", map(parse, saved_buckets(backup, only)), there, tables["buckets"], [])
+        buckets = map(parse, saved_buckets(backup, only))
+        yield from _rows("bucket", index, buckets, map(parse, index.buckets(scope)), [])
     found: list[tuple[Json, Json]] = []
-    saved = (_as_restored(parse(line), only) for line in saved_objects(backup, only))
-    objects = map(parse, lines(object_lines(moment, tables["objects"])))
-    live = (row for row in objects if takes_row(made_with, row) and _is_meant(row, only))
-    yield from _rows("object", saved, live, tables["objects"], found)
+    objects = (_as_restored(parse(line), only) for line in saved_objects(backup, only))
+    live = map(parse, index.objects(scope))
+    if not backup.metadata.get("moment", {}).get("snapshot"):
+        # It was made from the server's list, whose times end there.
+        live = map(_to_the_millisecond, live)
+    yield from _rows("object", index, objects, live, found)
     if check_bytes:
         yield from _files(backup, moment.project, found)
 
 
 def _rows(
-    what: str, saved: Iterator[Json], live: Iterator[Json], table: Table, found: list[tuple[Json, Json]]
+    what: str, index: Index, saved: Iterator[Json], live: Iterator[Json], found: list[tuple[Json, Json]]
 ) -> Iterator[Finding]:
     """Differences between rows; the pairs of saved and live rows are added to `found`."""
-    equal = 0
+    equal, columns = 0, index.columns(f"{what}s")
     for one, other in paired(saved, live, _key):
         if one is None or other is None:
             yield Difference(PART, _name(what, one or other or {}), "extra" if one is None else "missing")
             continue
         found.append((one, other))
-        changed = _changed(one, other, table)
+        changed = _changed(index.comparable(one), index.comparable(other), columns)
         if changed:
             yield Difference(PART, _name(what, one), "changed", ", ".join(changed))
         else:
             equal += 1
-    yield Proof(PART, f"{what} rows", equal)
-
-
-def _is_meant(row: Json, only: Selection) -> bool:
-    if only.to_bucket is None:
-        return takes_row(only, row)
-    return bool(row["bucket_id"] == only.to_bucket and only.takes(only.buckets[0], row["name"] or ""))
+    yield Proof(PART, f"{what} rows{index.sort}", equal)
 
 
 def _as_restored(row: Json, only: Selection) -> Json:
@@ -78,6 +73,12 @@ def _as_restored(row: Json, only: Selection) -> Json:
     if only.to_bucket is None:
         return row
     return {key: value for key, value in row.items() if key != "id"} | {"bucket_id": only.to_bucket}
+
+
+def _to_the_millisecond(row: Json) -> Json:
+    cut = {key: _MICROSECONDS.sub(r"\1", row[key]) for key in _TIMES if isinstance(row.get(key), str)}
+    # PostgreSQL writes no zeros at the end of a fraction.
+    return row | {key: re.sub(r"\.?0*\+", "+", text) if "." in text else text for key, text in cut.items()}
 
 
 def _name(what: str, row: Json) -> str:
@@ -90,10 +91,10 @@ def _key(row: Json) -> list[tuple[bool, str]]:
     return [(value is None, value or "") for value in values]
 
 
-def _changed(saved: Json, live: Json, table: Table) -> list[str]:
+def _changed(saved: Json, live: Json, columns: Sequence[Column]) -> list[str]:
     """The columns that differ, without what belongs to the stored file; its metadata one by one, by their names."""
-    columns = [column for column in table.columns if column.name != "metadata"]
-    plain = changed_columns(_without_file(saved), _without_file(live), columns)
+    others = [column for column in columns if column.name != "metadata"]
+    plain = changed_columns(_without_file(saved), _without_file(live), others)
     before, now = saved.get("metadata"), live.get("metadata")
     if not isinstance(before, dict):
         # The upload has given the object some.

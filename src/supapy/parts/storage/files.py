@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from supapy.errors import ApiError
-from supapy.model import Json
+from supapy.model import Json, Omission
+from supapy.names import many
 from supapy.parts.base import Source
-from supapy.parts.storage.selection import Selection
+from supapy.parts.storage.selection import Scope, Selection
 from supapy.project.answers import RETRYABLE
-from supapy.project.moment import Moment
-from supapy.project.rows import array_lines, json_of, lines_out, parse
-from supapy.project.schema import Table
+from supapy.project.rows import array_lines, parse
 from supapy.stream import lines
 
 PART = "storage"
@@ -27,34 +26,6 @@ _ABOUT_ONE_OBJECT = frozenset({400, 404, 409, 412, 413, 415, 416}) | RETRYABLE
 def about_one_object(error: ApiError) -> bool:
     """Whether an error concerns the object asked for only, so that the others are worth asking for."""
     return error.status in _ABOUT_ONE_OBJECT
-
-
-def live(table: Table) -> str:
-    """A FROM clause: the current version of every object as `o`, by bucket and key.
-
-    Newer servers keep older versions and delete markers among the rows (F§1.9): these aren't objects any more.
-    """
-    columns = {column.name for column in table.columns}
-    current = [
-        condition
-        for column, condition in (
-            ("archived_at", "o.archived_at IS NULL"),
-            ("is_delete_marker", "NOT o.is_delete_marker"),
-        )
-        if column in columns
-    ]
-    where = f" WHERE {' AND '.join(current)}" if current else ""
-    return f'{table.sql} o{where} ORDER BY o.bucket_id COLLATE "C", o.name COLLATE "C", o.id'
-
-
-def bucket_lines(moment: Moment, table: Table) -> Iterator[bytes]:
-    """Every field of every bucket as JSON lines, by id."""
-    return lines_out(moment, f'SELECT {json_of(table.columns, "b")} FROM {table.sql} b ORDER BY b.id COLLATE "C"')
-
-
-def object_lines(moment: Moment, table: Table) -> Iterator[bytes]:
-    """Every field of every live object as JSON lines, by bucket and key."""
-    return lines_out(moment, f"SELECT {json_of(table.columns, 'o')} FROM {live(table)}")
 
 
 def fingerprint(row: Json) -> str | None:
@@ -81,6 +52,12 @@ def saved_objects(backup: Source, selection: Selection) -> Iterator[bytes]:
     return every if selection.is_everything else (line for line in every if takes_row(selection, parse(line)))
 
 
-def takes_row(selection: Selection, row: Json) -> bool:
+def takes_row(scope: Scope, row: Json) -> bool:
     """Whether the object of a row is meant."""
-    return selection.takes(row["bucket_id"] or "", row["name"] or "")
+    return scope.takes(row["bucket_id"] or "", row["name"] or "")
+
+
+def elsewhere(kind: str, names: Sequence[str]) -> Omission:
+    """What is said of buckets whose contents no list of objects shows (F§1.14)."""
+    remedy = "Their contents lie outside the files: export them with their own tools (Iceberg, vectors)."
+    return Omission(PART, f"{many(len(names), kind)}: {', '.join(names)}", remedy)

@@ -11,8 +11,8 @@ from itertools import groupby
 from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
-from supapy.errors import AccessDenied, ApiError, Unreadable, WrongProject
-from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
+from supapy.errors import ApiError, Unreadable
+from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Problem, Step
 from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.storage.compare import compare
@@ -22,26 +22,19 @@ from supapy.parts.storage.files import (
     OBJECTS,
     PART,
     about_one_object,
-    bucket_lines,
     fingerprint,
-    live,
-    object_lines,
-    takes_row,
 )
+from supapy.parts.storage.index import index_of
 from supapy.parts.storage.load import load
 from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import as_array, parse
-from supapy.project.schema import Table, tables_of
-from supapy.stream import lines
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 _SIZE = re.compile(r"[0-9]{1,18}")
 # A longer list of objects waits in a file.
 LARGEST_LIST_IN_MEMORY_BYTES = 8 * 1024 * 1024
-# Buckets whose contents lie outside storage.objects (F§1.14).
-_ELSEWHERE = {"buckets_analytics": "analytics buckets", "buckets_vectors": "vector buckets"}
 
 
 class StoragePart:
@@ -57,30 +50,29 @@ class StoragePart:
 
     def dump(self, moment: Moment) -> Dump:
         """The buckets, every object's bytes, the objects' rows; problems for rows without bytes."""
-        tables = {table.name: table for table in tables_of(moment, "storage")}
-        _check_one_project(moment, tables["buckets"])
+        index = index_of(moment)
+        yield from index.check()
         # Read at once: the items after it are opened by other threads, and the moment has one connection.
-        every = lines(bucket_lines(moment, tables["buckets"]))
-        chosen = [line for line in every if self._only.takes_bucket(parse(line)["id"])]
+        chosen = list(index.buckets(self._only))
         buckets = b"".join(as_array(line + b"\n" for line in chosen))
         yield Item(self.name, "buckets", BUCKETS, lambda: [buckets], counts={"buckets": len(chosen)})
         listed = _Listed()
-        for line in lines(object_lines(moment, tables["objects"])):
-            if self._only.is_everything or takes_row(self._only, parse(line)):
-                listed.add(line)
+        for line in index.objects(self._only):
+            listed.add(line)
         paths = list(_paths(map(parse, listed.lines())))
         for row, path in zip(map(parse, listed.lines()), paths, strict=True):
             yield _saved(moment.project, row, path)
-        yield from _omissions(moment, tables)
+        yield from index.remarks()
         yield Item(self.name, "objects", OBJECTS, partial(_rows, listed, paths), counts={"objects": len(paths)})
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The buckets and objects that are there; a bucket that isn't, where everything is to go into one."""
-        for one in ("bucket", "object"):
-            if count := moment.value(f"SELECT count(*) FROM storage.{one}s"):
-                yield Obstacle(self.name, many(count, f"storage {one}"))
+        index = index_of(moment)
+        for what, count in index.counts().items():
+            if count:
+                yield Obstacle(self.name, many(count, f"storage {what.removesuffix('s')}"))
         bucket = self._only.to_bucket
-        if bucket is not None and not moment.rows("SELECT 1 FROM storage.buckets WHERE id = %s", (bucket,)):
+        if bucket is not None and not any(True for _ in index.buckets(self._only.in_target(EVERYTHING))):
             yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
@@ -90,27 +82,6 @@ class StoragePart:
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""
         return compare(backup, moment, self._only, check_bytes=self._check_bytes)
-
-
-def _check_one_project(moment: Moment, table: Table) -> None:
-    """Raises when the Storage server's buckets show that it isn't this database's, or that the key sees nothing.
-
-    A key of too little right doesn't fail: it lists no bucket (F§1.1).
-    """
-    # Older servers have no other type, and no such column.
-    standard = " WHERE type::text = 'STANDARD'" if "type" in {column.name for column in table.columns} else ""
-    saved = {bucket for (bucket,) in moment.rows(f"SELECT id FROM storage.buckets{standard}")}
-    served = {bucket["id"] for bucket in moment.project.storage.buckets()}
-    if saved and not served:
-        raise AccessDenied(
-            "the key sees no bucket, but the database has some",
-            "SUPABASE_KEY must be the service_role key or a secret key of this project.",
-        )
-    if served and not saved & served:
-        raise WrongProject(
-            "the Storage server and the database have no bucket in common",
-            "SUPABASE_URL and SUPABASE_DB_URL must be of one project.",
-        )
 
 
 class _Listed:
@@ -197,17 +168,3 @@ async def _bytes(
 def _rows(listed: _Listed, paths: list[str | None]) -> Iterator[bytes]:
     for line, path in zip(listed.lines(), paths, strict=True):
         yield b'{"path":' + json.dumps(path, ensure_ascii=False).encode() + b"," + line[1:]
-
-
-def _omissions(moment: Moment, tables: dict[str, Table]) -> Iterator[Omission]:
-    for table, what in _ELSEWHERE.items():
-        if table in tables and (count := moment.value(f"SELECT count(*) FROM {tables[table].sql}")):
-            yield Omission(
-                "storage", f"{count} {what}", "Export their contents with their own tools (Iceberg, vectors)."
-            )
-    every = moment.value("SELECT count(*) FROM storage.objects")
-    current = moment.value(f"SELECT count(*) FROM (SELECT FROM {live(tables['objects'])}) o")
-    if every > current:
-        yield Omission(
-            "storage", f"{every - current} older versions of objects", "Only each object's current version is saved."
-        )

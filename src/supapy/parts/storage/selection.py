@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from typing import Protocol
 
 from supapy.errors import UsageError
 from supapy.model import Json
+
+
+class Scope(Protocol):
+    """Some of a project's objects."""
+
+    def takes_bucket(self, bucket: str) -> bool:
+        """Whether any object of that bucket is meant."""
+
+    def takes(self, bucket: str, key: str) -> bool:
+        """Whether that object is meant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,40 @@ class Selection:
             tuple(map(str, named.get(name) or ())) for name in ("buckets", "prefixes", "excluded")
         )
         return cls(buckets, prefixes, excluded)
+
+    def in_target(self, made_with: Selection) -> Scope:
+        """The objects of a target that a restore of these would put there, out of a backup `made_with` a selection."""
+        if self.to_bucket is not None:
+            return _Moved(self, self.to_bucket)
+        return EVERYTHING if self.is_everything and made_with.is_everything else _Both(made_with, self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Both:
+    """What both selections mean."""
+
+    one: Selection
+    other: Selection
+
+    def takes_bucket(self, bucket: str) -> bool:
+        return self.one.takes_bucket(bucket) and self.other.takes_bucket(bucket)
+
+    def takes(self, bucket: str, key: str) -> bool:
+        return self.one.takes(bucket, key) and self.other.takes(bucket, key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The objects of a selection where they have been put into another bucket."""
+
+    only: Selection
+    bucket: str
+
+    def takes_bucket(self, bucket: str) -> bool:
+        return bucket == self.bucket
+
+    def takes(self, bucket: str, key: str) -> bool:
+        return bucket == self.bucket and self.only.takes(self.only.buckets[0], key)
 
 
 EVERYTHING = Selection()

@@ -1,0 +1,119 @@
+"""Buckets and objects by their rows in the database: every field, as it was at one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+from supapy.errors import AccessDenied, WrongProject
+from supapy.model import Json, Omission, Problem
+from supapy.parts.storage.files import PART, elsewhere, takes_row
+from supapy.parts.storage.selection import EVERYTHING, Scope
+from supapy.project.moment import Moment
+from supapy.project.rows import json_of, lines_out, parse
+from supapy.project.schema import Column, Table, tables_of
+from supapy.stream import lines
+
+
+class RowsBySql:
+    """The rows of storage.buckets and storage.objects in a moment."""
+
+    sort = ""
+
+    def __init__(self, moment: Moment) -> None:
+        self._moment = moment
+
+    @cached_property
+    def _tables(self) -> dict[str, Table]:
+        return {table.name: table for table in tables_of(self._moment, "storage")}
+
+    def check(self) -> Iterator[Problem]:
+        """Raises when the Storage server's buckets show that it isn't this database's, or that the key sees nothing;
+        gives the buckets that only one of them has.
+
+        A key of too little right doesn't fail: it lists no bucket (F§1.1).
+        """
+        # Older servers have no other type, and no such column.
+        standard = " WHERE type::text = 'STANDARD'" if self._has("buckets", "type") else ""
+        saved = {bucket for (bucket,) in self._moment.rows(f"SELECT id FROM storage.buckets{standard}")}
+        served = {bucket["id"] for bucket in self._moment.project.storage.buckets()}
+        if saved and not served:
+            raise AccessDenied(
+                "the key sees no bucket, but the database has some",
+                "SUPABASE_KEY must be the service_role key or a secret key of this project.",
+            )
+        if served and not saved & served:
+            raise WrongProject(
+                "the Storage server and the database have no bucket in common",
+                "SUPABASE_URL and SUPABASE_DB_URL must be of one project.",
+            )
+        for bucket in sorted(saved - served):
+            yield Problem(PART, f"bucket {bucket}", "the database has it, but the Storage server doesn't show it")
+        for bucket in sorted(served - saved):
+            yield Problem(PART, f"bucket {bucket}", "the Storage server shows it, but the database didn't have it")
+
+    def buckets(self, scope: Scope) -> Iterator[bytes]:
+        """Every field of the buckets meant."""
+        table = self._tables["buckets"]
+        query = f'SELECT {json_of(table.columns, "b")} FROM {table.sql} b ORDER BY b.id COLLATE "C"'
+        every = lines(lines_out(self._moment, query))
+        return every if scope == EVERYTHING else (line for line in every if scope.takes_bucket(parse(line)["id"]))
+
+    def objects(self, scope: Scope) -> Iterator[bytes]:
+        """Every field of the objects meant."""
+        table = self._tables["objects"]
+        order = 'ORDER BY o.bucket_id COLLATE "C", o.name COLLATE "C", o.id'
+        query = f"SELECT {json_of(table.columns, 'o')} FROM {self._current} {order}"
+        every = lines(lines_out(self._moment, query))
+        return every if scope == EVERYTHING else (line for line in every if takes_row(scope, parse(line)))
+
+    def counts(self) -> dict[str, int]:
+        """How many rows there are."""
+        return {one: self._moment.value(f"SELECT count(*) FROM storage.{one}") for one in ("buckets", "objects")}
+
+    def remarks(self) -> Iterator[Problem | Omission]:
+        """Buckets whose contents lie elsewhere (F§1.14), and older versions."""
+        for kind, names in self._elsewhere().items():
+            if names:
+                yield elsewhere(kind, names)
+        every = self._moment.value("SELECT count(*) FROM storage.objects")
+        current = self._moment.value(f"SELECT count(*) FROM {self._current}")
+        if every > current:
+            older = f"{every - current:,} older versions and delete markers of objects"
+            yield Omission(PART, older, "Only each object's current version is saved.")
+
+    def columns(self, table: str) -> Sequence[Column]:
+        """Those the table has."""
+        return self._tables[table].columns
+
+    def comparable(self, row: Json) -> Json:
+        """The row: all of it can."""
+        return row
+
+    @property
+    def _current(self) -> str:
+        """A FROM clause: the current version of every object as `o`.
+
+        Newer servers keep older versions and delete markers among the rows (F§1.9): these aren't objects any more.
+        """
+        conditions = {"archived_at": "o.archived_at IS NULL", "is_delete_marker": "NOT o.is_delete_marker"}
+        current = [condition for column, condition in conditions.items() if self._has("objects", column)]
+        return f"{self._tables['objects'].sql} o" + (f" WHERE {' AND '.join(current)}" if current else "")
+
+    def _elsewhere(self) -> dict[str, list[str]]:
+        """Analytics and vector buckets; for a time analytics buckets stood among the others."""
+        deleted = " WHERE deleted_at IS NULL" if self._has("buckets_analytics", "deleted_at") else ""
+        queries = {
+            "analytics bucket": [
+                f"SELECT name FROM storage.buckets_analytics{deleted}" if "buckets_analytics" in self._tables else "",
+                "SELECT id FROM storage.buckets WHERE type::text = 'ANALYTICS'" if self._has("buckets", "type") else "",
+            ],
+            "vector bucket": ["SELECT id FROM storage.buckets_vectors" if "buckets_vectors" in self._tables else ""],
+        }
+        return {
+            kind: sorted({name for query in asked if query for (name,) in self._moment.rows(query)})
+            for kind, asked in queries.items()
+        }
+
+    def _has(self, table: str, column: str) -> bool:
+        return table in self._tables and any(one.name == column for one in self._tables[table].columns)
