@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import gc
 import os
 import resource
 import sys
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from server import ETAG, SMALL
 from supapy.back_up import back_up
 from supapy.catalog import Catalog
 from supapy.choice import Choice
+from supapy.cli.main import OBJECTS_BETWEEN_COLLECTIONS
 from supapy.loop import side_by_side
 from supapy.model import Item
 from supapy.project.http import Http
@@ -123,24 +125,25 @@ def _item(api: StorageApi, name: str, size: int, md5: str | None) -> Item:
 
 def upload(url: str, folder: Path, number: int) -> None:
     """supapy: files of a store go up."""
-    _send(url, folder, [f"4k-{one}" for one in range(number)])
+    _send(url, folder, ((f"4k-{one}", len(SMALL)) for one in range(number)))
 
 
 def upload_large(url: str, folder: Path, number: int) -> None:
     """supapy: one file goes up, in pieces."""
-    _send(url, folder, ["large"])
+    _send(url, folder, [("large", number)])
 
 
-def _send(url: str, folder: Path, names: list[str]) -> None:
+def _send(url: str, folder: Path, files: Iterable[tuple[str, int]]) -> None:
+    # A restore knows the sizes from the manifest.
     http, store = Http(url, Secret("key"), at_once=AT_ONCE), LocalStore(folder)
     api = StorageApi(http)
 
-    async def send(name: str) -> None:
-        size = (folder / name).stat().st_size
+    async def send(file: tuple[str, int]) -> None:
+        name, size = file
         await api.upload("files", name, partial(store.get, name), size, mimetype="a/b", cache_control="no-cache")
 
     try:
-        side_by_side(http.loop, names, send, lambda _: None, at_once=AT_ONCE)
+        side_by_side(http.loop, files, send, lambda _: None, at_once=AT_ONCE)
     finally:
         http.close()
 
@@ -167,6 +170,9 @@ WORK: dict[str, Callable[[str, Path, int], None]] = {
 def main() -> None:
     """Do the work named on the command line."""
     name, url, folder, number = sys.argv[1:]
+    if not name.startswith("bare"):
+        # As the command itself begins.
+        gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     begun = time.perf_counter()
     WORK[name](url, Path(folder), int(number))
     seconds = time.perf_counter() - begun
