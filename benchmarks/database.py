@@ -17,14 +17,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
 import psycopg
 
-from supapy.model import Item
+from supapy.catalog import Catalog
+from supapy.frames import LEVEL
 from supapy.parts.database.part import DatabasePart
 from supapy.project.pgtools import PgTools, find_or_install
 from supapy.project.postgres import environment
@@ -32,7 +33,7 @@ from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
-from supapy.stream import Meter
+from supapy.store.local import LocalStore
 
 MAJOR = 17
 LINE_BYTES_PER_SECOND = 10_000_000
@@ -93,16 +94,15 @@ def turns(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
 
 
 def dump(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
-    """What a backup does for this part: both files written, counted, hashed and durable."""
+    """A backup of the database, as `supapy backup --compress` makes it but for the JSON tables: files written, counted,
+    hashed and durable, and removed again."""
     project = Project("http://127.0.0.1:9", Secret("sb_secret_unused"), db_url, pg_bin=tools.bin)
-    with project, project.moment() as moment:
-        for one in DatabasePart(jobs=jobs).dump(moment):
-            if isinstance(one, Item):
-                with (folder / one.path).open("wb") as file:
-                    for piece in Meter().through(one.open()):  # type: ignore[arg-type]
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
+    catalog = Catalog(LocalStore(folder / "backups"))
+    with project, project.moment() as moment, catalog.draft(compress=True) as draft:
+        with closing(DatabasePart(jobs=jobs, compress=True).dump(moment)) as dumped:
+            draft.take_all(dumped)
+        draft.commit({})
+    catalog.discard(draft.label)
 
 
 def program(tools: PgTools, db_url: Secret, *arguments: str | Path) -> Contender:
@@ -124,7 +124,7 @@ def pg_dump(tools: PgTools, db_url: Secret, folder: Path, *options: str) -> Cont
     target = folder / "pg_dump"
 
     def run() -> None:
-        program(tools, db_url, "pg_dump", "--compress=0", f"--file={target}", *options)()
+        program(tools, db_url, "pg_dump", f"--compress=zstd:{LEVEL}", f"--file={target}", *options)()
         if target.is_dir():
             shutil.rmtree(target)
         else:
@@ -190,7 +190,7 @@ def large_table(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
         )
     detail = "{ours:.2f} s, {pg_dump:.2f} s; one psql COPY to nowhere {limit:.2f} s".format(**found)
     board.row(
-        f"dump of one {size.large_mb} MB table", "pg_dump -Fc -Z0", found["ours"] / found["pg_dump"], 0.95, detail
+        f"dump of one {size.large_mb} MB table", "pg_dump -Fc, zstd", found["ours"] / found["pg_dump"], 0.95, detail
     )
 
 
@@ -209,8 +209,8 @@ def over_a_line(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
             )
     work = f"{size.line_mb} MB, 10 MB/s a connection, --jobs {LINE_JOBS}"
     detail = "{ours:.2f} s, {one:.2f} s, {many:.2f} s".format(**found)
-    board.row(work, "pg_dump -Fc -Z0", found["ours"] / found["one"], 0.16, detail)
-    board.row(work, f"pg_dump -Fd -Z0 -j{LINE_JOBS}", found["ours"] / found["many"], 0.16, "")
+    board.row(work, "pg_dump -Fc, zstd", found["ours"] / found["one"], 0.16, detail)
+    board.row(work, f"pg_dump -Fd -j{LINE_JOBS}, zstd", found["ours"] / found["many"], 0.16, "")
 
 
 def small_tables(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
@@ -230,7 +230,7 @@ def small_tables(board: Board, folder: Path, tools: PgTools, size: Size) -> None
         )
     detail = "{ours:.2f} s, {pg_dump:.2f} s".format(**found)
     work = f"dump of {size.small_tables} small tables"
-    board.row(work, "pg_dump -Fc -Z0", found["ours"] / found["pg_dump"], 1.1, detail)
+    board.row(work, "pg_dump -Fc, zstd", found["ours"] / found["pg_dump"], 1.1, detail)
 
 
 def memory(board: Board, folder: Path, tools: PgTools, megabytes: int) -> None:

@@ -48,7 +48,7 @@ def back_up(
         moment = stack.enter_context(project.moment())
         begun = catalog.draft(listener, project.loop, about=about, known=known, compress=compress)
         draft = stack.enter_context(begun)
-        for part in to_save(choice, jobs):
+        for part in to_save(choice, jobs, compress=compress):
             listener(Started(part.name, unit="bytes"))
             with closing(part.dump(moment)) as dumped:
                 draft.take_all(dumped, project.at_once if part.side_by_side else 1)

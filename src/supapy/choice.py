@@ -45,12 +45,13 @@ class Choice:
         )
 
 
-def to_save(choice: Choice, jobs: int | None = None) -> list[Part]:
+def to_save(choice: Choice, jobs: int | None = None, *, compress: bool = False) -> list[Part]:
     """The parts in the order they are saved: what reads the moment only, then what takes long. `jobs` is how many
     connections read the database's rows at once; one a core, at most 8, unless told otherwise."""
     parts: list[Part] = []
     if choice.database:
-        parts += [DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs), TablesPart(jobs)]
+        also = {"auth": choice.auth, "storage": choice.storage, "compress": compress}
+        parts += [DatabasePart(jobs=jobs, **also), TablesPart(jobs)]
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.backups import ABOUT
 from tests.fidelity.saved import moment_of, save
 from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
 from tests.unit.project.test_pumps import children, until_gone
 
+from supapy.catalog import Catalog
 from supapy.model import Item
+from supapy.parts.database.contents import Contents
 from supapy.parts.database.data import Rows, pumped
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.tables import TablesPart
@@ -19,6 +22,8 @@ from supapy.project.rows import as_array, rows_out
 from supapy.project.schema import user_tables
 from supapy.project.stretches import STRETCH_BYTES
 from supapy.sandbox.cluster import Cluster
+from supapy.store.memory import MemoryStore
+from supapy.verify import check_files
 
 # Rows in the table itself and out of line; gaps, moved rows, a dropped and a generated column, a child table.
 LARGE = """
@@ -81,6 +86,21 @@ def test_a_stretch_is_found_without_reading_the_rest(source: Cluster, pg_major: 
             rows = sum(piece.count(b"\n") for output in pumped(moment, large, 2) for piece in output)
         until_gone(source)
         assert watcher.execute(read).fetchall() == [(before + rows,)]
+
+
+def test_each_tables_rows_are_read_alone_out_of_a_compressed_script(source: Cluster, pg_major: int) -> None:
+    catalog = Catalog(MemoryStore())
+    with moment_of(source, pg_major) as moment, catalog.draft(compress=True) as draft:
+        draft.take_all(DatabasePart(jobs=3, compress=True).dump(moment))
+        draft.commit(ABOUT)
+        names = [rows.table.name for rows in rows_of(moment)]
+        whole = {name: b"".join(moment.copy_out(f"COPY public.{name} TO STDOUT")) for name in names}
+    backup = catalog.open(draft.label)
+    for segment in Contents.of(backup).row_segments:
+        start = segment.offset + segment.table["rows_start"]
+        read = b"".join(backup.read("database.sql", start, start + segment.table["rows_length"]))
+        assert read == whole[segment.table["table"]]
+    assert check_files(backup) == 2
 
 
 def test_the_rows_as_json_are_read_in_stretches_too(source: Cluster, pg_major: int) -> None:

@@ -9,7 +9,7 @@ question in SQL raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -57,12 +57,15 @@ class Moment:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines. One at a time."""
         return self.session.copy_out(sql)
 
-    def pumped(self, groups: Sequence[Sequence[str]], jobs: int) -> Iterator[Iterator[bytes]]:
+    def pumped(
+        self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[bytes], bytes] = bytes
+    ) -> Iterator[Iterator[bytes]]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
-        next. They are run by up to `jobs` connections at once, which end with the moment at the latest."""
-        tools = self.project.tools(self.major)
+        next. They are run by up to `jobs` connections at once, which end with the moment at the latest; `prepare` is
+        done with each piece there."""
+        tools, dsn = self.project.tools(self.major), self.project.db_url
         assert self.snapshot is not None
-        pumps = Pumps(tools, self.project.db_url, self.snapshot, groups, jobs=jobs)
+        pumps = Pumps(tools, dsn, self.snapshot, groups, major=self.major, jobs=jobs, prepare=prepare)
         self._ending.callback(pumps.close)
         return pumps.outputs()
 

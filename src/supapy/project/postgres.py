@@ -47,11 +47,18 @@ SETTINGS: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": f"{LOCK_TIMEOUT_S}s",
 }
+# Since 17 a role may also be given so long for a whole transaction: a moment is one.
+_SINCE_17: Mapping[str, str] = {"transaction_timeout": "0"}
 
 POOLER_HINT = (
     "Use the session pooler's string (port 5432, user postgres.<ref>) from the dashboard: "
     "Connect > Session pooler; it is reachable over IPv4."
 )
+
+
+def settings(major: int) -> Mapping[str, str]:
+    """What every connection to a server of that major sets: `SETTINGS`, and what newer servers know besides."""
+    return {**SETTINGS, **_SINCE_17} if major >= 17 else SETTINGS
 
 
 def parse(dsn: Secret) -> dict[str, str]:
@@ -181,8 +188,9 @@ def connect(dsn: Secret) -> Iterator[Session]:
     except UnicodeError:
         raise UsageError("SUPABASE_DB_URL names a host that can't be one", "Copy it from the dashboard.") from None
     session = Session(connection)
+    wanted = settings(session.server_version // 10_000)
     try:
-        session.execute("SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in SETTINGS.items()))
+        session.execute("SELECT " + ", ".join(f"set_config('{k}', '{v}', false)" for k, v in wanted.items()))
         yield session
     finally:
         connection.close()

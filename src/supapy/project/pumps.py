@@ -14,13 +14,13 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import IO
 
 from supapy.project.pgtools import PgTools
-from supapy.project.postgres import PIECE_BYTES, SETTINGS
+from supapy.project.postgres import settings
 from supapy.project.programs import GRACE_S, PSQL_ARGUMENTS, failure, running
 from supapy.secret import Secret
 
@@ -28,8 +28,10 @@ from supapy.secret import Secret
 MOST_JOBS = 8
 # What waits for its turn, over all pumps: enough that none stands still while another one's output is read.
 MOST_WAITING_BYTES = 48 * 1024 * 1024
+# What an output is handed over in: much enough to be worth compressing by itself.
+PIECE_BYTES = 1024 * 1024
 # Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest.
-_PUMP_SETTINGS: Mapping[str, str] = {**SETTINGS, "enable_seqscan": "off"}
+_MORE_SETTINGS: Mapping[str, str] = {"enable_seqscan": "off"}
 
 
 def usual_jobs() -> int:
@@ -41,16 +43,26 @@ class Pumps:
     """What groups of `COPY … TO STDOUT` statements put out, read in one snapshot by at most `jobs` children.
 
     A server that spares fewer connections is read by those that it spares. `close` it, whatever happens: the children
-    end then. Errors of theirs are raised where their output is read.
+    end then. Errors of theirs are raised where their output is read. `prepare` is done with each piece as soon as it
+    is there, many at once: it gives the same bytes, perhaps knowing more of them. `major` is the server's.
     """
 
     def __init__(
-        self, tools: PgTools, dsn: Secret, snapshot: str, groups: Sequence[Sequence[str]], *, jobs: int
+        self,
+        tools: PgTools,
+        dsn: Secret,
+        snapshot: str,
+        groups: Sequence[Sequence[str]],
+        *,
+        major: int,
+        jobs: int,
+        prepare: Callable[[bytes], bytes] = bytes,
     ) -> None:
         self._tools = tools
         self._dsn = dsn
-        self._opening = _opening(snapshot)
+        self._opening = _opening(snapshot, major)
         self._groups = groups
+        self._prepare = prepare
         self._statements = list(chain.from_iterable(groups))
         self._outputs: list[deque[bytes]] = [deque() for _ in self._statements]
         # All below is looked at and changed under this condition's lock only.
@@ -113,7 +125,7 @@ class Pumps:
                 connected = True
                 while (number := self._next()) is not None:
                     for piece in psql.output(self._statements[number]):
-                        self._put(number, piece)
+                        self._put(number, self._prepare(piece))
                     self._put(number, b"")
         except _Closed:
             pass
@@ -204,8 +216,9 @@ class _Psql:
             self._child.stdin.flush()
 
 
-def _opening(snapshot: str) -> str:
+def _opening(snapshot: str, major: int) -> str:
     """The statements that a connection begins with, to be sent as one."""
-    settings = (f"SET {name} = '{value}'" for name, value in _PUMP_SETTINGS.items())
+    wanted = {**settings(major), **_MORE_SETTINGS}
+    sets = (f"SET {name} = '{value}'" for name, value in wanted.items())
     begin = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-    return " \\; ".join((*begin, *settings))
+    return " \\; ".join((*begin, *sets))

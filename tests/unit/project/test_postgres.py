@@ -6,10 +6,10 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.projects import ClusterFactory, superuser
+from tests.projects import DEFAULT_MAJOR, ClusterFactory, superuser
 
 from supapy.errors import AccessDenied, SqlError, SupapyError, Unreachable, UsageError, WrongConnection
-from supapy.project.postgres import PIECE_BYTES, SETTINGS, Session, _why_not, connect, environment, parse
+from supapy.project.postgres import PIECE_BYTES, Session, _why_not, connect, environment, parse, settings
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 
@@ -29,12 +29,15 @@ def test_every_setting_is_the_one_that_is_needed_whatever_the_role_has(server: C
     with superuser(server) as connection:
         connection.execute("ALTER ROLE postgres SET statement_timeout = '1s'")
         connection.execute("ALTER ROLE postgres SET extra_float_digits = 0")
+        connection.execute("ALTER ROLE postgres SET transaction_timeout = '1min'")
+        connection.execute("ALTER ROLE postgres SET idle_in_transaction_session_timeout = '1min'")
         connection.execute("ALTER ROLE postgres SET datestyle = 'German'")
     with connect(server.dsn) as session:
-        said = {name: session.value(f"SHOW {name}") for name in SETTINGS}
+        said = {name: session.value(f"SHOW {name}") for name in settings(DEFAULT_MAJOR)}
         assert session.value("SELECT 0.1::float8 + 0.2::float8")
         assert session.value("SELECT (0.1::float8 + 0.2::float8)::text") == "0.30000000000000004"
     assert said["datestyle"].startswith("ISO")
+    assert (said["transaction_timeout"], said["idle_in_transaction_session_timeout"]) == ("0", "0")
     assert (said["statement_timeout"], said["row_security"], said["timezone"], said["lock_timeout"]) == (
         "0",
         "off",

@@ -98,6 +98,25 @@ def test_every_pump_reads_in_the_moments_snapshot_and_with_its_settings(server: 
     assert b"".join(moment.copy_out(seen)) == expected
 
 
+def test_a_role_with_a_time_for_transactions_is_read_to_the_end(server: Cluster) -> None:
+    with superuser(server) as admin:
+        admin.execute("ALTER ROLE postgres SET transaction_timeout = '1s'")
+        try:
+            with moment_of(server, DEFAULT_MAJOR) as moment:
+                slow = "COPY (SELECT pg_sleep(0.6)) TO STDOUT"
+                assert [b"".join(output) for output in moment.pumped([[slow], [slow]], jobs=1)] == [b"\n", b"\n"]
+                assert moment.value("SELECT 1") == 1
+        finally:
+            admin.execute("ALTER ROLE postgres RESET transaction_timeout")
+
+
+def test_each_piece_is_prepared_where_it_was_read(moment: Moment) -> None:
+    outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT", "COPY (SELECT 2) TO STDOUT"]], jobs=2, prepare=bytes.upper)
+    assert list(next(outputs)) == [b"1\n", b"2\n"]
+    outputs = moment.pumped([["COPY (SELECT 'a') TO STDOUT"], ["COPY (SELECT 'b') TO STDOUT"]], 2, bytes.upper)
+    assert [list(output) for output in outputs] == [[b"A\n"], [b"B\n"]]
+
+
 def test_a_pump_can_change_nothing(moment: Moment) -> None:
     outputs = moment.pumped([["COPY (SELECT lo_create(0)) TO STDOUT"]], jobs=1)
     with pytest.raises(SqlError, match="read-only transaction"):
@@ -155,7 +174,7 @@ def test_a_right_that_is_missing_is_told_as_such(moment: Moment) -> None:
 def test_a_pump_that_gets_no_connection_says_why_without_the_password(server: Cluster, moment: Moment) -> None:
     wrong = Secret(server.dsn.reveal().replace("postgres:", "postgres:wrong-word"))
     found = tools(DEFAULT_MAJOR)
-    pumps = Pumps(found, wrong, moment.snapshot, [["COPY (SELECT 1) TO STDOUT"]], jobs=1)
+    pumps = Pumps(found, wrong, moment.snapshot, [["COPY (SELECT 1) TO STDOUT"]], major=DEFAULT_MAJOR, jobs=1)
     with closing(pumps), pytest.raises(Unreachable, match="password authentication failed") as caught:
         list(next(pumps.outputs()))
     assert "wrong-word" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from supapy.frames import framed
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
@@ -81,10 +82,11 @@ def unreadable_tables(moment: Moment) -> list[tuple[str, str, bool]]:
     return [(schema, name, schema not in managed) for schema, name in moment.rows(_UNREADABLE)]
 
 
-def pumped(moment: Moment, saved: Sequence[Rows], jobs: int) -> Iterator[Iterator[bytes]]:
+def pumped(moment: Moment, saved: Sequence[Rows], jobs: int, *, compress: bool = False) -> Iterator[Iterator[bytes]]:
     """Of each of the tables its own rows in COPY's text format, in pieces; each is read to its end before the next.
 
-    Up to `jobs` connections read at once, also of one table: the rows come in the order in which they lie on disk.
+    Up to `jobs` connections read at once, also of one table: the rows come in the order in which they lie on disk. With
+    `compress` they come compressed as well, for whoever takes them so.
     """
     clauses = stretches(moment, [rows.table for rows in saved])
     whole = looked_into_tables(moment)
@@ -96,6 +98,7 @@ def pumped(moment: Moment, saved: Sequence[Rows], jobs: int) -> Iterator[Iterato
             for rows in saved
         ],
         jobs,
+        framed if compress else bytes,
     )
 
 

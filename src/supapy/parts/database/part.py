@@ -30,16 +30,19 @@ class DatabasePart:
 
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
-    `jobs` connections at once, or fewer.
+    `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed.
     """
 
     name = "database"
     side_by_side = False
 
-    def __init__(self, auth: bool = True, storage: bool = True, jobs: int | None = None) -> None:
+    def __init__(
+        self, auth: bool = True, storage: bool = True, jobs: int | None = None, *, compress: bool = False
+    ) -> None:
         self._auth = auth
         self._storage = storage
         self._jobs = usual_jobs() if jobs is None else jobs
+        self._compress = compress
 
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
@@ -52,7 +55,8 @@ class DatabasePart:
                 yield Problem(self.name, f"table {qualified(schema, name)}", "this connection may not read it")
         yield from roles.omissions(moment)
         yield from specials.omissions(moment)
-        script = Script(moment, selection, facts, auth=self._auth, storage=self._storage, jobs=self._jobs)
+        also = {"auth": self._auth, "storage": self._storage, "compress": self._compress}
+        script = Script(moment, selection, facts, jobs=self._jobs, **also)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:

@@ -38,6 +38,14 @@ SET row_security = off;
 SET check_function_bodies = false;
 SET default_table_access_method = heap;
 """
+# Servers before 17 don't know it; a role that has one would lose a restore in the middle.
+_NO_TRANSACTION_TIMEOUT = do_block("""
+BEGIN
+    IF current_setting('server_version_num')::int >= 170000 THEN
+        PERFORM set_config('transaction_timeout', '0', false);
+    END IF;
+END
+""")
 # Every name in the script is qualified, so that none can be taken for another.
 _NO_PATH = "SET search_path = '';\n"
 _USUAL_PATH = "RESET search_path;\n"
@@ -55,7 +63,15 @@ class Script:
     """
 
     def __init__(
-        self, moment: Moment, selection: Selection, facts: Facts, *, auth: bool, storage: bool, jobs: int
+        self,
+        moment: Moment,
+        selection: Selection,
+        facts: Facts,
+        *,
+        auth: bool,
+        storage: bool,
+        jobs: int,
+        compress: bool,
     ) -> None:
         self._moment = moment
         self._selection = selection
@@ -63,6 +79,7 @@ class Script:
         self._auth = auth
         self._storage = storage
         self._jobs = jobs
+        self._compress = compress
         self._kept = {entry.id for entry in selection.kept}
         self.segments = Segments()
         self.statements: list[Statement] = []
@@ -74,10 +91,10 @@ class Script:
         others = list(self._others_rows())
         own = database_rows(self._moment, self._selection.lost_relations)
         # Begun first, so that rows are at hand when their turn comes.
-        outputs = pumped(self._moment, [*others, *own], self._jobs)
+        outputs = pumped(self._moment, [*others, *own], self._jobs, compress=self._compress)
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
         key = secrets.token_hex(16)
-        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_PATH])
+        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_TRANSACTION_TIMEOUT, _NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
         for rows in others:

@@ -119,12 +119,14 @@ class Segments:
 def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
     gathered = bytearray()
     for piece in pieces:
-        if not gathered and len(piece) >= PIECE_BYTES:
-            yield piece
-            continue
-        gathered += piece
-        if len(gathered) >= PIECE_BYTES:
+        is_large = len(piece) >= PIECE_BYTES
+        if not is_large:
+            gathered += piece
+        if gathered and (is_large or len(gathered) >= PIECE_BYTES):
             yield bytes(gathered)
             gathered.clear()
+        if is_large:
+            # As it is: it may know how it is compressed.
+            yield piece
     if gathered:
         yield bytes(gathered)
