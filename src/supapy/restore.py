@@ -11,7 +11,7 @@ from supapy.choice import Choice, to_restore
 from supapy.errors import RestoreRefused, StoreError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
 from supapy.known import remember
-from supapy.model import Difference, Match, Problem, Proof, Step
+from supapy.model import Difference, Match, Omission, Problem, Proof, Step
 from supapy.parts.base import Obstacle
 from supapy.project.project import Project
 from supapy.verify import check_files, hold_against
@@ -19,7 +19,8 @@ from supapy.verify import check_files, hold_against
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a restore would do: nothing has been written yet. `obstacles` are what the named target holds already."""
+    """What a restore would do: nothing has been written yet. `obstacles` are what the named target holds already,
+    `omissions` what is known not to come back."""
 
     label: str
     source_ref: str
@@ -28,6 +29,7 @@ class Plan:
     steps: list[Step]
     obstacles: list[Obstacle]
     saved_problems: list[Problem]
+    omissions: list[Omission]
 
 
 @dataclass(slots=True)
@@ -76,8 +78,10 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
             f"project {project.ref} isn't empty: it holds {_texts(obstacles)}",
             f"Choose an empty target with --env-file FILE, or say that you mean it: --into {project.ref}",
         )
-    steps = [step for part in parts for step in part.load(backup, project)]
-    return Plan(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1])
+    loaded = [one for part in parts for one in part.load(backup, project)]
+    steps = [one for one in loaded if isinstance(one, Step)]
+    omissions = [one for one in loaded if isinstance(one, Omission)]
+    return Plan(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions)
 
 
 def restore(

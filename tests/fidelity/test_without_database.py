@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
+from tests.doors.commands import Commands, settings_of
 from tests.fidelity.test_storage import BIG
 from tests.fidelity.whole import as_superuser, backed_up, fetched, opened, restored
 from tests.hostile import NAMES
@@ -20,12 +22,14 @@ from supapy.back_up import back_up
 from supapy.backup import Backup
 from supapy.catalog import Catalog
 from supapy.choice import Choice
+from supapy.errors import RestoreRefused
 from supapy.model import Difference, Json, Omission, Proof
 from supapy.parts.storage.by_sql import RowsBySql
 from supapy.parts.storage.listing import LOST_IN_A_BACKUP, RowsAsListed
-from supapy.parts.storage.selection import EVERYTHING
+from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.project.project import Project
 from supapy.project.rows import parse
+from supapy.restore import Outcome, restore
 from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject
 from supapy.store.local import LocalStore
@@ -36,7 +40,7 @@ ROBOTS = "noindex, nofollow"
 BUCKETS = """
 INSERT INTO storage.buckets (id, name, public, file_size_limit, allowed_mime_types) VALUES
  ('plain', 'plain', true, NULL, NULL), ('bucket-id', 'Another name', NULL, NULL, '{}'), ('empty', 'empty', false, 0,
- '{image/*,"odd \\"type\\", with a comma"}')
+ '{image/*,application/pdf}')
 """
 UPLOADS = {
     ("bucket-id", "x"): b"x",
@@ -291,3 +295,173 @@ def test_a_comparison_with_what_the_server_shows_names_each_thing_that_differs(s
         assert differences(backup, project) == []
     as_superuser(source.sandbox, "DROP TABLE public.buckets, public.objects")
     assert fetched(source.sandbox, "/storage/v1/object/authenticated/plain/a")[1] == b"file a"
+
+
+# --- the restore -----------------------------------------------------------------------------------------------------
+
+SHOWN = """
+SELECT bucket_id, name, metadata - '{lastModified,eTag}'::text[], coalesce(user_metadata, '{}')
+FROM storage.objects ORDER BY bucket_id, name COLLATE "C"
+"""
+SETTINGS = """
+SELECT id, name, coalesce(public, false), type, file_size_limit, allowed_mime_types FROM storage.buckets ORDER BY id
+"""
+
+
+def brought_back(backup: Backup, sandbox: SandboxProject, choice: Choice = FILES, into: str | None = None) -> Outcome:
+    with served(sandbox) as project:
+        return restore(backup, project, choice, into=into, confirm=lambda plan: True)
+
+
+@dataclass
+class Target:
+    sandbox: SandboxProject
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def target(server_folder: Path, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """Restored by the server alone from a backup that has all that SQL shows."""
+    backup = backed_up(source.sandbox, tmp_path_factory.mktemp("by-sql"), FILES)
+    with ExitStack() as cleanup:
+        sandbox = ProjectFactory(server_folder, cleanup)("target")
+        yield Target(sandbox, brought_back(backup, sandbox))
+
+
+def test_a_restore_by_the_server_alone_says_what_it_loses_and_loses_nothing_else(
+    source: Source, target: Target
+) -> None:
+    assert [omission.name.split()[0] for omission in target.outcome.plan.omissions] == [
+        "ids",
+        "owners",
+        "times",
+        "what",
+    ]
+    assert (target.outcome.problems, target.outcome.differences) == ([], [])
+    assert as_superuser(target.sandbox, SHOWN) == as_superuser(source.sandbox, SHOWN)
+    assert as_superuser(target.sandbox, SETTINGS) == as_superuser(source.sandbox, SETTINGS)
+    for (bucket, key), content in UPLOADS.items():
+        status, body = fetched(target.sandbox, f"/storage/v1/object/authenticated/{bucket}/{quote(key)}")
+        assert (status, body) == (200, content), key
+
+
+def test_a_restore_that_is_run_again_sends_only_what_is_not_there(source: Source, target: Target) -> None:
+    assert target.sandbox.api
+    as_superuser(
+        target.sandbox,
+        "UPDATE storage.objects SET user_metadata = '{\"other\": 1}' WHERE name = 'page.html'",
+        "SET session_replication_role = replica",
+        "DELETE FROM storage.objects WHERE name = 'A'",
+    )
+    before = len(target.sandbox.api.requests)
+    outcome = brought_back(source.backup, target.sandbox, into=target.sandbox.ref)
+    assert outcome.is_whole
+    sent = [seen.raw_path for seen in list(target.sandbox.api.requests)[before:] if seen.method in ("POST", "PATCH")]
+    assert sorted(
+        path for path in sent if "/object/plain" in path or "/object/bucket" in path or "/upload/" in path
+    ) == [
+        "/storage/v1/object/plain/A",
+        "/storage/v1/object/plain/page.html",
+    ]
+
+
+def test_the_next_backup_of_the_target_fetches_nothing(source: Source, target: Target) -> None:
+    assert target.sandbox.api
+    brought_back(source.backup, target.sandbox, into=target.sandbox.ref)
+    before = len(target.sandbox.api.requests)
+    backup = saved(target.sandbox, source.folder)
+    asked = [seen.raw_path for seen in list(target.sandbox.api.requests)[before:]]
+    assert [path for path in asked if "/object/authenticated/" in path] == []
+    assert backup.manifest[1] == []
+
+
+def test_limits_come_last_and_a_bucket_that_is_there_is_opened_first(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    first, second = project_factory("first"), project_factory("second")
+    as_superuser(first, "INSERT INTO storage.buckets (id, name) VALUES ('b', 'b'), ('limit', 'limit')")
+    with opened(first) as project:
+        put(project, "b", "one.txt", b"a text")
+    as_superuser(
+        first, "UPDATE storage.buckets SET file_size_limit = 3, allowed_mime_types = '{image/png}' WHERE id = 'b'"
+    )
+    as_superuser(
+        second,
+        "INSERT INTO storage.buckets (id, name, public, file_size_limit, allowed_mime_types) "
+        "VALUES ('b', 'b', true, 1, '{a/b}')",
+    )
+    backup = saved(first, tmp_path)
+    with pytest.raises(RestoreRefused, match="isn't empty: it holds 1 storage bucket"):
+        brought_back(backup, second)
+    assert brought_back(backup, second, into="second").is_whole
+    assert as_superuser(second, SETTINGS) == as_superuser(first, SETTINGS)
+
+
+def test_what_the_server_does_not_take_is_a_problem_and_the_rest_comes_back(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    first, second = project_factory("first"), project_factory("second")
+    as_superuser(first, "INSERT INTO storage.buckets (id, name) VALUES ('Ä', 'Ä'), ('b', 'b')")
+    with opened(first) as project:
+        put(project, "b", "one", b"one")
+        put(project, "b", "large", BIG)
+        put(project, "b", "long", b"long")
+    as_superuser(
+        first,
+        """UPDATE storage.objects SET metadata = metadata || '{"cacheControl": "private", "xRobotsTag": "noindex"}'
+        WHERE name = 'large'""",
+        f"""UPDATE storage.objects SET user_metadata = '{LARGE}', metadata = metadata || '{{"cacheControl": "private"}}'
+        WHERE name = 'long'""",
+        "UPDATE storage.objects SET user_metadata = '[1]' WHERE name = 'one'",
+    )
+    backup = backed_up(first, tmp_path, FILES)
+    outcome = brought_back(backup, second)
+    assert [problem.name for problem in outcome.problems] == ["bucket Ä", "b/large", "b/long", "b/one", "bucket Ä"]
+    assert "cache control private, robots tag noindex" in outcome.problems[1].reason
+    assert {(one.name, one.detail or one.kind) for one in outcome.differences} == {
+        ("bucket Ä", "missing"),
+        ("object b/large", "metadata.cacheControl, metadata.xRobotsTag"),
+        ("object b/long", "metadata.cacheControl"),
+        ("object b/one", "user_metadata"),
+    }
+    assert fetched(second, "/storage/v1/object/authenticated/b/large") == (200, BIG)
+
+
+def test_some_objects_go_into_another_bucket(source: Source, project_factory: ProjectFactory) -> None:
+    sandbox = project_factory("rescue")
+    moved = Choice(database=False, auth=False, only=Selection(("plain",), ("a",), to_bucket="rescued"))
+    with pytest.raises(RestoreRefused, match="it has no bucket rescued"):
+        brought_back(source.backup, sandbox, moved, into="rescue")
+    as_superuser(sandbox, "INSERT INTO storage.buckets (id, name, public) VALUES ('rescued', 'rescued', false)")
+    assert brought_back(source.backup, sandbox, moved, into="rescue").is_whole
+    assert as_superuser(sandbox, 'SELECT bucket_id, name FROM storage.objects ORDER BY name COLLATE "C"') == [
+        ("rescued", key) for key in ("a", "a/", "a/b")
+    ]
+    some = Choice(database=False, auth=False, only=Selection((), ("a",)))
+    assert brought_back(source.backup, sandbox, some, into="rescue").is_whole
+    assert as_superuser(sandbox, "SELECT id, public FROM storage.buckets WHERE id <> 'rescued' ORDER BY id") == [
+        ("bucket-id", False),
+        ("empty", False),
+        ("plain", True),
+    ]
+
+
+def test_the_commands_do_all_this_without_a_database(
+    source: Source, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    sandbox = project_factory("other")
+    here, there = (Commands(tmp_path, settings_of(one) | {"SUPABASE_DB_URL": ""}) for one in (source.sandbox, sandbox))
+    made = here("backup", "--no-database", "--no-auth")
+    assert made.code == 0
+    assert f"left out: {LOST_IN_A_BACKUP.name}" in made.out
+    back = there("restore", "--latest", "--yes", "--no-database", "--no-auth")
+    assert back.code == 0, back.err
+    assert back.out.count("won't come back: ") == 4
+    assert back.out.index("won't come back: ids") < back.out.index("object rows without ids, owners and times")
+    held = there("--json", "verify")
+    assert (held.code, held.result["differences"]) == (0, [])
+    assert there("verify", "--bucket", "plain", "--quick").code == 0
+    with served(sandbox) as project:
+        put(project, "plain", "a", b"other")
+    assert "changed: storage object plain/a" in there("verify").out
+    assert there("verify", "--bucket", "bucket-id").code == 0

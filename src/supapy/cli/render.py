@@ -34,8 +34,7 @@ def saved(screen: Screen, backup: Backup) -> None:
     )
     screen.say()
     not_saved(screen, problems)
-    for omission in omissions:
-        screen.say(f"{shown(omission.name)}. {shown(omission.remedy)}", "dim", lead="left out: ")
+    left_out(screen, omissions, "left out")
     if omissions:
         screen.say()
     taken = backup.metadata["stored_bytes"]
@@ -89,6 +88,7 @@ def outcome_json(restored: Outcome) -> Json:
         "label": restored.plan.label,
         "target": restored.plan.target_ref,
         "problems": items_json(restored.problems),
+        "omissions": items_json(restored.plan.omissions),
         "differences": items_json(restored.differences),
         "proofs": proofs_json(restored.proofs),
         "exit_code": 0 if restored.is_whole else 3,
@@ -98,6 +98,12 @@ def outcome_json(restored: Outcome) -> Json:
 def not_saved(screen: Screen, problems: Iterable[Problem]) -> None:
     """What a backup should have and hasn't."""
     _problems(screen, problems, "not saved")
+
+
+def left_out(screen: Screen, omissions: Iterable[Omission], verb: str, *, always: bool = False) -> None:
+    """What is known not to be saved, or not to come back, and what can be done about it."""
+    for omission in omissions:
+        screen.say(f"{shown(omission.name)}. {shown(omission.remedy)}", "dim", lead=f"{verb}: ", always=always)
 
 
 def not_restored(screen: Screen, problems: Iterable[Problem]) -> None:

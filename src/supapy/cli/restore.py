@@ -94,6 +94,7 @@ def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
     say(f"{plan.label} of project {source} goes into project {target}:", "bold")
     for number, step in enumerate(plan.steps, 1):
         say(shown(step.title), lead=f"{number:4}. ")
+    render.left_out(screen, plan.omissions, "won't come back", always=asks)
     held = [shown(obstacle.text) for obstacle in plan.obstacles]
     if held:
         say(f"{target} isn't empty: it holds {', '.join(held)}", "yellow")
@@ -102,9 +103,9 @@ def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
         render.not_saved(screen, plan.saved_problems)
     say()
     steps = [step.title for step in plan.steps]
-    screen.tell(
-        {"event": "planned", "source": plan.source_ref, "target": plan.target_ref, "steps": steps, "held": held}
-    )
+    lost = render.items_json(plan.omissions)
+    planned = {"source": plan.source_ref, "target": plan.target_ref, "steps": steps, "held": held, "omissions": lost}
+    screen.tell({"event": "planned"} | planned)
 
 
 def _asked(shell: Shell, plan: Plan) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from supapy.model import Dump, Entry, Finding, Json, Step
+from supapy.model import Dump, Entry, Finding, Json, Omission, Step
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 
@@ -64,8 +64,8 @@ class Part(Protocol):
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds already, where this part would write. Reads only."""
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step]:
-        """The steps that bring the part back, in order."""
+    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
+        """The steps that bring the part back, in order; before them what is known not to come back."""
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """The differences between backup and live project, and what was found equal. Reads only."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from supapy.model import Json
 from supapy.names import literal, quoted
@@ -19,6 +19,7 @@ from supapy.project.postgres import Session
 from supapy.project.schema import Column, Table
 from supapy.stream import lines
 
+T = TypeVar("T")
 _NATIVE = frozenset({"smallint", "integer", "bigint", "real", "double precision", "boolean"})
 # No JSON text holds these two characters, so that a line goes through COPY as it is, nothing escaped or quoted.
 _AS_IT_IS = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
@@ -238,9 +239,7 @@ def unknown_columns(table: Table, keys: Mapping[str, bool]) -> list[str]:
     return sorted(key for key, has_values in keys.items() if has_values and key not in known)
 
 
-def paired(
-    saved: Iterable[Json], live: Iterable[Json], key: Callable[[Json], Any]
-) -> Iterator[tuple[Json | None, Json | None]]:
+def paired(saved: Iterable[T], live: Iterable[T], key: Callable[[T], Any]) -> Iterator[tuple[T | None, T | None]]:
     """Two streams of rows, both sorted by `key`, side by side; None stands where one lacks the other's row."""
     ones, others = iter(saved), iter(live)
     one, other = next(ones, None), next(others, None)

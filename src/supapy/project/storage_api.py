@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
 from urllib.parse import quote
@@ -21,6 +22,8 @@ TUS_PIECE_BYTES = 6 * 1024 * 1024
 _TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
+# All headers together may have 16 KB (traps, storage API 9), keys among them; in base64 this becomes 8.
+LARGEST_METADATA_IN_HEADER_BYTES = 6 * 1024
 # The server gives no longer page (F§1.4).
 MOST_LISTED = 1000
 
@@ -41,9 +44,16 @@ def _segment(text: str) -> str:
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
-def sayable(cache_control: str, size: int) -> bool:
-    """Whether an upload of that size can say so: in pieces, only a number of seconds (F§1.7)."""
-    return size <= TUS_PIECE_BYTES or cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
+def unsaid(size: int, cache_control: str, user_metadata: str | None = None, robots: str | None = None) -> list[str]:
+    """What of all this an upload of that size (bytes) can't say (F§1.6, F§1.7)."""
+    in_pieces = size > TUS_PIECE_BYTES
+    is_long = user_metadata is not None and len(user_metadata.encode()) > LARGEST_METADATA_IN_HEADER_BYTES
+    said_in_seconds = cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
+    return [
+        *([f"cache control {cache_control}"] if (in_pieces or is_long) and not said_in_seconds else []),
+        *(["its user metadata, which are too long"] if in_pieces and is_long else []),
+        *([f"robots tag {robots}"] if in_pieces and robots else []),
+    ]
 
 
 class StorageApi:
@@ -133,30 +143,47 @@ class StorageApi:
             if standstills >= MOST_STANDSTILLS:
                 raise Unreachable(f"the download of {bucket}/{key} got no further than {done} of {size} bytes")
 
-    async def upload(self, bucket: str, key: str, read: Read, size: int, *, mimetype: str, cache_control: str) -> None:
-        """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range.
+    async def upload(
+        self,
+        bucket: str,
+        key: str,
+        read: Read,
+        size: int,
+        *,
+        mimetype: str,
+        cache_control: str,
+        user_metadata: str | None = None,
+        robots: str | None = None,
+    ) -> None:
+        """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range;
+        `user_metadata` is a JSON object as text, `robots` what the header X-Robots-Tag shall say.
 
-        Up to 6 MiB in one request, else resumable (F§1.7).
+        Up to 6 MiB in one request, else resumable (F§1.7). What can't be said so is left out: `unsaid` tells.
         """
         if size > TUS_PIECE_BYTES:
-            await self._upload_in_pieces(bucket, key, read, size, mimetype, cache_control)
+            named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
+            if user_metadata and len(user_metadata.encode()) <= LARGEST_METADATA_IN_HEADER_BYTES:
+                named["metadata"] = user_metadata
+            await self._upload_in_pieces(named, read, size, cache_control)
             return
         body = b"".join(read(0, None))
+        headers = {"x-upsert": "true"} | ({"x-robots-tag": robots} if robots else {})
+        if user_metadata and len(user_metadata.encode()) > LARGEST_METADATA_IN_HEADER_BYTES:
+            body, mimetype = _form(body, mimetype, cache_control, user_metadata)
+        elif user_metadata:
+            headers["x-metadata"] = _base64(user_metadata)
         await self._http.ask(
             "POST",
             f"/storage/v1/object/{_segment(bucket)}/{encoded(key)}",
             body=body,
-            headers={"x-upsert": "true", "Content-Type": mimetype, "Cache-Control": cache_control},
+            headers=headers | {"Content-Type": mimetype, "Cache-Control": cache_control},
         )
 
-    async def _upload_in_pieces(
-        self, bucket: str, key: str, read: Read, size: int, mimetype: str, cache_control: str
-    ) -> None:
-        named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
+    async def _upload_in_pieces(self, named: dict[str, str], read: Read, size: int, cache_control: str) -> None:
         if age := _MAX_AGE.fullmatch(cache_control):
             # The one form that can be said here: a number of seconds (F§1.7).
             named["cacheControl"] = age[1]
-        metadata = ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in named.items())
+        metadata = ",".join(f"{name} {_base64(value)}" for name, value in named.items())
         created = await self._http.ask(
             "POST",
             "/storage/v1/upload/resumable",
@@ -204,6 +231,22 @@ def _shown(body: bytes) -> Shown:
 
 def _names(found: object, name: str) -> list[str]:
     return [str(one.get(name)) for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _form(body: bytes, mimetype: str, cache_control: str, user_metadata: str) -> tuple[bytes, str]:
+    """An upload as a form, in which much can be said of it, and the form's own type (F§1.6)."""
+    boundary = secrets.token_hex(16)
+    age = _MAX_AGE.fullmatch(cache_control)
+    fields = {"metadata": user_metadata} | ({"cacheControl": age[1]} if age else {})
+    parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
+    parts.append(f'name="file"; filename="file"\r\nContent-Type: {mimetype}\r\n\r\n'.encode() + body)
+    begin = f"--{boundary}\r\nContent-Disposition: form-data; ".encode()
+    whole = b"".join(begin + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
+    return whole, f"multipart/form-data; boundary={boundary}"
 
 
 def _same_version(answer: Download, version: str | None, start: int) -> str | None:

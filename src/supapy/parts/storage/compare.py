@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import aclosing
 from functools import partial
 
@@ -24,7 +24,6 @@ from supapy.parts.storage.selection import Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import changed_columns, paired, parse, same
-from supapy.project.schema import Column
 
 # What describes the stored file: another upload of the same bytes has others (F§1.9).
 _OF_THE_FILE = frozenset({"eTag", "contentLength", "httpStatusCode"})
@@ -54,15 +53,14 @@ def _rows(
     what: str, index: Index, saved: Iterator[Json], live: Iterator[Json], found: list[tuple[Json, Json]]
 ) -> Iterator[Finding]:
     """Differences between rows; the pairs of saved and live rows are added to `found`."""
-    equal, columns = 0, index.columns(f"{what}s")
+    equal = 0
     for one, other in paired(saved, live, _key):
         if one is None or other is None:
             yield Difference(PART, _name(what, one or other or {}), "extra" if one is None else "missing")
             continue
         found.append((one, other))
-        changed = _changed(index.comparable(one), index.comparable(other), columns)
-        if changed:
-            yield Difference(PART, _name(what, one), "changed", ", ".join(changed))
+        if columns := changed(index, what, one, other):
+            yield Difference(PART, _name(what, one), "changed", ", ".join(columns))
         else:
             equal += 1
     yield Proof(PART, f"{what} rows{index.sort}", equal)
@@ -91,9 +89,10 @@ def _key(row: Json) -> list[tuple[bool, str]]:
     return [(value is None, value or "") for value in values]
 
 
-def _changed(saved: Json, live: Json, columns: Sequence[Column]) -> list[str]:
+def changed(index: Index, what: str, saved: Json, live: Json) -> list[str]:
     """The columns that differ, without what belongs to the stored file; its metadata one by one, by their names."""
-    others = [column for column in columns if column.name != "metadata"]
+    saved, live = index.comparable(saved), index.comparable(live)
+    others = [column for column in index.columns(f"{what}s") if column.name != "metadata"]
     plain = changed_columns(_without_file(saved), _without_file(live), others)
     before, now = saved.get("metadata"), live.get("metadata")
     if not isinstance(before, dict):

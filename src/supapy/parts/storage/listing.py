@@ -44,6 +44,7 @@ _JSONB = (Column("metadata", "jsonb", False, ""), Column("user_metadata", "jsonb
 _TIME = re.compile(r'"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9:]{8})(?:\.([0-9]{1,6}))?Z"')
 # What PostgreSQL puts in quotes within the text of an array.
 _TO_BE_QUOTED = re.compile(r'[{}",\\\s]|^$|^null$', re.IGNORECASE)
+_ELEMENT = re.compile(r'("(?:[^"\\]|\\.)*")|([^,"]+)')
 
 LOST_IN_A_BACKUP = Omission(
     PART,
@@ -232,6 +233,15 @@ def _array(values: Iterable[Any]) -> str:
     texts = (str(value) for value in values)
     quoted = (re.sub(r'(["\\])', r"\\\1", text) if _TO_BE_QUOTED.search(text) else text for text in texts)
     return "{" + ",".join(f'"{text}"' if _TO_BE_QUOTED.search(text) else text for text in quoted) + "}"
+
+
+def mime_types(row: Json) -> list[str] | None:
+    """The types that a bucket's row allows, from the text of the array."""
+    text = row.get("allowed_mime_types")
+    if not isinstance(text, str):
+        return None
+    pieces = _ELEMENT.findall(text[1:-1])
+    return [re.sub(r"\\(.)", r"\1", quoted[1:-1]) if quoted else plain for quoted, plain in pieces]
 
 
 def _as_shown(value: Any) -> Any:

@@ -6,18 +6,17 @@ over them by upsert, which keeps a row's id, creation and owner; what it changes
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
-from supapy.errors import ApiError
-from supapy.loop import pump, side_by_side
+from supapy.loop import side_by_side
 from supapy.model import Json, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Source
-from supapy.parts.storage.files import PART, about_one_object, saved_buckets, saved_objects
+from supapy.parts.storage.files import PART, saved_buckets, saved_objects
 from supapy.parts.storage.selection import Selection
+from supapy.parts.storage.sending import has_bytes, send
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
@@ -32,7 +31,6 @@ from supapy.project.rows import (
     upsert,
 )
 from supapy.project.schema import Column, Table, tables_of
-from supapy.project.storage_api import sayable
 
 # What describes the stored file, not the object: the new file has its own (F§1.11).
 _OF_THE_FILE = "'{eTag,size,contentLength,httpStatusCode}'::text[]"
@@ -142,26 +140,6 @@ def _uploaded(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
     return {(bucket, key): (str(etag), str(size)) for bucket, key, etag, size in rows}
 
 
-async def _is_there(
-    backup: Source, project: Project, path: str, bucket: str, key: str, found: tuple[str, str] | None
-) -> bool:
-    """Whether the target's object has these very bytes, so that a restore that was killed needn't send them again.
-
-    They are read and compared: an eTag is no proof, and reading costs the target less than writing.
-    """
-    if found is None or found[1] != str(backup.size(path)):
-        return False
-    digest = hashlib.sha256()
-    try:
-        async with aclosing(project.storage.download(bucket, key, found[0])) as pieces:
-            await pump(pieces, digest.update)
-    except ApiError as error:
-        if not about_one_object(error):
-            raise
-        return False
-    return digest.hexdigest() == backup.sha256(path)
-
-
 async def _upload(
     backup: Source,
     project: Project,
@@ -170,48 +148,12 @@ async def _upload(
     progress: Progress,
     row: Json,
 ) -> Problem | None:
-    bucket, key = only.to_bucket or row["bucket_id"], row["name"]
-    if await _is_there(backup, project, row["path"], bucket, key, uploaded.get((bucket, key))):
-        progress(backup.size(row["path"]))
+    bucket, key, path = only.to_bucket or row["bucket_id"], row["name"], row["path"]
+    found = uploaded.get((bucket, key))
+    if found and await has_bytes(backup, project, path, bucket, key, *found):
+        progress(backup.size(path))
         return None
-    metadata = row.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
-    path = row["path"]
-    size = backup.size(path)
-    cache_control = _header(metadata.get("cacheControl"), "no-cache")
-    try:
-        await project.storage.upload(
-            bucket,
-            key,
-            _reader(backup, path, progress),
-            size,
-            mimetype=_header(metadata.get("mimetype"), "application/octet-stream"),
-            cache_control=cache_control,
-        )
-    except ApiError as error:
-        if not about_one_object(error):
-            raise
-        return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
-    if not sayable(cache_control, size):
-        served = f"its row says {cache_control}, but it is served with no-cache: an upload in pieces can't say more"
-        return Problem(PART, f"{bucket}/{key}", served)
-    return None
-
-
-def _reader(backup: Source, path: str, progress: Progress) -> Callable[[int, int | None], Iterator[bytes]]:
-    def read(start: int, end: int | None) -> Iterator[bytes]:
-        for piece in backup.read(path, start, end):
-            progress(len(piece))
-            yield piece
-
-    return read
-
-
-def _header(value: object, otherwise: str) -> str:
-    """A value as it may stand in a header. The row gets the true one afterwards, whatever it is."""
-    plain = isinstance(value, str) and value.isascii() and value.isprintable() and value.strip()
-    # A body of that type would be taken for a form (traps, storage API 10).
-    return str(value) if plain and not str(value).startswith("multipart/") else otherwise
+    return await send(backup, project, bucket, row, progress)
 
 
 def _settle_objects(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:

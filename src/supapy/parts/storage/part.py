@@ -12,9 +12,10 @@ from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
 from supapy.errors import ApiError, Unreadable
-from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Problem, Step
+from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
 from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
+from supapy.parts.storage.by_api import load_by_api
 from supapy.parts.storage.compare import compare
 from supapy.parts.storage.files import (
     BUCKETS,
@@ -75,9 +76,9 @@ class StoragePart:
         if bucket is not None and not any(True for _ in index.buckets(self._only.in_target(EVERYTHING))):
             yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step]:
-        """Buckets open, rows, bytes, rows set right, buckets' limits."""
-        return load(backup, project, self._only)
+    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
+        """Buckets open, rows, bytes, rows set right, buckets' limits; without a database buckets and bytes only."""
+        return (load if project.has_database else load_by_api)(backup, project, self._only)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""

@@ -1,0 +1,88 @@
+"""Putting an object's saved bytes into a target, unless it has them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import aclosing
+
+from supapy.errors import ApiError
+from supapy.loop import pump
+from supapy.model import Json, Problem, Progress
+from supapy.parts.base import Source
+from supapy.parts.storage.files import PART, about_one_object
+from supapy.project.project import Project
+from supapy.project.storage_api import unsaid
+
+
+async def has_bytes(backup: Source, project: Project, path: str, bucket: str, key: str, etag: str, size: str) -> bool:
+    """Whether the target's object, of which the server says eTag and size, has the very bytes saved at `path`: a
+    restore that was killed needn't send them again.
+
+    They are read and compared: an eTag is no proof, and reading costs the target less than writing.
+    """
+    if size != str(backup.size(path)):
+        return False
+    digest = hashlib.sha256()
+    try:
+        async with aclosing(project.storage.download(bucket, key, etag)) as pieces:
+            await pump(pieces, digest.update)
+    except ApiError as error:
+        if not about_one_object(error):
+            raise
+        return False
+    return digest.hexdigest() == backup.sha256(path)
+
+
+async def send(
+    backup: Source,
+    project: Project,
+    bucket: str,
+    row: Json,
+    progress: Progress,
+    *,
+    user_metadata: str | None = None,
+    robots: str | None = None,
+) -> Problem | None:
+    """Upload the bytes of a saved row into a bucket, over what stands there, with the type and the cache control that
+    its metadata name. Gives the problem when the server refuses, or can't be told all of it."""
+    metadata = row.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    key, path = row["name"], row["path"]
+    size = backup.size(path)
+    cache_control = _header(metadata.get("cacheControl"), "no-cache")
+    try:
+        await project.storage.upload(
+            bucket,
+            key,
+            _reader(backup, path, progress),
+            size,
+            mimetype=_header(metadata.get("mimetype"), "application/octet-stream"),
+            cache_control=cache_control,
+            user_metadata=user_metadata,
+            robots=robots,
+        )
+    except ApiError as error:
+        if not about_one_object(error):
+            raise
+        return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
+    if lacking := unsaid(size, cache_control, user_metadata, robots):
+        reason = f"an upload of {size:,} bytes can't say all of it, so it is served without: {', '.join(lacking)}"
+        return Problem(PART, f"{bucket}/{key}", reason)
+    return None
+
+
+def _reader(backup: Source, path: str, progress: Progress) -> Callable[[int, int | None], Iterator[bytes]]:
+    def read(start: int, end: int | None) -> Iterator[bytes]:
+        for piece in backup.read(path, start, end):
+            progress(len(piece))
+            yield piece
+
+    return read
+
+
+def _header(value: object, otherwise: str) -> str:
+    """A value as it may stand in a header. The row gets the true one afterwards, whatever it is."""
+    plain = isinstance(value, str) and value.isascii() and value.isprintable() and value.strip()
+    # A body of that type would be taken for a form (traps, storage API 10).
+    return str(value) if plain and not str(value).startswith("multipart/") else otherwise
