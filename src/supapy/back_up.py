@@ -34,8 +34,9 @@ def back_up(
 ) -> Backup:
     """A new backup of the project as it is now. What could not be saved stands in its manifest as problems.
 
-    Files that an earlier backup has already aren't fetched again, unless it is to be a `full` one; with `resume` nor
-    are those that a killed run has fetched. `jobs` is how many connections read the database's rows at once: one a
+    Files that an earlier backup has already aren't fetched again, nor those that a run has fetched which was
+    cut short, unless it is to be a `full` one; with `resume` there must be such a run, and nothing of it is fetched
+    again even so. `jobs` is how many connections read the database's rows at once: one a
     core, at most 8, unless told otherwise. With `compress` everything but the files of Storage lies in it as `.zst`.
     """
     choice = choice or Choice()
@@ -43,8 +44,8 @@ def back_up(
     about = {"format": FORMAT, "ref": project.ref} | _included(choice)
     with ExitStack() as stack:
         known = Known() if full or not choice.storage else catalog.known(project.ref)
-        if resume:
-            stack.enter_context(catalog.taken_up(about, known))
+        left = known if resume or not full else Known()
+        stack.enter_context(catalog.taken_up(about, left, needed=resume))
         moment = stack.enter_context(project.moment())
         begun = catalog.draft(listener, project.loop, about=about, known=known, compress=compress)
         draft = stack.enter_context(begun)

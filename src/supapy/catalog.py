@@ -12,7 +12,16 @@ from operator import itemgetter
 
 from supapy.backup import Backup, read_line
 from supapy.draft import CLAIM, JOURNAL, METADATA, Draft, encode
-from supapy.errors import AlreadyExists, CatalogError, ClockWentBack, IntegrityError, NoSuchBackup, NotFound, UnsafePath
+from supapy.errors import (
+    AlreadyExists,
+    CatalogError,
+    ClockWentBack,
+    IntegrityError,
+    NoSuchBackup,
+    NotFound,
+    StoreError,
+    UnsafePath,
+)
 from supapy.events import Listener, ignore
 from supapy.known import Known, completed, recall
 from supapy.loop import Loop
@@ -96,19 +105,19 @@ class Catalog:
         return known
 
     @contextmanager
-    def taken_up(self, about: Json, known: Known) -> Iterator[None]:
-        """What killed runs have left that were to be the same: `known` gets their files, and once the block has ended
-        well the rest of them is removed.
+    def taken_up(self, about: Json, known: Known, *, needed: bool) -> Iterator[None]:
+        """What runs that were to be the same, and didn't come to their end, have left: `known` gets their files, and
+        once the block has ended well the rest of them is removed.
 
-        Raises NoSuchBackup when there is nothing left of any run, CatalogError when what is left was to be something
-        else, or is still being written.
+        If it is `needed`, raises NoSuchBackup when there is nothing left of any run, CatalogError when what is left
+        was to be something else, or is still being written.
         """
         left = [folder for folder in self.store.folders() if label_time(folder) and not self._is_backup(folder)]
-        if not left:
+        if needed and not left:
             raise NoSuchBackup(f"no run in {self.store.place} was cut short", "Leave --resume out.")
         with ExitStack() as held:
             mine = [label for label in reversed(left) if self._is_free(label, held) and self._said(label) == about]
-            if not mine:
+            if needed and not mine:
                 raise CatalogError(
                     f"what was begun in {left[-1]} is another run's, or was for another project or other components",
                     "Leave --resume out, or say what was said then.",
@@ -148,22 +157,30 @@ class Catalog:
         known: Known | None = None,
         compress: bool = False,
     ) -> Iterator[Draft]:
-        """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind.
+        """A new draft under a label of its own. Whatever ends the block before `commit` leaves nothing behind but what
+        was fetched and can be taken up; and where the store is what fails, not even that.
 
-        `about` is what a later run must want as well to take up what this one has begun, should it be killed. `known`
-        and `compress` are the draft's.
+        `about` is what a later run must want as well to take up what this one has begun. `known` and `compress` are
+        the draft's.
         """
         label = self._claim(about or {})
-        own_loop = Loop()
+        own_loop, stays = Loop(), False
         try:
             with (
                 self.store.hold(f"{label}/{CLAIM}"),
                 self.store.batch() as batch,
                 closing(Draft(self.store, batch, label, listener, loop or own_loop, known, compress=compress)) as draft,
             ):
-                yield draft
+                try:
+                    yield draft
+                except StoreError:
+                    raise
+                except BaseException:
+                    stays = draft.leave()
+                    raise
         except BaseException:
-            self.discard(label)
+            if not stays:
+                self.discard(label)
             raise
         finally:
             own_loop.close()

@@ -3,8 +3,8 @@
     known from before -> link          else: item.open -> count -> sha256 -> compress -> sha256 -> write
     then, at the end: everything is made durable, manifest.jsonl is written, and metadata.json last of all
 
-Until metadata.json is there the folder is no backup: it is listed nowhere, and removed when the draft is given up.
-What a killed run leaves behind can be known again by its journal.
+Until metadata.json is there the folder is no backup, and it is listed nowhere. What was fetched by a run that did not
+come to its end is known again by its journal.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from tempfile import SpooledTemporaryFile
 
-from supapy.errors import NotFound, Unreadable
-from supapy.events import Advanced, Listener, Noted, Saved
+from supapy.errors import NotFound, StoreError, Unreadable
+from supapy.events import Advanced, Left, Listener, Noted, Saved
 from supapy.frames import Encoder
 from supapy.known import Kept, Known
 from supapy.loop import Loop, pump, side_by_side
@@ -75,6 +75,8 @@ class Draft:
         self._known = known or Known()
         self._compress = compress
         self._journal: Incoming | None = None
+        self._journaled = Totals()
+        self._without_fingerprint: list[str] = []
         self._lines = 0
         self._digest = Meter()
         self._manifest = SpooledTemporaryFile(LARGEST_MANIFEST_IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
@@ -101,8 +103,20 @@ class Draft:
         }
         if self._journal:
             self._journal.drop()
+            self._journal = None
         self._store.delete(f"{self.label}/{CLAIM}")
         self._store.put(f"{self.label}/{METADATA}", [sealed(complete)])
+
+    def leave(self) -> bool:
+        """Give it up, but leave what a later run can take up. Gives whether there is anything."""
+        if self._journal is None:
+            return False
+        with suppress(StoreError):
+            self._journal.keep()
+            for path in self._without_fingerprint:
+                self._batch.forget(path)
+        self._listener(Left(self.label, self._journaled.entries, self._journaled.bytes))
+        return True
 
     def close(self) -> None:
         """Let go of what is held in memory."""
@@ -163,10 +177,15 @@ class Draft:
         except Unreadable as error:
             incoming.drop()
             return Problem(item.part, item.name, error.message), {}
+        except BaseException:
+            incoming.drop()
+            raise
 
     def _begin(self, item: Item) -> _Incoming:
         encodings = ("zstd",) if self._compress and not item.as_it_is else ()
         path = f"{self.label}/{item.path}" + "".join(ENCODINGS[name] for name in encodings)
+        if item.fingerprint is None:
+            self._without_fingerprint.append(path)
         return _Incoming(self._batch.begin(path), item, self._listener, encodings)
 
     def _noted_down(self, entry: Entry) -> Entry:
@@ -178,6 +197,8 @@ class Draft:
         if self._journal is None:
             self._journal = self._batch.begin(f"{self.label}/{JOURNAL}")
         self._journal.write(encode(entry.to_json()))
+        self._journaled.entries += 1
+        self._journaled.bytes += entry.size
 
     def _note(self, taken: Taken) -> None:
         one, counts = taken

@@ -48,7 +48,16 @@ class Noted:
     what: Problem | Omission | Difference | Proof
 
 
-Event = Started | Advanced | Finished | Saved | Noted
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A backup was given up, but so many files of it, of so many bytes, stay for a run that takes it up."""
+
+    label: str
+    files: int
+    bytes: int
+
+
+Event = Started | Advanced | Finished | Saved | Noted | Left
 Listener = Callable[[Event], None]
 
 

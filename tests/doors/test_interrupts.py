@@ -91,10 +91,10 @@ def blocked(project: SandboxProject, statement: str, waiting: str) -> Iterator[H
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_backup_interrupted_among_the_files_leaves_nothing(
+def test_a_backup_interrupted_before_the_first_file_leaves_nothing(
     supapy: Commands, source: SandboxProject, number: signal.Signals
 ) -> None:
-    with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
+    with stalled(source, r"/storage/v1/bucket") as held, supapy.started("backup") as child:
         until(held, child)
         err = interrupted(child, number)
     assert err.splitlines() == [
@@ -103,6 +103,23 @@ def test_a_backup_interrupted_among_the_files_leaves_nothing(
     ]
     assert supapy.labels == []
     assert supapy("backup").code == 0
+
+
+def test_a_backup_interrupted_after_some_files_goes_on_from_there(supapy: Commands, source: SandboxProject) -> None:
+    assert source.api
+    with stalled(source, r"/object/authenticated/photos/trip/") as held, supapy.started("backup") as child:
+        until(held, child)
+        until(lambda: any("a.png" in one.read_text() for one in supapy.folder.glob("backups/*/.journal")), child)
+        err = interrupted(child, signal.SIGINT)
+    (left,) = supapy.labels
+    assert err.splitlines()[0] == "error: interrupted"
+    assert f"in {left}: `supapy backup --resume`" in err
+    source.api.requests.clear()
+    ran = supapy("--json", "backup", "--resume")
+    assert ran.code == 0, ran.err
+    asked = [seen.raw_path for seen in source.api.requests if "/object/authenticated/" in seen.raw_path]
+    assert [path.rpartition("/")[2] for path in asked if "a.png" in path or "trip" in path] == ["b.png"]
+    assert supapy.labels == [ran.result["label"]] != [left]
 
 
 def test_a_backup_interrupted_within_pg_dump_leaves_no_child_and_no_secret_to_be_seen(

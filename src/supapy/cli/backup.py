@@ -9,10 +9,13 @@ import click
 
 from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
 from supapy.cli.shell import Shell
-from supapy.errors import Interrupted
+from supapy.errors import Interrupted, SupapyError
+from supapy.events import Event, Left
 
 if TYPE_CHECKING:
     from supapy.parts.storage import Selection
+
+_NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they were."
 
 
 @click.command()
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 @selection_options
 @concurrency_option
 @click.option("--full", is_flag=True, help="Fetch every file, also those that an earlier backup has.")
-@click.option("--resume", is_flag=True, help="Go on with a backup that was killed, as it was begun.")
+@click.option("--resume", is_flag=True, help="Go on with a backup that was cut short, as it was begun.")
 @click.pass_obj
 def backup(
     shell: Shell,
@@ -52,8 +55,15 @@ def backup(
     from supapy.cli import render
 
     screen, choice = shell.screen, Choice(only=only, **components)
+    left: list[Left] = []
     try:
-        with shell.project(concurrency) as project, screen.progress() as listener:
+        with shell.project(concurrency) as project, screen.progress() as shows:
+
+            def listener(event: Event) -> None:
+                if isinstance(event, Left):
+                    left.append(event)
+                shows(event)
+
             made = back_up(
                 project,
                 shell.catalog(folder),
@@ -65,10 +75,25 @@ def backup(
                 compress=compress,
             )
     except KeyboardInterrupt:
-        raise Interrupted("interrupted", "Nothing of it was kept; the backups made before are as they were.") from None
+        raise Interrupted("interrupted", _stays(left) or _NOTHING_STAYS) from None
+    except SupapyError as error:
+        error.hint = " ".join(filter(None, (error.hint, _stays(left)))) or None
+        raise
     render.saved(screen, made)
     _, problems, omissions = made.manifest
     code = 3 if problems else 0
     found = {"problems": render.items_json(problems), "omissions": render.items_json(omissions), "exit_code": code}
     screen.result(render.backup_json(made) | found)
     return code
+
+
+def _stays(left: list[Left]) -> str | None:
+    """What a run that was given up has left, and what it is good for."""
+    from supapy.cli.screen import size
+    from supapy.names import many
+
+    if not left:
+        return None
+    (one,) = left
+    what = f"{many(one.files, 'file')} that it fetched, {size(one.bytes)}, {'stays' if one.files == 1 else 'stay'}"
+    return f"{what} in {one.label}: `supapy backup --resume`, or the next backup like it, goes on from there."
