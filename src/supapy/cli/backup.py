@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,10 @@ import click
 from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, SupapyError
-from supapy.events import Event, Left
+from supapy.events import Event, Left, Listener
 
 if TYPE_CHECKING:
+    from supapy.cli.screen import Screen
     from supapy.parts.storage import Selection
 
 _NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they were."
@@ -55,30 +58,10 @@ def backup(
     from supapy.cli import render
 
     screen, choice = shell.screen, Choice(only=only, **components)
-    left: list[Left] = []
-    try:
-        with shell.project(concurrency) as project, screen.progress() as shows:
-
-            def listener(event: Event) -> None:
-                if isinstance(event, Left):
-                    left.append(event)
-                shows(event)
-
-            made = back_up(
-                project,
-                shell.catalog(folder),
-                choice,
-                listener,
-                jobs=jobs,
-                full=full,
-                resume=resume,
-                compress=compress,
-            )
-    except KeyboardInterrupt:
-        raise Interrupted("interrupted", _stays(left) or _NOTHING_STAYS) from None
-    except SupapyError as error:
-        error.hint = " ".join(filter(None, (error.hint, _stays(left)))) or None
-        raise
+    with _told_what_stays(screen) as listener, shell.project(concurrency) as project:
+        made = back_up(
+            project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume, compress=compress
+        )
     render.saved(screen, made)
     _, problems, omissions = made.manifest
     code = 3 if problems else 0
@@ -87,8 +70,28 @@ def backup(
     return code
 
 
+@contextmanager
+def _told_what_stays(screen: Screen) -> Iterator[Listener]:
+    """The screen's progress; what ends the run before its end says how much of it stays."""
+    left: list[Left] = []
+    try:
+        with screen.progress() as shows:
+
+            def listen(event: Event) -> None:
+                if isinstance(event, Left):
+                    left.append(event)
+                shows(event)
+
+            yield listen
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted", _stays(left) or _NOTHING_STAYS) from None
+    except SupapyError as error:
+        error.hint = " ".join(filter(None, (error.hint, _stays(left)))) or None
+        raise
+
+
 def _stays(left: list[Left]) -> str | None:
-    """What a run that was given up has left, and what it is good for."""
+    """What a run has left, and what it is good for."""
     from supapy.cli.screen import size
     from supapy.names import many
 
