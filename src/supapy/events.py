@@ -28,6 +28,43 @@ class Advanced:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """A stage that moves tables knows how much there is to move, in bytes, against which `TableMoved` counts."""
+
+    stage: str
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableBegun:
+    """The rows of a table ("public.orders") begin to move."""
+
+    stage: str
+    table: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableMoved:
+    """So many more rows of a table, and bytes of its text, have moved; `done` is what that is of the expected total."""
+
+    stage: str
+    table: str
+    rows: int
+    bytes: int
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableEnded:
+    """All rows of a table have moved: so many, and so many bytes of text."""
+
+    stage: str
+    table: str
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """A stage ended well."""
 
@@ -57,7 +94,7 @@ class Left:
     bytes: int
 
 
-Event = Started | Advanced | Finished | Saved | Noted | Left
+Event = Started | Advanced | Expected | TableBegun | TableMoved | TableEnded | Finished | Saved | Noted | Left
 Listener = Callable[[Event], None]
 
 

@@ -17,6 +17,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -25,7 +26,20 @@ from rich.progress import (
 from rich.text import Text
 
 from supapy.cli.screen import shown, size
-from supapy.events import Advanced, Event, Finished, Listener, Noted, Saved, Started, to_json
+from supapy.events import (
+    Advanced,
+    Event,
+    Expected,
+    Finished,
+    Listener,
+    Noted,
+    Saved,
+    Started,
+    TableBegun,
+    TableEnded,
+    TableMoved,
+    to_json,
+)
 from supapy.model import Difference, Proof
 from supapy.names import many
 
@@ -45,11 +59,16 @@ class _Stage:
     saved_bytes: int = 0
     proofs: int = 0
     differences: int = 0
+    rows: int = 0
+    row_bytes: int = 0
 
     def hear(self, event: Event) -> None:
         match event:
             case Advanced(_, amount):
                 self.amount += amount
+            case TableMoved():
+                self.rows += event.rows
+                self.row_bytes += event.bytes
             case Saved(entry):
                 self.saved += 1
                 self.saved_bytes += entry.size
@@ -96,29 +115,40 @@ def lines(say: Callable[[str], None]) -> Listener:
 
 def events(tell: Callable[[dict[str, Any]], None]) -> Listener:
     """Every event as an object; the pieces of a transfer are put together, one object a second."""
-    waiting: dict[str, int] = {}
+    waiting: dict[tuple[str, str | None], Advanced | TableMoved] = {}
     last = time.monotonic()
     lock = threading.Lock()
 
     def flush() -> None:
         nonlocal last
-        for stage, amount in waiting.items():
-            tell(to_json(Advanced(stage, amount)))
+        for event in waiting.values():
+            tell(to_json(event))
         waiting.clear()
         last = time.monotonic()
 
     def listen(event: Event) -> None:
         with lock:
-            if isinstance(event, Advanced):
-                waiting[event.stage] = waiting.get(event.stage, 0) + event.amount
+            if isinstance(event, Advanced | TableMoved):
+                key = (event.stage, event.table if isinstance(event, TableMoved) else None)
+                waiting[key] = _together(waiting.get(key), event)
                 if time.monotonic() - last >= TOLD_EVERY_S:
                     flush()
             else:
-                if isinstance(event, Finished):
+                if isinstance(event, Finished | TableEnded):
                     flush()
                 tell(to_json(event))
 
     return listen
+
+
+def _together(one: Advanced | TableMoved | None, other: Advanced | TableMoved) -> Advanced | TableMoved:
+    """What two events tell of one stage, or of one table."""
+    if isinstance(one, Advanced) and isinstance(other, Advanced):
+        return Advanced(one.stage, one.amount + other.amount)
+    if isinstance(one, TableMoved) and isinstance(other, TableMoved):
+        sums = (one.rows + other.rows, one.bytes + other.bytes, one.done + other.done)
+        return TableMoved(one.stage, one.table, *sums)
+    return Advanced(other.stage, other.amount) if isinstance(other, Advanced) else other
 
 
 class _Bar:
@@ -136,11 +166,22 @@ class _Bar:
         )
         self._task = self._progress.add_task(shown(event.stage), total=event.total)
         self._progress.start()
+        self._by_tables = False
 
     def hear(self, event: Event) -> None:
         self._stage.hear(event)
-        if isinstance(event, Advanced):
-            self._progress.advance(self._task, event.amount)
+        match event:
+            case Advanced(_, amount) if not self._by_tables:
+                self._progress.advance(self._task, amount)
+            case Expected(_, total):
+                self._by_tables = True
+                self._progress.columns = (*self._progress.columns[:2], *_table_columns())
+                self._progress.update(self._task, total=total, completed=0, rows="", table="")
+            case TableBegun(_, table):
+                self._progress.update(self._task, table=shown(table))
+            case TableMoved(_, _, _, _, done):
+                moved = f"{self._stage.rows:,} rows, {size(self._stage.row_bytes)}"
+                self._progress.update(self._task, advance=done, rows=moved)
 
     def stop(self) -> None:
         """Take the bar away, and give the cursor back."""
@@ -158,6 +199,12 @@ def _columns(event: Started) -> list[ProgressColumn]:
         amount = DownloadColumn() if event.total else FileSizeColumn()
         return [amount, TransferSpeedColumn(), TimeRemainingColumn() if event.total else TimeElapsedColumn()]
     return [*([MofNCompleteColumn()] if event.total else []), TimeElapsedColumn()]
+
+
+def _table_columns() -> list[ProgressColumn]:
+    """How far all tables are, the time left, what has moved, and the table that moves now."""
+    texts = [TextColumn("{task.fields[" + name + "]}", markup=False) for name in ("rows", "table")]
+    return [TaskProgressColumn(), TimeRemainingColumn(), *texts]
 
 
 @contextmanager

@@ -12,7 +12,19 @@ import pytest
 from rich.console import Console
 
 from supapy.cli import progress
-from supapy.events import Advanced, Event, Finished, Listener, Noted, Saved, Started
+from supapy.events import (
+    Advanced,
+    Event,
+    Expected,
+    Finished,
+    Listener,
+    Noted,
+    Saved,
+    Started,
+    TableBegun,
+    TableEnded,
+    TableMoved,
+)
 from supapy.model import Difference, Entry, Problem, Proof
 
 ENTRY = Entry("storage", "b/a", "storage/b/a", 1500, "0" * 64)
@@ -66,6 +78,35 @@ def test_a_program_hears_every_event_but_the_pieces_of_a_transfer_together() -> 
     assert len(moved) < 1000
     assert [one["event"] for one in told if one["event"] != "advanced"] == ["started", "saved", "finished"]
     assert told[-1]["event"] == "finished"
+
+
+def test_a_program_hears_of_every_table_and_of_its_rows_together() -> None:
+    told: list[dict[str, Any]] = []
+    listener = progress.events(told.append)
+    hear(listener, [Started("database"), Expected("database", 2000)])
+    for name in ("public.a", "public.b"):
+        moved = [TableMoved("database", name, 2, 50, 100)] * 10
+        hear(listener, [TableBegun("database", name), *moved, TableEnded("database", name, 20, 500)])
+    listener(Finished("database"))
+    table_b = [one for one in told if one.get("table") == "public.b"]
+    assert table_b == [
+        {"event": "tablebegun", "stage": "database", "table": "public.b"},
+        {"event": "tablemoved", "stage": "database", "table": "public.b", "rows": 20, "bytes": 500, "done": 1000},
+        {"event": "tableended", "stage": "database", "table": "public.b", "rows": 20, "bytes": 500},
+    ]
+
+
+def test_a_bar_over_tables_shows_the_table_its_share_and_what_has_moved() -> None:
+    screen = io.StringIO()
+    with progress.bars(Console(file=screen, force_terminal=True, width=120)) as listener:
+        hear(listener, [Started("database", unit="bytes"), Expected("database", 2000)])
+        hear(
+            listener, [TableBegun("database", "public.a\x1b"), TableMoved("database", "public.a\x1b", 1200, 5500, 500)]
+        )
+        hear(listener, [Advanced("database", 10**9), Finished("database")])
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    (last, *_) = [line for line in reversed(plain.splitlines()) if "rows" in line]
+    assert re.search(r"database .* 25% .* 1,200 rows, 5\.5 kB public\.a\\x1b", last)
 
 
 @pytest.mark.parametrize(
