@@ -114,6 +114,19 @@ class TestDownload:
         assert (head.status, head.headers["content-length"], head.headers["content-type"]) == (200, "5", "image/png")
         assert head.headers["etag"] == row["metadata"]["eTag"]
 
+    def test_info_tells_three_kinds_of_no_user_metadata_as_two(self, target: Target, bucket: str) -> None:
+        for key, said in (("none", None), ("null", "null"), ("empty", "{}")):
+            target.put(bucket, key)
+            target.sql(
+                "update storage.objects set user_metadata = %s where name = %s and bucket_id = %s", (said, key, bucket)
+            )
+        assert [target.info(bucket, key)["metadata"] for key in ("none", "null", "empty")] == [None, None, {}]
+
+    def test_info_of_a_row_that_says_nothing_has_nothing(self, target: Target, bucket: str) -> None:
+        target.sql("insert into storage.objects (bucket_id, name) values (%s, 'bare')", (bucket,))
+        info = target.info(bucket, "bare")
+        assert (info["version"], info["etag"], info["size"], info["metadata"]) == (None, None, None, None)
+
     def test_a_row_without_bytes_is_listed_and_described_but_cannot_be_had(self, target: Target, bucket: str) -> None:
         metadata = {"size": 5, "mimetype": "text/css", "contentLength": 5, "eTag": '"x"', "cacheControl": "no-cache"}
         target.sql(

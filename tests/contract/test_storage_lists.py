@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from datetime import UTC
 from typing import Any
 
 import pytest
@@ -123,6 +124,60 @@ class TestV2:
         for body in ({}, {"limit": 5000}):
             answer = v2(target, bucket, **body)
             assert (len(answer["objects"]), answer["hasNext"]) == (1000, True)
+
+    def test_a_walk_in_pages_of_any_length_meets_every_key_once_and_in_the_order_of_bytes(
+        self, target: Target, bucket: str
+    ) -> None:
+        odd = [
+            "/lead",
+            "a//b",
+            "d",
+            "d/",
+            "d/x",
+            " ",
+            "%",
+            "é",
+            "ﷺ",
+            "\U00010400",
+            "日本",
+            "z",
+            "z/",
+            "z!",
+            "z (1)",
+            "Z",
+        ]
+        for key in odd:
+            target.sql("insert into storage.objects (bucket_id, name) values (%s, %s)", (bucket, key))
+        insert_many(target, bucket, 40)
+        expected = sorted([*odd, *(f"k{n:05}" for n in range(1, 41))], key=str.encode)
+        for limit in (1, 7, 13, 1000):
+            seen, cursor = [], None
+            while True:
+                answer = v2(target, bucket, prefix="", limit=limit, **({"cursor": cursor} if cursor else {}))
+                seen += [row["name"] for row in answer["objects"]]
+                if not answer["hasNext"]:
+                    break
+                cursor = answer["nextCursor"]
+            assert seen == expected, limit
+
+    def test_a_whole_key_as_prefix_finds_the_object_of_that_key_first(self, target: Target, tree: str) -> None:
+        for key in ("z/a", "z!"):
+            target.put(tree, key)
+        assert [row["name"] for row in v2(target, tree, prefix="z", limit=1)["objects"]] == ["z"]
+        assert v2(target, tree, prefix="zz", limit=1)["objects"] == []
+
+    def test_a_row_is_shown_as_the_database_has_it(self, target: Target, bucket: str) -> None:
+        object_id = target.put(bucket, "x", x_robots_tag="noindex")
+        target.sql(
+            'update storage.objects set metadata = metadata || \'{"own": {"a": [1]}}\' where id = %s', (object_id,)
+        )
+        row, (shown,) = target.row(bucket, "x"), v2(target, bucket)["objects"]
+        assert (shown["id"], shown["metadata"]) == (object_id, row["metadata"])
+        assert shown["metadata"]["xRobotsTag"] == "noindex"
+        for name in ("created_at", "updated_at", "last_accessed_at"):
+            time = row[name].astimezone(UTC)
+            assert shown[name] == f"{time:%Y-%m-%dT%H:%M:%S}.{time.microsecond // 1000:03}Z"
+        assert target.info(bucket, "x")["last_modified"] == shown["updated_at"]
 
     def test_a_page_that_ends_with_the_last_key_has_no_next(self, target: Target, tree: str) -> None:
         assert v2(target, tree, limit=len(TREE))["hasNext"] is False

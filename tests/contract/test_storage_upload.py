@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import datetime
 
 import pytest
@@ -112,6 +113,15 @@ class TestUpload:
         assert target.storage("POST", f"object/{bucket}/f", body, headers=headers).status == 200
         metadata = target.row(bucket, "f")["metadata"]
         assert (metadata["cacheControl"], metadata["mimetype"]) == ("no-cache", "text/css")
+
+    def test_a_form_brings_user_metadata_that_are_too_long_for_a_header(self, target: Target, bucket: str) -> None:
+        said = {"text": "ü" * 100_000, "list": [1, {"a": None}]}
+        body, headers = form(("metadata", None, json.dumps(said, ensure_ascii=False).encode()), ("", "text/css", b"x"))
+        headers |= {"x-robots-tag": "noindex", "x-upsert": "true"}
+        assert target.storage("POST", f"object/{bucket}/f", body, headers=headers).status == 200
+        row = target.row(bucket, "f")
+        assert (row["user_metadata"], row["metadata"]["xRobotsTag"]) == (said, "noindex")
+        assert target.info(bucket, "f")["metadata"] == said
 
     @pytest.mark.parametrize("key", ALLOWED_KEYS)
     def test_an_odd_key_comes_back_as_it_went(self, target: Target, bucket: str, key: str) -> None:

@@ -48,8 +48,8 @@ _ELEMENT = re.compile(r'("(?:[^"\\]|\\.)*")|([^,"]+)')
 
 LOST_IN_A_BACKUP = Omission(
     PART,
-    "without SUPABASE_DB_URL, owners of files, their times below a millisecond, and one instant for all of them",
-    "Set SUPABASE_DB_URL to have these saved. As it is, each file was saved as it was when its turn came.",
+    "owners of files, their times below a millisecond, and one instant for all of them",
+    "Set SUPABASE_DB_URL to have these saved; without it each file is as it was when its turn came.",
 )
 
 
