@@ -160,6 +160,17 @@ class TestV2:
                 cursor = answer["nextCursor"]
             assert seen == expected, limit
 
+    def test_a_cursor_may_be_made_of_any_key(self, target: Target, tree: str) -> None:
+        answer = v2(target, tree, cursor=base64.b64encode(b"l:dir/a.txt").decode())
+        assert [row["name"] for row in answer["objects"]] == ["dir/b.txt", "dir/sub/c.txt", "z"]
+
+    @pytest.mark.parametrize("key", ["k\nx", "k\no:desc"])
+    def test_a_key_with_a_line_break_at_a_pages_end_stops_the_walk(self, target: Target, bucket: str, key: str) -> None:
+        target.sql("insert into storage.objects (bucket_id, name) values (%s, %s), (%s, 'z')", (bucket, key, bucket))
+        cursor = v2(target, bucket, limit=1)["nextCursor"]
+        reply = target.storage("POST", f"object/list-v2/{bucket}", {"limit": 1, "cursor": cursor})
+        assert reply.status == 400 or [row["name"] for row in reply.json()["objects"]] != ["z"]
+
     def test_a_whole_key_as_prefix_finds_the_object_of_that_key_first(self, target: Target, tree: str) -> None:
         for key in ("z/a", "z!"):
             target.put(tree, key)

@@ -175,6 +175,12 @@ def test_the_list_names_every_key_that_the_database_has(project_factory: Project
         session.execute(
             f"INSERT INTO storage.objects (bucket_id, name) SELECT 'c', {siblings} FROM generate_series(0, 1199) n"
         )
+        # Where the first page of a thousand ends, and that of 937.
+        for number in (936, 999):
+            session.execute(
+                "UPDATE storage.objects SET name = name || E'\\n' WHERE id = (SELECT id FROM storage.objects "
+                f"WHERE bucket_id = 'c' ORDER BY name COLLATE \"C\" OFFSET {number} LIMIT 1)"
+            )
     with opened(sandbox) as project, project.moment() as moment:
         rows = [
             [(row["bucket_id"], row["name"], row["id"]) for row in map(parse, index.objects(EVERYTHING))]
