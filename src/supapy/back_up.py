@@ -47,6 +47,7 @@ def back_up(
         left = known if resume or not full else Known()
         stack.enter_context(catalog.taken_up(about, left, needed=resume))
         moment = stack.enter_context(project.moment())
+        choice.check_in(moment)
         begun = catalog.draft(listener, project.loop, about=about, known=known, compress=compress)
         draft = stack.enter_context(begun)
         for part in to_save(choice, jobs, compress=compress):
@@ -92,5 +93,7 @@ def _newest(moment: Moment, schema: str, table: str, column: str) -> Any:
 
 def _included(choice: Choice) -> Json:
     some = {} if choice.only.is_everything else {"storage_only": choice.only.to_json()}
+    if not choice.tables.is_everything:
+        some["database_only"] = choice.tables.to_json()
     components = {"database": choice.database, "storage": choice.storage, "auth": choice.auth}
     return {f"include_{name}": chosen for name, chosen in components.items()} | some

@@ -11,19 +11,22 @@ from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
+from supapy.project.moment import Moment
+from supapy.project.patterns import ALL_TABLES, Patterns, match, user_relations
 from supapy.project.postgres import no_database
 from supapy.project.project import Project
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects.
-    Raises UsageError for none."""
+    """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects, of
+    the database some `tables`. Raises UsageError for none."""
 
     database: bool = True
     storage: bool = True
     auth: bool = True
     only: Selection = EVERYTHING
+    tables: Patterns = ALL_TABLES
 
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
@@ -35,6 +38,11 @@ class Choice:
         if needy and not project.has_database:
             raise no_database(f"the {needy[0]} part")
 
+    def check_in(self, moment: Moment) -> None:
+        """Raises UsageError when a pattern fits nothing of what is there at that moment."""
+        if self.database and not self.tables.is_everything:
+            match(moment, self.tables, user_relations(moment))
+
     def within(self, metadata: Json) -> Choice:
         """The same, without what a backup doesn't have. Raises UsageError when nothing is left."""
         return Choice(
@@ -42,6 +50,7 @@ class Choice:
             self.storage and bool(metadata.get("include_storage")),
             self.auth and bool(metadata.get("include_auth")),
             self.only,
+            self.tables,
         )
 
 
@@ -51,7 +60,8 @@ def to_save(choice: Choice, jobs: int | None = None, *, compress: bool = False) 
     parts: list[Part] = []
     if choice.database:
         also = {"auth": choice.auth, "storage": choice.storage, "compress": compress}
-        parts += [DatabasePart(jobs=jobs, **also), TablesPart(jobs)]
+        database = DatabasePart(jobs=jobs, patterns=choice.tables, **also)
+        parts += [database, TablesPart(jobs, database.has_rows_of)]
     if choice.auth:
         parts.append(AuthPart())
     if choice.storage:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options, table_options
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, SupapyError
 from supapy.events import Event, Left, Listener
@@ -17,6 +17,7 @@ from supapy.events import Event, Left, Listener
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
     from supapy.parts.storage import Selection
+    from supapy.project.patterns import Patterns
 
 _NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they were."
 
@@ -31,6 +32,7 @@ _NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they we
     help="How many connections read the database's rows at once; unless told otherwise one a core, at most 8.",
 )
 @click.option("--compress", is_flag=True, help="Compress all but the files of Storage: they lie in it as .zst.")
+@table_options
 @selection_options
 @concurrency_option
 @click.option("--full", is_flag=True, help="Fetch every file, also those that an earlier backup has.")
@@ -46,6 +48,7 @@ def backup(
     full: bool,
     resume: bool,
     only: Selection,
+    tables: Patterns,
     **components: bool,
 ) -> int:
     """Back up the project: database, files and users, at one instant.
@@ -57,7 +60,7 @@ def backup(
     from supapy.choice import Choice
     from supapy.cli import render
 
-    screen, choice = shell.screen, Choice(only=only, **components)
+    screen, choice = shell.screen, Choice(only=only, tables=tables, **components)
     with _told_what_stays(screen) as listener, shell.project(concurrency) as project:
         made = back_up(
             project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume, compress=compress

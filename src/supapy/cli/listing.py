@@ -30,7 +30,8 @@ def list_backups(shell: Shell, folder: Path | None) -> None:
             found.append({"label": label, "damaged": error.message})
             continue
         said = render.backup_json(backup)
-        what, problems = ", ".join(said["included"]), said["problems"]
+        parts = [f"{name} (in part)" if name in said["in_part"] else name for name in said["included"]]
+        what, problems = ", ".join(parts), said["problems"]
         source = shown(said["source"])
         rows.append((label, render.age(label), size(said["bytes"]), source, what, f"{problems:,}" if problems else "-"))
         found.append(said)

@@ -52,6 +52,34 @@ def selection_options(command: F) -> F:
     return cast(F, gathered)
 
 
+def table_options(command: F) -> F:
+    """The options that choose among the tables: they reach the command as `tables`, a `Patterns`."""
+
+    @wraps(command)
+    def gathered(
+        *arguments: Any,
+        schemas: tuple[str, ...],
+        tables: tuple[str, ...],
+        excluded_tables: tuple[str, ...],
+        without_rows: tuple[str, ...],
+        **others: Any,
+    ) -> Any:
+        from supapy.project.patterns import Patterns
+
+        return command(*arguments, tables=Patterns(schemas, tables, excluded_tables, without_rows), **others)
+
+    options = (
+        ("--exclude-table-data", "without_rows", "The definition of such tables without their rows."),
+        ("--exclude-table", "excluded_tables", "Leave such tables out."),
+        ("--table", "tables", "Only such tables, views and sequences, with what they need."),
+        ("--schema", "schemas", "Only what is in such schemas, with what that needs."),
+    )
+    for name, variable, text in options:
+        text = f"{text} A pattern as pg_dump takes it; may be given again."
+        gathered = click.option(name, variable, metavar="PATTERN", multiple=True, help=text)(gathered)
+    return cast(F, gathered)
+
+
 concurrency_option = click.option(
     "--concurrency",
     type=click.IntRange(min=1, max=1000),

@@ -126,6 +126,11 @@ def included(metadata: Json) -> list[str]:
     return [name for name in COMPONENTS if metadata.get(f"include_{name}")]
 
 
+def in_part(metadata: Json) -> list[str]:
+    """The components of which a backup has only what was chosen."""
+    return [name for name in included(metadata) if metadata.get(f"{name}_only")]
+
+
 def source_of(backup: Backup) -> str:
     """The project a backup was made of."""
     return str(backup.metadata.get("source", {}).get("ref"))
@@ -149,6 +154,7 @@ def backup_json(backup: Backup) -> Json:
         "timestamp": said.get("timestamp"),
         "source": source_of(backup),
         "included": included(said),
+        "in_part": in_part(said),
         "bytes": said.get("bytes"),
         "stored_bytes": said.get("stored_bytes"),
         "problems": said.get("problems"),

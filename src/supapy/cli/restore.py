@@ -55,11 +55,12 @@ def restore(
     """
     from supapy.choice import Choice
     from supapy.cli import render
+    from supapy.project.patterns import ALL_TABLES
     from supapy.restore import restore as bring_back
 
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
-    screen, choice = shell.screen, Choice(only=replace(only, to_bucket=to_bucket), **components)
+    screen, choice = shell.screen, Choice(only=replace(only, to_bucket=to_bucket), tables=ALL_TABLES, **components)
     backup = shell.backup(named, folder)
     writing = False
 

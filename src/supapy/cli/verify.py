@@ -46,8 +46,9 @@ def verify(
     from supapy.cli.screen import shown
     from supapy.model import Difference, Proof
     from supapy.names import many
+    from supapy.project.patterns import ALL_TABLES
 
-    choice = Choice(only=only, **components)
+    choice = Choice(only=only, tables=ALL_TABLES, **components)
     screen, backup = shell.screen, shell.backup(named, folder)
     files = _check(shell, backup)
     # One setting alone is a mistake to be told of; none at all is somebody who has a backup and no project.
@@ -67,6 +68,8 @@ def verify(
         screen.say(f"{said}, but {verdict}", "bold yellow", always=True)
     else:
         screen.say(f"{said}, and equal to project {shown(ref)}", "bold green")
+    if parts := render.in_part(backup.metadata):
+        screen.say(f"It was made of a part only: {' and '.join(parts)}. The rest wasn't looked at.", "dim")
     code = 3 if differences else 0
     compared = {"differences": render.items_json(differences), "proofs": render.proofs_json(proofs)}
     screen.result({"label": backup.label, "files": files, "project": ref, "exit_code": code} | compared)

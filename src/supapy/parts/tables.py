@@ -5,7 +5,7 @@ Nothing is loaded from them and nothing compared with them here: rows come back,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from supapy.model import Dump, Finding, Item, Step
@@ -22,18 +22,20 @@ FOLDER = "tables_json"
 
 
 class TablesPart:
-    """tables_json/: every user table's rows, read in the same moment as database.sql."""
+    """tables_json/: every user table's rows, read in the same moment as database.sql; or those of the tables that it
+    `takes`, which is asked once the part's turn has come."""
 
     name = "tables"
     side_by_side = False
 
-    def __init__(self, jobs: int | None = None) -> None:
+    def __init__(self, jobs: int | None = None, takes: Callable[[Table], bool] = lambda table: True) -> None:
         self._jobs = usual_jobs() if jobs is None else jobs
+        self._takes = takes
 
     def dump(self, moment: Moment) -> Dump:
         """One item a table, to be opened in their order, each read to its end before the next; rows are read by `jobs`
         connections at once. Tables this role may not read are the database part's to report."""
-        tables = [table for table in user_tables(moment) if table.readable]
+        tables = [table for table in user_tables(moment) if table.readable and self._takes(table)]
         files = table_files((table.schema, table.name) for table in tables)
         outputs = moment.pumped(_statements(moment, tables), self._jobs)
         for table, file in zip(tables, files, strict=True):

@@ -13,7 +13,7 @@ from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
 from supapy.parts.database.facts import read_facts
-from supapy.parts.database.inventory import Inventory, Properties, is_preinstalled, live_inventory
+from supapy.parts.database.inventory import STATEMENT, Inventory, Properties, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
@@ -54,7 +54,8 @@ def fingerprint(pieces: Iterable[bytes]) -> Fingerprint:
 def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
     """Every difference in schema and rows, and what was found equal."""
     contents = Contents.of(backup)
-    live = live_inventory(moment, read_facts(moment), set(contents.left_out))
+    part = contents.inventory if contents.is_part else None
+    live = live_inventory(moment, read_facts(moment), set(contents.left_out), part)
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.
@@ -87,7 +88,7 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
 
 def _comparable(properties: Properties, saved_major: int, live_major: int) -> Properties:
     """Without what one of the two servers can't say, or says in other words."""
-    unsaid = set()
+    unsaid = {STATEMENT}
     if saved_major != live_major:
         unsaid |= {"definition"}
     else:

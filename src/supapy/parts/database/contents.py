@@ -19,13 +19,14 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The saved table of contents. `index` are the statements, where it names them; `left_out` are the names of the
-    things that a restore can't bring back."""
+    things that a restore can't bring back. `is_part` says that only a part of the database was asked for."""
 
     server_version: int
     segments: list[Segment]
     index: list[Statement] | None
     inventory: Inventory
     left_out: list[str]
+    is_part: bool = False
 
     @property
     def major(self) -> int:
@@ -61,7 +62,8 @@ class Contents:
         for number, (sort, named) in enumerate(to_json(self.inventory).items()):
             lines = ",\n".join(f"  {_text(name)}: {_text(properties)}" for name, properties in named.items())
             yield f"{',' if number else ''}\n {_text(sort)}: {{\n{lines}\n }}".encode()
-        yield b'\n},\n"left_out": ' + _listed(self.left_out) + b"\n}\n"
+        yield b'\n},\n"left_out": ' + _listed(self.left_out)
+        yield f',\n"is_part": {_text(self.is_part)}\n}}\n'.encode()
 
     @classmethod
     def of(cls, backup: Source) -> Contents:
@@ -76,7 +78,14 @@ class Contents:
             segments = [Segment.from_json(segment) for segment in said["segments"]]
             index = said.get("statements")
             statements = None if index is None else [Statement.from_json(statement) for statement in index]
-            return cls(int(said["server_version"]), segments, statements, said["inventory"], said["left_out"])
+            return cls(
+                int(said["server_version"]),
+                segments,
+                statements,
+                said["inventory"],
+                said["left_out"],
+                bool(said.get("is_part")),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{TOC_FILE} lacks what it must say: {error}", "Take another backup.") from None
 

@@ -43,7 +43,8 @@ def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
     tables = [table for table in user_tables(moment) if table.readable and table.oid not in lost]
     # What a constraint's function reads must be there first (recipe §6.4).
     tables.sort(key=lambda table: table.oid in calling)
-    return [*(Rows("database", table) for table in tables), *_extension_rows(moment)]
+    others = (rows for rows in _extension_rows(moment) if rows.table.oid not in lost)
+    return [*(Rows("database", table) for table in tables), *others]
 
 
 def calling_tables(moment: Moment) -> frozenset[int]:
@@ -73,13 +74,13 @@ def _extension_rows(moment: Moment) -> Iterator[Rows]:
         yield Rows("database", table, condition)
 
 
-def unreadable_tables(moment: Moment) -> list[tuple[str, str, bool]]:
-    """(schema, name, whether it is the user's) of the tables that this connection may not read.
+def unreadable_tables(moment: Moment) -> list[tuple[str, str, int, bool]]:
+    """(schema, name, oid, whether it is the user's) of the tables that this connection may not read.
 
     pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
     """
     managed = managed_schemas(moment)
-    return [(schema, name, schema not in managed) for schema, name in moment.rows(_UNREADABLE)]
+    return [(schema, name, oid, schema not in managed) for schema, name, oid in moment.rows(_UNREADABLE)]
 
 
 def pumped(moment: Moment, saved: Sequence[Rows], jobs: int, *, compress: bool = False) -> Iterator[Iterator[bytes]]:
@@ -121,7 +122,7 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
 
 
 _UNREADABLE = """
-SELECT n.nspname, c.relname
+SELECT n.nspname, c.relname, c.oid::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')

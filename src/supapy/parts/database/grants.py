@@ -52,6 +52,19 @@ _COLUMNS = [
 ]
 
 
+_PUBLIC = "SCHEMA public"
+_DEFAULT_COLUMNS = [
+    "owner text",
+    "schema text",
+    "type text",
+    "kind text",
+    "ord integer",
+    "grantee text",
+    "priv text",
+    "grantable boolean",
+]
+
+
 def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
     """The grants that are the user's: all on his own objects, and on the platform's those he made."""
     grants: list[Grant] = []
@@ -77,17 +90,40 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
     return grants
 
 
+def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
+    """Those on what comes back."""
+    if not selection.is_part:
+        lost = selection.lost_objects
+        return [grant for grant in grants if (grant.catalog, grant.oid) not in lost]
+    kept, public = selection.kept_objects, selection.uses_public
+    return [grant for grant in grants if (grant.catalog, grant.oid) in kept or (public and grant.object == _PUBLIC)]
+
+
 def _is_platforms_business(obj: str, grantee: str | None) -> bool:
     """What the platform's own roles may do in the database and in schema public, in every project."""
-    shared = obj.startswith("DATABASE ") or obj == "SCHEMA public"
+    shared = obj.startswith("DATABASE ") or obj == _PUBLIC
     return shared and grantee is not None and not platform.can_own(grantee or "postgres")
 
 
-def neutralise_sql() -> str:
-    """Statements that take the target's default privileges away, and every API role's way into schema public."""
+def neutralise_sql(*, public: bool = True) -> str:
+    """Statements that take the target's default privileges away, and every API role's way into schema `public`."""
+    revoke = "REVOKE ALL ON SCHEMA public FROM PUBLIC, anon, authenticated, service_role;\n" if public else ""
+    return do_block(sql_file("neutralise")) + revoke
+
+
+def put_aside_sql() -> str:
+    """Statements that note the target's own default privileges, for `put_back_sql`."""
+    theirs = f"WHERE pg_catalog.pg_get_userbyid(a.defaclrole) !~ {literal(platform.RESERVED_ROLE_PATTERN)}"
+    query = _DEFAULT_PRIVILEGES.replace("ORDER BY", f"{theirs}\nORDER BY")
+    columns = ", ".join(column.partition(" ")[0] for column in _DEFAULT_COLUMNS)
+    return f"CREATE TEMPORARY TABLE supapy_defaults ({columns}) AS {query.strip()};\n"
+
+
+def put_back_sql() -> str:
+    """The end of what `put_aside_sql` began."""
     return (
-        do_block(sql_file("neutralise"))
-        + "REVOKE ALL ON SCHEMA public FROM PUBLIC, anon, authenticated, service_role;\n"
+        "".join((do_block(sql_file("neutralise")), do_block(sql_file("default_privileges"))))
+        + "DROP TABLE pg_temp.supapy_defaults;\n"
     )
 
 
@@ -157,16 +193,7 @@ def default_privileges_sql(defaults: Iterable[tuple[Value, ...]]) -> str:
     """Statements that set the default privileges to the source's."""
     return do_block(sql_file("neutralise")) + over_rows(
         "supapy_defaults",
-        [
-            "owner text",
-            "schema text",
-            "type text",
-            "kind text",
-            "ord integer",
-            "grantee text",
-            "priv text",
-            "grantable boolean",
-        ],
+        _DEFAULT_COLUMNS,
         defaults,
         sql_file("default_privileges"),
     )

@@ -24,6 +24,12 @@ from supapy.project.moment import Moment
 Properties = dict[str, Any]
 Inventory = dict[str, dict[str, Properties]]
 
+# Sorts of what other things are pieces of.
+_TABLES = frozenset({"tables", "views"})
+# Sorts that don't hang on tables: of a part of a database only what it names is looked at.
+_BY_NAME = ("sequence values", "default privileges", "roles", "memberships", "settings", "large objects")
+# The property that names the statement (its id) which makes a thing. No comparison looks at it.
+STATEMENT = "statement"
 # A longer text stands as its digest: the text itself is in database.sql.
 LONGEST_TEXT_CHARACTERS = 120
 # Properties that hold passwords, or may.
@@ -48,6 +54,37 @@ class Thing:
         return (self.catalog, self.oid) in lost or (_PG_CLASS, self.relation) in lost
 
 
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """The ids of the statements that make things: of objects, (catalog, oid), and of sequences, (schema, name)."""
+
+    objects: dict[tuple[int, int], int]
+    sequences: dict[tuple[str, str], int]
+
+    @classmethod
+    def of(cls, selection: Selection) -> Makers:
+        """Those of the entries that are kept."""
+        return cls(
+            {(entry.catalog, entry.oid): entry.id for entry in selection.kept if entry.oid},
+            {(entry.schema, entry.name): entry.id for entry in selection.kept if entry.kind == "SEQUENCE"},
+        )
+
+    def of_thing(self, thing: Thing) -> Properties:
+        """A thing's own statement, or else its table's."""
+        return self.of_object(thing.catalog, thing.oid) or self.of_object(_PG_CLASS, thing.relation)
+
+    def of_object(self, catalog: int, oid: int) -> Properties:
+        found = self.objects.get((catalog, oid))
+        return {} if found is None else {STATEMENT: found}
+
+    def of_sequence(self, sequence: specials.Sequence) -> Properties:
+        found = self.sequences.get((sequence.schema, sequence.name))
+        return {} if found is None else {STATEMENT: found}
+
+
+NOBODY = Makers({}, {})
+
+
 def take_inventory(
     moment: Moment,
     facts: Facts,
@@ -60,18 +97,40 @@ def take_inventory(
     `sequences` are the states that were saved, since sequences move on while they are looked at; `granted` is what
     `read_grants` gives.
     """
-    lost = selection.lost_objects
     things = list(_things(moment, facts))
-    left_out = {thing.name for thing in things if thing.is_of(lost)}
-    left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
-    return _sorted(moment, facts, things, granted, sequences, left_out), sorted(left_out)
+    if selection.is_part:
+        kept, lost = selection.kept_objects, {(entry.catalog, entry.oid) for entry in selection.lost}
+        left_out = {thing.name for thing in things if (thing.catalog, thing.oid) in lost}
+        things = [thing for thing in things if thing.is_of(kept)]
+    else:
+        lost = selection.lost_objects
+        left_out = {thing.name for thing in things if thing.is_of(lost)}
+        left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
+    granted = grants.of_selection(granted, selection)
+    makers = Makers.of(selection)
+    return _sorted(moment, facts, things, granted, sequences, left_out, selection.roles, makers), sorted(left_out)
 
 
-def live_inventory(moment: Moment, facts: Facts, left_out: set[str]) -> Inventory:
-    """The same of a live project, without the things that a backup had to leave out."""
+def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inventory | None = None) -> Inventory:
+    """The same of a live project, without the things that a backup had to leave out. Of a `part` only what is in it
+    counts, and what belongs to a table that is in it."""
     sequences = specials.read_sequences(moment, facts.managed, set())
     granted = grants.read_grants(moment, facts)
-    return _sorted(moment, facts, list(_things(moment, facts)), granted, sequences, left_out)
+    things = list(_things(moment, facts))
+    if part is None:
+        return _sorted(moment, facts, things, granted, sequences, left_out)
+
+    def is_named(thing: Thing) -> bool:
+        return thing.name in part.get(thing.sort, {})
+
+    tables = {thing.relation for thing in things if thing.sort in _TABLES and is_named(thing)}
+    things = [thing for thing in things if thing.relation in tables or is_named(thing)]
+    of = {(thing.catalog, thing.oid) for thing in things}
+    granted = [one for one in granted if (one.catalog, one.oid) in of or _grants_on(one) in part.get("grants", {})]
+    live = _sorted(moment, facts, things, granted, sequences, left_out)
+    for sort in live.keys() & set(_BY_NAME):
+        live[sort] = {name: value for name, value in live[sort].items() if name in part.get(sort, {})}
+    return live
 
 
 def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
@@ -96,35 +155,45 @@ def _sorted(
     granted: Iterable[grants.Grant],
     sequences: Iterable[specials.Sequence],
     left_out: set[str],
+    only: roles.Roles = None,
+    makers: Makers = NOBODY,
 ) -> Inventory:
     inventory: Inventory = {}
+    things = [thing for thing in things if thing.name not in left_out]
     for thing in things:
-        if thing.name not in left_out:
-            inventory.setdefault(thing.sort, {})[thing.name] = _plain(thing.properties)
+        plain = _plain(thing.properties) | makers.of_thing(thing)
+        inventory.setdefault(thing.sort, {})[thing.name] = plain
     states = (
-        (f"sequence {qualified(s.schema, s.name)}: value", {"value": s.value, "given out": s.called}) for s in sequences
+        (f"sequence {qualified(one.schema, one.name)}: value", _state(one) | makers.of_sequence(one))
+        for one in sequences
     )
+    whole = only is None
     for sort, named in (
         ("sequence values", states),
-        ("grants", _grants(granted)),
-        ("default privileges", _default_privileges(moment)),
-        ("roles", _roles(moment)),
-        ("memberships", _memberships(moment)),
-        ("settings", _settings(moment)),
-        ("comments", _comments(moment, facts, [thing for thing in things if thing.name not in left_out])),
-        ("large objects", _large_objects(moment)),
+        ("grants", _grants(granted, makers)),
+        ("default privileges", _default_privileges(moment) if whole else ()),
+        ("roles", _roles(moment, only)),
+        ("memberships", _memberships(moment, only)),
+        ("settings", _settings(moment, only)),
+        ("comments", _comments(moment, facts, things, makers)),
+        ("large objects", _large_objects(moment) if whole else ()),
     ):
         inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}
     return {sort: named for sort, named in inventory.items() if named}
 
 
-def _grants(granted: Iterable[grants.Grant]) -> Iterator[tuple[str, Properties]]:
+def _state(sequence: specials.Sequence) -> Properties:
+    return {"value": sequence.value, "given out": sequence.called}
+
+
+def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
     for grant in granted:
         if grant.privilege is not None:
             column = f" ({grant.column})" if grant.column else ""
             what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
-            by_object.setdefault(_grants_on(grant), {})[what] = "with grant option" if grant.grantable else "granted"
+            of = by_object.setdefault(_grants_on(grant), makers.of_object(grant.catalog, grant.oid))
+            of[what] = "with grant option" if grant.grantable else "granted"
     yield from by_object.items()
 
 
@@ -142,16 +211,18 @@ def _default_privileges(moment: Moment) -> Iterator[tuple[str, Properties]]:
     yield from by_scope.items()
 
 
-def _roles(moment: Moment) -> Iterator[tuple[str, Properties]]:
-    for name, words, password, comment in roles.read_roles(moment):
+def _roles(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Properties]]:
+    for name, words, password, comment in roles.read_roles(moment, only):
         yield f"role {name}", {"attributes": words, "password": password, "comment": comment}
+    if only is not None:
+        return
     comment, limit = roles.read_database(moment)
     yield "the database", {"comment": comment, "connection limit": limit}
 
 
-def _memberships(moment: Moment) -> Iterator[tuple[str, Properties]]:
+def _memberships(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Properties]]:
     by_pair: dict[str, Properties] = {}
-    for role, member, admin, inherit, switch in roles.read_memberships(moment):
+    for role, member, admin, inherit, switch in roles.read_memberships(moment, only):
         # Several grantors may have granted one membership; what it allows is what they allow together.
         properties = by_pair.setdefault(f"membership of {member} in {role}", {})
         for name, value in (("admin", admin), ("inherits", inherit), ("may switch", switch)):
@@ -160,19 +231,21 @@ def _memberships(moment: Moment) -> Iterator[tuple[str, Properties]]:
     yield from by_pair.items()
 
 
-def _settings(moment: Moment) -> Iterator[tuple[str, Properties]]:
-    for role, in_database, name, value in roles.read_settings(moment):
+def _settings(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Properties]]:
+    for role, in_database, name, value in roles.read_settings(moment, only):
         whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
         yield f"setting {name} of {whose}", {"value": value}
 
 
-def _comments(moment: Moment, facts: Facts, things: list[Thing]) -> Iterator[tuple[str, Properties]]:
+def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers) -> Iterator[tuple[str, Properties]]:
     """Those on the given things, but for triggers of the platform's tables, which only their owner can comment on."""
     unowned = {oid for oid, trigger in facts.triggers.items() if trigger.schema in facts.managed - {"extensions"}}
-    known = {(thing.catalog, thing.oid) for thing in things if thing.sort != "triggers" or thing.oid not in unowned}
+    known = {
+        (thing.catalog, thing.oid): thing for thing in things if thing.sort != "triggers" or thing.oid not in unowned
+    }
     for catalog, oid, name, comment in moment.rows(_COMMENTS):
-        if (catalog, oid) in known:
-            yield f"comment on {name}", {"text": comment}
+        if of := known.get((catalog, oid)):
+            yield f"comment on {name}", {"text": comment} | makers.of_thing(of)
 
 
 def _large_objects(moment: Moment) -> Iterator[tuple[str, Properties]]:

@@ -10,6 +10,7 @@ from supapy.model import Dump, Finding, Item, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import compare, load, roles, specials
+from supapy.parts.database.choosing import choose
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import auth_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import read_facts
@@ -18,11 +19,12 @@ from supapy.parts.database.rules import select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.moment import Moment
+from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.programs import run
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
-from supapy.project.schema import user_tables
+from supapy.project.schema import Table, user_tables
 
 
 class DatabasePart:
@@ -30,15 +32,24 @@ class DatabasePart:
 
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
-    `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed.
+    `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed; of the tables
+    only those that the `patterns` name.
     """
 
     name = "database"
     side_by_side = False
 
     def __init__(
-        self, auth: bool = True, storage: bool = True, jobs: int | None = None, *, compress: bool = False
+        self,
+        auth: bool = True,
+        storage: bool = True,
+        jobs: int | None = None,
+        *,
+        compress: bool = False,
+        patterns: Patterns = ALL_TABLES,
     ) -> None:
+        self._patterns = patterns
+        self._rowless: set[int] = set()
         self._auth = auth
         self._storage = storage
         self._jobs = usual_jobs() if jobs is None else jobs
@@ -48,13 +59,15 @@ class DatabasePart:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
         self._hold_tables(moment)
         facts = read_facts(moment)
-        selection = select(_archive_entries(moment), facts)
+        selection = choose(moment, self._patterns, select(_archive_entries(moment), facts), facts)
+        self._rowless = selection.lost_relations
         yield from selection.omissions
-        for schema, name, is_users in unreadable_tables(moment):
-            if is_users:
+        for schema, name, oid, is_users in unreadable_tables(moment):
+            if is_users and oid not in selection.rowless:
                 yield Problem(self.name, f"table {qualified(schema, name)}", "this connection may not read it")
-        yield from roles.omissions(moment)
-        yield from specials.omissions(moment)
+        yield from roles.omissions(moment, selection.roles)
+        if not selection.is_part:
+            yield from specials.omissions(moment)
         also = {"auth": self._auth, "storage": self._storage, "compress": self._compress}
         script = Script(moment, selection, facts, jobs=self._jobs, **also)
         yield Item(self.name, FILE, FILE, script.pieces)
@@ -62,12 +75,16 @@ class DatabasePart:
         def contents() -> Iterator[bytes]:
             inventory, left_out = take_inventory(moment, facts, selection, script.sequences, script.granted)
             version = moment.session.server_version
-            contents = Contents(version, script.segments.written, script.statements, inventory, left_out)
-            yield from contents.to_bytes()
+            where = script.segments.written, script.statements
+            yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
 
         tables = Contents(0, script.segments.written, [], {}, []).row_segments
         counts = {"tables": len(tables), "rows": sum(segment.table["rows"] for segment in tables)}
         yield Item(self.name, TOC_FILE, TOC_FILE, contents, counts=counts)
+
+    def has_rows_of(self, table: Table) -> bool:
+        """Whether the rows of a readable table are among those that `dump` saves, which is known once it has begun."""
+        return table.oid not in self._rowless
 
     def _hold_tables(self, moment: Moment) -> None:
         """Keep the tables as they are until the moment ends: what pg_dump describes must be what COPY reads, in as many
@@ -97,7 +114,7 @@ class DatabasePart:
 def _archive_entries(moment: Moment) -> list[TocEntry]:
     """What pg_dump says of the schema, in the moment's snapshot."""
     tools = moment.project.tools(moment.major)
-    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _ in unreadable_tables(moment)]
+    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _, _ in unreadable_tables(moment)]
     with tempfile.TemporaryDirectory(prefix="supapy-") as folder:
         archive = Path(folder) / "schema.archive"
         arguments = [

@@ -15,9 +15,14 @@ from supapy.project.postgres import Row
 _SECRET_SETTINGS = frozenset({"app.settings.jwt_secret", "app.settings.jwt_exp"})
 
 
-def user_roles(moment: Moment) -> set[str]:
+# The roles that a part of a database needs; None for all of it.
+Roles = frozenset[str] | None
+
+
+def user_roles(moment: Moment, only: Roles = None) -> set[str]:
     """The roles that a user made."""
     names = {str(name) for (name,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+    names = names if only is None else names & only
     return {name for name in names if name != "postgres" and not platform.is_platform_role(name)}
 
 
@@ -26,9 +31,9 @@ def passwords_readable(moment: Moment) -> bool:
     return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
 
 
-def omissions(moment: Moment) -> Iterator[Omission]:
+def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
     """A word on each setting that can't be restored, and on each role whose password can't be read."""
-    for role, in_database, name, _ in _settings(moment):
+    for role, in_database, name, _ in _settings(moment, only):
         if _for_superusers(name) and role not in platform.SETTABLE_ROLES:
             whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
             yield Omission("database", f"setting {name} of {whose}", "Only a superuser can set it: ask the platform.")
@@ -36,30 +41,35 @@ def omissions(moment: Moment) -> Iterator[Omission]:
         return
     logins = moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname")
     for (role,) in logins:
-        if role != "postgres" and not platform.is_platform_role(role):
+        if role != "postgres" and not platform.is_platform_role(role) and (only is None or role in only):
             remedy = f"Set it again after a restore: ALTER ROLE {quoted(role)} PASSWORD '...'."
             yield Omission("database", f"password of role {role}", remedy)
 
 
-def read_roles(moment: Moment) -> list[Row]:
+def read_roles(moment: Moment, only: Roles = None) -> list[Row]:
     """The user's roles: name, attributes as words, hash of the password (None if unreadable), comment."""
-    roles = user_roles(moment)
+    roles = user_roles(moment, only)
     return [row for row in moment.rows(_role_query(passwords_readable(moment))) if row[0] in roles]
 
 
-def read_memberships(moment: Moment) -> list[Row]:
+def read_memberships(moment: Moment, only: Roles = None) -> list[Row]:
     """The memberships a restore makes: role, member, admin option, and since 16 whether it inherits and may switch."""
-    roles = user_roles(moment)
-    return [row for row in moment.rows(_memberships(moment)) if _is_users(row[0], row[1], roles)]
+    roles = user_roles(moment, only)
+    found = [row for row in moment.rows(_memberships(moment)) if _is_users(row[0], row[1], roles)]
+    if only is None:
+        return found
+    # Of a part those between roles of which one is there at all.
+    others = user_roles(moment) - roles
+    return [row for row in found if roles & {row[0], row[1]} and not others & {row[0], row[1]}]
 
 
-def read_settings(moment: Moment) -> list[Row]:
+def read_settings(moment: Moment, only: Roles = None) -> list[Row]:
     """The settings of roles and of the database (role ""): role, whether for this database only, name, value."""
-    return [row for row in _settings(moment) if not _for_superusers(row[2])]
+    return [row for row in _settings(moment, only) if not _for_superusers(row[2])]
 
 
-def _settings(moment: Moment) -> list[Row]:
-    settable = user_roles(moment) | platform.SETTABLE_ROLES | {""}
+def _settings(moment: Moment, only: Roles) -> list[Row]:
+    settable = user_roles(moment, only) | (platform.SETTABLE_ROLES | {""} if only is None else set())
     return [row for row in moment.rows(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
 
 
@@ -74,28 +84,28 @@ def read_database(moment: Moment) -> Row:
     return moment.rows(_DATABASE)[0]
 
 
-def roles_sql(moment: Moment) -> str:
+def roles_sql(moment: Moment, only: Roles = None) -> str:
     """Statements that make the user's roles, their memberships, and the settings of roles and database."""
     return (
         over_rows(
             "supapy_roles",
             ["name text", "words text[]", "password text", "comment text"],
-            [(name, _array(words), *rest) for name, words, *rest in read_roles(moment)],
+            [(name, _array(words), *rest) for name, words, *rest in read_roles(moment, only)],
             sql_file("roles"),
         )
         + over_rows(
             "supapy_memberships",
             ["role text", "member text", "admin boolean", "inherit boolean", "set boolean"],
-            read_memberships(moment),
+            read_memberships(moment, only),
             sql_file("memberships"),
         )
         + over_rows(
             "supapy_settings",
             ["role text", "in_database boolean", "name text", "value text"],
-            read_settings(moment),
+            read_settings(moment, only),
             sql_file("settings"),
         )
-        + _database_sql(*read_database(moment))
+        + (_database_sql(*read_database(moment)) if only is None else "")
     )
 
 

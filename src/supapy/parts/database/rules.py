@@ -37,7 +37,7 @@ _OWN = frozenset(
     }
 )
 # Kinds that follow another entry.
-_ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
+ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
 # What only a superuser may make (recipe §7): it can stem from a very old project only.
 _SUPERUSERS = frozenset({"OPERATOR CLASS", "OPERATOR FAMILY", "ACCESS METHOD", "PROCEDURAL LANGUAGE", "TRANSFORM"})
 # Pieces of a table: of a lost table they need no word of their own.
@@ -54,7 +54,7 @@ _PIECES = frozenset(
     }
 )
 # What has columns, or is counted among what has: things can be pieces of it.
-_RELATIONS = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
+RELATIONS = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
 _ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 
 # The oid of the catalog of relations, the same in every database.
@@ -84,7 +84,10 @@ class Judged:
 class Selection:
     """The entries that are kept, in the archive's order, by when they are restored; and what is lost.
 
-    `tables` are the relations, (schema, name), that entries (by id) are pieces of.
+    `tables` are the relations, (schema, name), that entries (by id) are pieces of; `told` says what doesn't come back
+    and what to do about it. Where not everything was asked for, `aside` is what wasn't, and `unasked` a word on it;
+    `rowless` are the oids of tables whose rows weren't. Of a part of the database (`is_part`) `roles` are those that
+    it needs.
     """
 
     first: list[TocEntry] = field(default_factory=list)
@@ -92,18 +95,43 @@ class Selection:
     post_data: list[TocEntry] = field(default_factory=list)
     event_triggers: list[TocEntry] = field(default_factory=list)
     lost: list[TocEntry] = field(default_factory=list)
-    omissions: list[Omission] = field(default_factory=list)
+    told: list[tuple[TocEntry, Omission]] = field(default_factory=list)
     tables: dict[int, tuple[str, str]] = field(default_factory=dict)
+    unasked: list[Omission] = field(default_factory=list)
+    aside: list[TocEntry] = field(default_factory=list)
+    rowless: set[int] = field(default_factory=set)
+    is_part: bool = False
+    roles: frozenset[str] | None = None
 
     @property
     def lost_objects(self) -> set[tuple[int, int]]:
         """What doesn't come back, as (catalog, oid)."""
-        return {(entry.catalog, entry.oid) for entry in self.lost}
+        return {(entry.catalog, entry.oid) for entry in (*self.lost, *self.aside)}
 
     @property
     def lost_relations(self) -> set[int]:
-        """The oids of tables, views and sequences that don't come back, and so neither do their rows."""
-        return {oid for catalog, oid in self.lost_objects if catalog == _PG_CLASS}
+        """The oids of tables, views and sequences that don't come back, or without their rows."""
+        return {oid for catalog, oid in self.lost_objects if catalog == _PG_CLASS} | self.rowless
+
+    @property
+    def kept_objects(self) -> set[tuple[int, int]]:
+        """What comes back, as (catalog, oid)."""
+        return {(entry.catalog, entry.oid) for entry in self.kept if entry.oid}
+
+    @property
+    def omissions(self) -> list[Omission]:
+        """A word on all that doesn't come back."""
+        return [*self.unasked, *(omission for _, omission in self.told)]
+
+    @property
+    def uses_public(self) -> bool:
+        """Whether schema public, which every project has, is among what comes back."""
+        return not self.is_part or any(entry.schema == "public" for entry in self.kept)
+
+    @property
+    def servers(self) -> set[str]:
+        """The names of the foreign servers that come back."""
+        return {entry.name for entry in self.kept if entry.kind == "SERVER"}
 
     @property
     def kept(self) -> Iterator[TocEntry]:
@@ -122,24 +150,24 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
         if judged.fate is Fate.LOST:
             chosen.lost.append(entry)
             if judged.reason:
-                chosen.omissions.append(Omission("database", title(entry), f"{judged.reason}. {_BY_HAND}"))
+                chosen.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {_BY_HAND}")))
         elif judged.fate is Fate.KEPT:
             _section(entry, chosen, seen).append(entry)
-            chosen.omissions.extend(_owner_lost(entry))
+            chosen.told.extend((entry, omission) for omission in _owner_lost(entry))
     return chosen
 
 
 def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
     """The relation that an entry is a piece of: by the catalogs, or by what it needs where it isn't in one."""
     known = facts.tables.get((entry.catalog, entry.oid))
-    if known or entry.kind not in _PIECES | _ATTRIBUTES:
+    if known or entry.kind not in _PIECES | ATTRIBUTES:
         return known
     if entry.kind == "TABLE ATTACH":
         return entry.schema, entry.name
     for needed in entry.needs:
         if needed in chosen.tables:
             return chosen.tables[needed]
-        if needed in seen and seen[needed].entry.kind in _RELATIONS - {"SEQUENCE"}:
+        if needed in seen and seen[needed].entry.kind in RELATIONS - {"SEQUENCE"}:
             return seen[needed].entry.schema, seen[needed].entry.name
     return None
 
@@ -148,7 +176,7 @@ def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     is_history = (entry.name if entry.kind == "SCHEMA" else entry.schema) == platform.MIGRATIONS_SCHEMA
     if entry.kind in _OWN or is_history:
         return Judged(entry, Fate.PLATFORM)
-    if entry.kind in _ATTRIBUTES:
+    if entry.kind in ATTRIBUTES:
         return _judge_attribute(entry, facts, seen)
     fate, reason = _RULES.get(entry.kind, _in_schema)(entry, facts)
     if fate is not Fate.KEPT:
@@ -259,7 +287,7 @@ _RULES: dict[str, Callable[[TocEntry, Facts], tuple[Fate, str]]] = {
 
 
 def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> list[TocEntry]:
-    if entry.kind in _ATTRIBUTES:
+    if entry.kind in ATTRIBUTES:
         of = next((seen[needed].entry for needed in entry.needs if needed in seen), None)
         return chosen.post_data if of is None else _section(of, chosen, seen)
     if entry.kind in ("SCHEMA", "EXTENSION"):

@@ -114,11 +114,12 @@ class Script:
     def _before_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
         chosen = self._selection
         yield "guard", [self._guard()]
-        yield "roles", [roles.roles_sql(self._moment)]
-        yield "default privileges away", [grants.neutralise_sql()]
+        yield "roles", [roles.roles_sql(self._moment, chosen.roles)]
+        aside = [grants.put_aside_sql()] if chosen.is_part else []
+        yield "default privileges away", [*aside, grants.neutralise_sql(public=chosen.uses_public)]
         yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
         yield "pre-data", chain([_REPLICA], entries_sql(chosen.pre_data, self._facts))
-        yield "migration history", [specials.migrations_sql(self._moment)]
+        yield "migration history", [specials.migrations_sql(self._moment, chosen.lost_relations)]
 
     def _others_rows(self) -> Iterator[Rows]:
         if self._auth:
@@ -131,24 +132,24 @@ class Script:
         # Read once: sequences move on though the snapshot stands, and what is saved is what will be compared.
         self.sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
         yield "sequences", [specials.sequences_sql(self.sequences)]
-        objects = specials.large_objects(moment) if specials.large_objects_readable(moment) else []
+        has_objects = specials.large_objects_readable(moment) and not chosen.is_part
+        objects = specials.large_objects(moment) if has_objects else []
         yield "large objects", specials.large_objects_sql(moment, objects)
-        yield (
-            "post-data",
-            chain([specials.realtime_publication_sql(moment)], entries_sql(chosen.post_data, self._facts)),
-        )
+        publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
+        yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
         yield "materialized views", chain([_USUAL_PATH], self._refreshes(), [_NO_PATH])
-        yield "user mappings", [specials.user_mappings_sql(moment)]
+        servers = chosen.servers if chosen.is_part else None
+        yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([_USUAL_PATH], self._analyzes(), [_NO_PATH])
-        yield "cron", chain([_ORIGIN], specials.cron_sql(moment))
-        lost = chosen.lost_objects
+        yield "cron", chain([_ORIGIN], [] if chosen.is_part else specials.cron_sql(moment))
         self.granted = grants.read_grants(moment, self._facts)
-        granted = [grant for grant in self.granted if (grant.catalog, grant.oid) not in lost]
-        defaults = grants.read_default_privileges(moment)
+        granted = grants.of_selection(self.granted, chosen)
+        defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
         yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
         yield "grants", [grants.grants_sql(granted, moment.major)]
-        yield "default privileges", [grants.default_privileges_sql(defaults)]
+        back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)
+        yield "default privileges", [back]
         yield "event triggers", entries_sql(chosen.event_triggers, self._facts)
         yield "memberships given back", [grants.give_back_sql()]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import NamedTuple
 
 from supapy.model import Omission, Problem
@@ -102,10 +102,13 @@ def _runs(pages: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     yield first, data
 
 
-def user_mappings_sql(moment: Moment) -> str:
-    """Statements for user mappings: pg_dump leaves their options out for all roles but one (recipe §2)."""
+def user_mappings_sql(moment: Moment, servers: Container[str] | None = None) -> str:
+    """Statements for user mappings, of some servers or all: pg_dump leaves their options out for all roles but one
+    (recipe §2)."""
     statements = []
     for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
+        if servers is not None and server not in servers:
+            continue
         pairs = [option.partition("=") for option in options or []]
         listed = ", ".join(f"{quoted(key)} {literal(value)}" for key, _, value in pairs)
         suffix = f" OPTIONS ({listed})" if listed else ""
@@ -144,9 +147,10 @@ END"""
     )
 
 
-def migrations_sql(moment: Moment) -> str:
-    """Statements for the CLI's migration history, whose tables some targets have already, with fewer columns."""
-    tables = tables_of(moment, platform.MIGRATIONS_SCHEMA)
+def migrations_sql(moment: Moment, lost: Container[int]) -> str:
+    """Statements for the CLI's migration history, whose tables some targets have already, with fewer columns; without
+    the `lost` ones (oids)."""
+    tables = [table for table in tables_of(moment, platform.MIGRATIONS_SCHEMA) if table.oid not in lost]
     if not tables:
         return ""
     statements = [f"CREATE SCHEMA IF NOT EXISTS {platform.MIGRATIONS_SCHEMA};\n"]
