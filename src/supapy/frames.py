@@ -50,10 +50,10 @@ class Framed(bytes):
     frame: bytes
 
 
-def framed(piece: bytes) -> bytes:
+def framed(piece: bytes | memoryview) -> bytes:
     """The same bytes, with their frame where they are enough for one."""
     if len(piece) < LEAST_FRAME_BYTES:
-        return piece
+        return bytes(piece)
     found = Framed(piece)
     found.frame = _compressed(piece)
     return found
@@ -160,7 +160,7 @@ def _decoder() -> zstd.ZstdDecompressor:
     return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: MOST_WINDOW_LOG})
 
 
-def _compressed(piece: bytes | bytearray) -> bytes:
+def _compressed(piece: bytes | bytearray | memoryview) -> bytes:
     options: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL}
     options[zstd.CompressionParameter.checksum_flag] = 1
     return zstd.compress(piece, options=options)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supapy.project.postgres import Row, Session, connect, no_database
-from supapy.project.pumps import Pumps
+from supapy.project.pumps import Output, Pumps
 
 if TYPE_CHECKING:
     from supapy.project.project import Project
@@ -58,8 +58,8 @@ class Moment:
         return self.session.copy_out(sql)
 
     def pumped(
-        self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[bytes], bytes] = bytes
-    ) -> Iterator[Iterator[bytes]]:
+        self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[memoryview], bytes] = bytes
+    ) -> Iterator[Output]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
         next. They are run by up to `jobs` connections at once, which end with the moment at the latest; `prepare` is
         done with each piece there."""

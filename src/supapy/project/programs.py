@@ -6,9 +6,11 @@ A child never outlives the call, whatever ends it.
 
 from __future__ import annotations
 
+import fcntl
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -34,6 +36,8 @@ PSQL_ARGUMENTS = (
 )
 # What a child is given to cancel its statement and go, before it is killed.
 GRACE_S = 3
+# A pipe that holds more than the usual 64 KiB: both its ends wake up less often.
+PIPE_BYTES = 256 * 1024
 # psql says so by its exit code when the connection was lost.
 _PSQL_CONNECTION_LOST = 2
 
@@ -98,6 +102,10 @@ def running(
         stderr=said,
         start_new_session=True,
     )
+    if child.stdout is not None and sys.platform == "linux":
+        # An account may have so much in pipes and no more.
+        with suppress(OSError):
+            fcntl.fcntl(child.stdout, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     try:
         yield child
     finally:

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import IO
 
 from supapy.project.pgtools import PgTools
@@ -30,6 +30,10 @@ MOST_JOBS = 8
 MOST_WAITING_BYTES = 48 * 1024 * 1024
 # What an output is handed over in: much enough to be worth compressing by itself.
 PIECE_BYTES = 1024 * 1024
+# A random line of so many characters and a newline ends each output.
+MARK_BYTES = 33
+# Small tables are read so many by one request, so that neither the line's delay nor ours counts for each.
+MOST_TOGETHER = 16
 # Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest.
 _MORE_SETTINGS: Mapping[str, str] = {"enable_seqscan": "off"}
 
@@ -56,7 +60,7 @@ class Pumps:
         *,
         major: int,
         jobs: int,
-        prepare: Callable[[bytes], bytes] = bytes,
+        prepare: Callable[[memoryview], bytes] = bytes,
     ) -> None:
         self._tools = tools
         self._dsn = dsn
@@ -64,6 +68,8 @@ class Pumps:
         self._groups = groups
         self._prepare = prepare
         self._statements = list(chain.from_iterable(groups))
+        # How many statements from each on make up a group by themselves: these are small, and taken together.
+        self._alone = _runs(groups)
         self._outputs: list[deque[bytes]] = [deque() for _ in self._statements]
         # All below is looked at and changed under this condition's lock only.
         self._changed = threading.Condition()
@@ -76,13 +82,13 @@ class Pumps:
         self._closed = False
         self._threads = [threading.Thread(target=self._work) for _ in range(min(max(jobs, 1), len(self._statements)))]
 
-    def outputs(self) -> Iterator[Iterator[bytes]]:
+    def outputs(self) -> Iterator[Output]:
         """Begin, and give for each group the output of its statements, one after another, in pieces; each is read to
         its end before the next. Reading raises what ended a child: SqlError, AccessDenied or Unreachable."""
         for thread in self._threads:
             thread.start()
-        numbers = iter(range(len(self._statements)))
-        return (chain.from_iterable(self._read(next(numbers)) for _ in group) for group in self._groups)
+        ends = list(accumulate(map(len, self._groups), initial=0))
+        return (Output(self._taken, first, end) for first, end in pairwise(ends))
 
     def close(self) -> None:
         """End the children, also amid a statement, which is cancelled in the server. Closing twice is safe."""
@@ -102,10 +108,6 @@ class Pumps:
         for thread in begun:
             thread.join()
 
-    def _read(self, number: int) -> Iterator[bytes]:
-        while piece := self._taken(number):
-            yield piece
-
     def _taken(self, number: int) -> bytes:
         """The next piece of an output; none is left after an empty one."""
         with self._changed:
@@ -123,10 +125,12 @@ class Pumps:
         try:
             with self._child() as psql:
                 connected = True
-                while (number := self._next()) is not None:
-                    for piece in psql.output(self._statements[number]):
-                        self._put(number, self._prepare(piece))
-                    self._put(number, b"")
+                while numbers := self._next():
+                    outputs = psql.outputs([self._statements[number] for number in numbers])
+                    for number, output in zip(numbers, outputs, strict=True):
+                        for piece in output:
+                            self._put(number, self._prepare(piece))
+                        self._put(number, b"")
         except _Closed:
             pass
         except BaseException as error:
@@ -152,12 +156,16 @@ class Pumps:
                 with self._changed:
                     self._children.discard(child)
 
-    def _next(self) -> int | None:
+    def _next(self) -> range:
+        """The statements that are to be run next by whoever asks; none when there is nothing left to do."""
         with self._changed:
-            if self._closed or self._begun == len(self._statements):
-                return None
-            self._begun += 1
-            return self._begun - 1
+            first = self._begun
+            if self._closed or first == len(self._statements):
+                return range(0)
+            # Fewer towards the end, so that all end at about the same time.
+            together = self._alone[first] // (4 * len(self._threads))
+            self._begun += max(1, min(together, MOST_TOGETHER))
+            return range(first, self._begun)
 
     def _put(self, number: int, piece: bytes) -> None:
         """Hand a piece over, once there is room; for the output that is being read there always is, for one piece."""
@@ -176,6 +184,36 @@ class Pumps:
             self._changed.notify_all()
 
 
+class Output:
+    """What a group of statements puts out, in pieces. `read` counts the statements that were read to their end."""
+
+    def __init__(self, take: Callable[[int], bytes], first: int, end: int) -> None:
+        self._take = take
+        self._first = first
+        self._end = end
+        self.read = 0
+
+    def __iter__(self) -> Output:
+        return self
+
+    def __next__(self) -> bytes:
+        while self._first + self.read < self._end:
+            if piece := self._take(self._first + self.read):
+                return piece
+            self.read += 1
+        raise StopIteration
+
+
+def _runs(groups: Sequence[Sequence[str]]) -> list[int]:
+    """For each statement, how many from it on are the only ones of their groups; 0 for one of several."""
+    runs: list[int] = []
+    run = 0
+    for group in reversed(groups):
+        run = run + 1 if len(group) == 1 else 0
+        runs += [run] * len(group)
+    return runs[::-1]
+
+
 class _Closed(Exception):
     """Nobody reads on."""
 
@@ -186,34 +224,55 @@ class _Psql:
     def __init__(self, child: subprocess.Popen[bytes], said: IO[bytes], opening: str) -> None:
         self._child = child
         self._said = said
-        for _ in self.output(opening):
-            pass
+        self._buffer = bytearray(PIECE_BYTES + MARK_BYTES)
+        self._view = memoryview(self._buffer)
+        self._filled = 0
+        for output in self.outputs([opening]):
+            for _ in output:
+                pass
 
-    def output(self, statement: str) -> Iterator[bytes]:
-        """What one statement puts out, in pieces. A line of ours follows it, which nobody can know beforehand."""
-        assert self._child.stdout is not None
-        mark = secrets.token_hex(16)
-        self._tell(f"{statement} \\; COPY (SELECT '{mark}') TO STDOUT;\n")
-        end = mark.encode() + b"\n"
-        gathered = bytearray()
-        while not gathered.endswith(end):
-            if len(gathered) >= PIECE_BYTES + len(end):
-                yield bytes(gathered[: -len(end)])
-                del gathered[: -len(end)]
-            piece = os.read(self._child.stdout.fileno(), PIECE_BYTES)
-            if not piece:
-                self._said.seek(0)
-                raise failure("psql", self._child.wait(), self._said.read().decode("utf-8", "replace"))
-            gathered += piece
-        if len(gathered) > len(end):
-            yield bytes(gathered[: -len(end)])
-
-    def _tell(self, sql: str) -> None:
+    def outputs(self, statements: Sequence[str]) -> Iterator[Iterator[memoryview]]:
+        """What each of the statements puts out, in pieces that are to be used at once; they are sent together. A line
+        of ours follows each, which nobody can know beforehand."""
         assert self._child.stdin is not None
+        marks = [secrets.token_hex(MARK_BYTES // 2) for _ in statements]
+        pairs = zip(statements, marks, strict=True)
+        sql = " \\; ".join(f"{statement} \\; COPY (SELECT '{mark}') TO STDOUT" for statement, mark in pairs)
         # One that is gone has said why, which is told when its output ends.
         with suppress(BrokenPipeError):
-            self._child.stdin.write(sql.encode())
+            self._child.stdin.write(f"{sql};\n".encode())
             self._child.stdin.flush()
+        return (self._until(mark.encode() + b"\n", is_last=mark is marks[-1]) for mark in marks)
+
+    def _until(self, mark: bytes, *, is_last: bool) -> Iterator[memoryview]:
+        searched = 0
+        while True:
+            # Nothing comes after the last, so that it needn't be searched for.
+            begin = max(0, self._filled - len(mark)) if is_last else searched
+            end = self._buffer.find(mark, begin, self._filled)
+            if end >= 0:
+                if end:
+                    yield self._view[:end]
+                self._drop(end + len(mark))
+                return
+            if self._filled == len(self._buffer):
+                yield self._view[:PIECE_BYTES]
+                self._drop(PIECE_BYTES)
+            searched = max(0, self._filled - len(mark))
+            self._fill()
+
+    def _fill(self) -> None:
+        assert self._child.stdout is not None
+        got = os.readv(self._child.stdout.fileno(), [self._view[self._filled :]])
+        if not got:
+            self._said.seek(0)
+            raise failure("psql", self._child.wait(), self._said.read().decode("utf-8", "replace"))
+        self._filled += got
+
+    def _drop(self, size: int) -> None:
+        rest = bytes(self._view[size : self._filled])
+        self._view[: len(rest)] = rest
+        self._filled = len(rest)
 
 
 def _opening(snapshot: str, major: int) -> str:

@@ -16,7 +16,7 @@ from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser, tool
 
 from supapy.errors import AccessDenied, SqlError, Unreachable
 from supapy.project.moment import Moment
-from supapy.project.pumps import MOST_WAITING_BYTES, Pumps
+from supapy.project.pumps import MOST_WAITING_BYTES, PIECE_BYTES, Pumps
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 
@@ -110,10 +110,14 @@ def test_a_role_with_a_time_for_transactions_is_read_to_the_end(server: Cluster)
             admin.execute("ALTER ROLE postgres RESET transaction_timeout")
 
 
+def upper(piece: memoryview) -> bytes:
+    return bytes(piece).upper()
+
+
 def test_each_piece_is_prepared_where_it_was_read(moment: Moment) -> None:
-    outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT", "COPY (SELECT 2) TO STDOUT"]], jobs=2, prepare=bytes.upper)
+    outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT", "COPY (SELECT 2) TO STDOUT"]], jobs=2, prepare=upper)
     assert list(next(outputs)) == [b"1\n", b"2\n"]
-    outputs = moment.pumped([["COPY (SELECT 'a') TO STDOUT"], ["COPY (SELECT 'b') TO STDOUT"]], 2, bytes.upper)
+    outputs = moment.pumped([["COPY (SELECT 'a') TO STDOUT"], ["COPY (SELECT 'b') TO STDOUT"]], 2, upper)
     assert [list(output) for output in outputs] == [[b"A\n"], [b"B\n"]]
 
 
@@ -219,3 +223,20 @@ def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_rea
             raise KeyboardInterrupt
         assert children() == before
         until_gone(server)
+
+
+def test_small_outputs_that_are_asked_for_together_are_told_apart(moment: Moment) -> None:
+    """Empty ones, ones as long as a piece and around it, and ones that look like an end."""
+    sizes = [0, 1, 33, 34, *range(PIECE_BYTES - 35, PIECE_BYTES + 36, 7), 3 * PIECE_BYTES]
+    texts = [*(f"repeat('x', {max(0, size - 1)})" for size in sizes * 5), "'0123456789abcdef0123456789abcdef'"]
+    groups = [[f"COPY (SELECT {text}) TO STDOUT"] for text in texts]
+    found = [b"".join(output) for output in moment.pumped(groups, jobs=2)]
+    assert [len(output) for output in found[:-1]] == [max(1, size) for size in sizes * 5]
+    assert all(output == b"x" * (len(output) - 1) + b"\n" for output in found[:-1])
+    assert found[-1] == b"0123456789abcdef0123456789abcdef\n"
+
+
+def test_an_output_tells_how_many_of_its_statements_were_read(moment: Moment) -> None:
+    (output,) = moment.pumped([[f"COPY (SELECT {number}) TO STDOUT" for number in range(3)]], jobs=2)
+    seen = [(piece, output.read) for piece in output]
+    assert (seen, output.read) == ([(b"0\n", 0), (b"1\n", 1), (b"2\n", 2)], 3)

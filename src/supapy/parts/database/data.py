@@ -10,6 +10,7 @@ from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
+from supapy.project.pumps import Output
 from supapy.project.schema import AUTH_LEFT_OUT, Table, looked_into_tables, managed_schemas, tables_of, user_tables
 from supapy.project.stretches import stretches
 
@@ -83,7 +84,7 @@ def unreadable_tables(moment: Moment) -> list[tuple[str, str, int, bool]]:
     return [(schema, name, oid, schema not in managed) for schema, name, oid in moment.rows(_UNREADABLE)]
 
 
-def pumped(moment: Moment, saved: Sequence[Rows], jobs: int, *, compress: bool = False) -> Iterator[Iterator[bytes]]:
+def pumped(moment: Moment, saved: Sequence[Rows], jobs: int, *, compress: bool = False) -> Iterator[Output]:
     """Of each of the tables its own rows in COPY's text format, in pieces; each is read to its end before the next.
 
     Up to `jobs` connections read at once, also of one table: the rows come in the order in which they lie on disk. With
