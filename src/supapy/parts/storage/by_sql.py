@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 
-from supapy.errors import AccessDenied, WrongProject
 from supapy.model import Json, Omission, Problem
+from supapy.parts.storage.cross_check import cross_check
 from supapy.parts.storage.files import PART, elsewhere, takes_row
 from supapy.parts.storage.selection import EVERYTHING, Scope
 from supapy.project.moment import Moment
@@ -28,29 +28,13 @@ class RowsBySql:
         return {table.name: table for table in tables_of(self._moment, "storage")}
 
     def check(self) -> Iterator[Problem]:
-        """Raises when the Storage server's buckets show that it isn't this database's, or that the key sees nothing;
-        gives the buckets that only one of them has.
-
-        A key of too little right doesn't fail: it lists no bucket (F§1.1).
-        """
+        """What the Storage server shows must be what the database has."""
         # Older servers have no other type, and no such column.
-        standard = " WHERE type::text = 'STANDARD'" if self._has("buckets", "type") else ""
-        saved = {bucket for (bucket,) in self._moment.rows(f"SELECT id FROM storage.buckets{standard}")}
-        served = {bucket["id"] for bucket in self._moment.project.storage.buckets()}
-        if saved and not served:
-            raise AccessDenied(
-                "the key sees no bucket, but the database has some",
-                "SUPABASE_KEY must be the service_role key or a secret key of this project.",
-            )
-        if served and not saved & served:
-            raise WrongProject(
-                "the Storage server and the database have no bucket in common",
-                "SUPABASE_URL and SUPABASE_DB_URL must be of one project.",
-            )
-        for bucket in sorted(saved - served):
-            yield Problem(PART, f"bucket {bucket}", "the database has it, but the Storage server doesn't show it")
-        for bucket in sorted(served - saved):
-            yield Problem(PART, f"bucket {bucket}", "the Storage server shows it, but the database didn't have it")
+        standard = " WHERE b.type::text = 'STANDARD'" if self._has("buckets", "type") else ""
+        among = f"EXISTS (SELECT FROM (SELECT o.bucket_id FROM {self._current}) c WHERE c.bucket_id = b.id)"
+        found: dict[str, bool] = dict(self._moment.rows(f"SELECT b.id, {among} FROM storage.buckets b{standard}"))
+        filled = {bucket for bucket, has_objects in found.items() if has_objects}
+        yield from cross_check(self._moment, set(found), filled, self._current)
 
     def buckets(self, scope: Scope) -> Iterator[bytes]:
         """Every field of the buckets meant."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from supapy.errors import AccessDenied, ApiError
 from supapy.loop import side_by_side
 from supapy.model import Json, Omission, Problem
+from supapy.parts.storage.cross_check import NO_SUCH_LIST
 from supapy.parts.storage.files import PART, about_one_object, elsewhere
 from supapy.parts.storage.selection import EVERYTHING, Scope
 from supapy.project.project import Project
@@ -138,7 +139,13 @@ def _listed(project: Project, bucket: str, page: int) -> Iterator[Shown]:
     """All objects of a bucket by their keys. Raises ApiError when the list doesn't get on."""
     cursor, last = None, None
     while True:
-        objects, cursor = project.loop.run(project.storage.page(bucket, cursor=cursor, limit=page))
+        try:
+            objects, cursor = project.loop.run(project.storage.page(bucket, cursor=cursor, limit=page))
+        except ApiError as error:
+            if error.status not in NO_SUCH_LIST:
+                raise
+            old = "Its Storage server may be too old to list objects without losing some: set SUPABASE_DB_URL."
+            raise ApiError(error.message, old, status=error.status, code=error.code) from None
         for shown in objects:
             key = _key(shown)
             if last is not None and key <= last:
