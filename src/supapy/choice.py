@@ -69,8 +69,9 @@ def to_save(choice: Choice, jobs: int | None = None, *, compress: bool = False) 
     return parts
 
 
-def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
-    """The parts in the order they come back.
+def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = None) -> list[Part]:
+    """The parts in the order they come back; the database by `jobs` connections, one a core and at most 8 unless told
+    otherwise.
 
     Users and objects go first: the database's foreign keys to them are checked when they are made, and its triggers
     on their tables mustn't see them arrive. The JSON tables are for reading: their rows come back with the database.
@@ -81,5 +82,5 @@ def to_restore(choice: Choice, *, check_bytes: bool = True) -> list[Part]:
     if choice.storage:
         parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
     if choice.database:
-        parts.append(DatabasePart(auth=choice.auth, storage=choice.storage))
+        parts.append(DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs))
     return parts

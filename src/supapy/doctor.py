@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from supapy.errors import AccessDenied, StoreError, SupapyError, UsageError, WrongProject
+from supapy.project.journal import unfinished
 from supapy.project.pgtools import find
 from supapy.project.postgres import Session, connect, parse
 from supapy.project.project import Project, claims
@@ -104,6 +105,7 @@ def _database(settings: Settings, stack: ExitStack) -> Found[Session]:
         parts = parse(db_url)
         session = stack.enter_context(connect(db_url))
         version = session.value("SHOW server_version")
+        begun = unfinished(session)
         is_ipv6 = session.value("SELECT family(inet_server_addr()) = 6")
     except SupapyError as error:
         yield _failed("database", error)
@@ -113,6 +115,9 @@ def _database(settings: Settings, stack: ExitStack) -> Found[Session]:
     over = " over IPv6, which not every machine has" if is_ipv6 and "pooler" not in host else ""
     where = f"{host or parts.get('hostaddr')} port {parts.get('port', '5432')}"
     yield Check("database", "ok", f"PostgreSQL {version}, by {kind} to {where}{over}")
+    if begun:
+        text = f"it is half restored: {begun} was on its way in, and the run didn't come to its end"
+        yield Check("database", "warning", text, f"Finish it with the same command: supapy restore {begun.label} …")
     return session
 
 

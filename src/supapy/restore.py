@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 
 from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
-from supapy.errors import RestoreRefused, StoreError
+from supapy.errors import RestoreRefused, StoreError, SupapyError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
 from supapy.known import remember
 from supapy.model import Difference, Match, Omission, Problem, Proof, Step
 from supapy.parts.base import Obstacle
+from supapy.project.journal import Unfinished, under_way, unfinished
 from supapy.project.project import Project
 from supapy.verify import check_files, hold_against
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a restore would do: nothing has been written yet. `obstacles` are what the named target holds already,
-    `omissions` what is known not to come back."""
+    """What a restore would do: nothing has been written yet.
+
+    `obstacles` are what the named target holds already; where the plan `goes_on` with a restore that didn't come to its
+    end, what it held before. `omissions` are known not to come back. `mark` is what the target says meanwhile, where it can.
+    """
 
     label: str
     source_ref: str
@@ -30,6 +34,15 @@ class Plan:
     obstacles: list[Obstacle]
     saved_problems: list[Problem]
     omissions: list[Omission]
+    mark: Unfinished | None
+    goes_on: bool = False
+
+    @property
+    def cut_short(self) -> str:
+        """What is said of the target when a run ends before it has come to its end."""
+        if self.mark:
+            return "The target is half restored: run the same command again, and it goes on where it was."
+        return "The target holds a part of the backup: say --into and its ref to go over it again."
 
 
 @dataclass(slots=True)
@@ -46,8 +59,10 @@ class Outcome:
         return not self.problems and not self.differences
 
 
-def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None = None) -> Plan:
-    """The plan for restoring into the project. Reads only.
+def make_plan(
+    backup: Backup, project: Project, choice: Choice, into: str | None = None, *, jobs: int | None = None
+) -> Plan:
+    """The plan for restoring into the project, or for going on with that. Reads only.
 
     Raises RestoreRefused when the target isn't empty or is the backup's own source, unless `into` names it by its
     ref; and always when something stands in the way that would have to be overwritten.
@@ -59,9 +74,16 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
         raise RestoreRefused(
             f"the settings lead to project {project.ref}, not to {into}", "Choose its settings with --env-file FILE."
         )
-    parts = to_restore(choice)
+    parts = to_restore(choice, jobs=jobs)
+    mark = Unfinished(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), repr(choice))
     with project.moment() as moment:
+        begun = unfinished(moment) if project.has_database else None
+        if begun and not begun.is_the_same_as(mark):
+            raise _half_restored(project.ref, begun, mark)
         obstacles = [obstacle for part in parts for obstacle in part.obstacles(backup, moment)]
+    if begun:
+        # What is there by now is its own work; what was there before has been said.
+        obstacles = [one for one in obstacles if not one.held] + [Obstacle(*held) for held in begun.held]
     final = [obstacle for obstacle in obstacles if obstacle.final]
     if into is None and project.ref == source_ref:
         raise RestoreRefused(
@@ -78,10 +100,23 @@ def make_plan(backup: Backup, project: Project, choice: Choice, into: str | None
             f"project {project.ref} isn't empty: it holds {_texts(obstacles)}",
             f"Choose an empty target with --env-file FILE, or say that you mean it: --into {project.ref}",
         )
+    mark = replace(mark, held=tuple((one.part, one.text) for one in obstacles))
     loaded = [one for part in parts for one in part.load(backup, project)]
     steps = [one for one in loaded if isinstance(one, Step)]
     omissions = [one for one in loaded if isinstance(one, Omission)]
-    return Plan(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions)
+    return Plan(
+        *(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions),
+        *(mark if project.has_database else None, bool(begun)),
+    )
+
+
+def _half_restored(ref: str, begun: Unfinished, wanted: Unfinished) -> RestoreRefused:
+    other = ", with other options" if begun.digest == wanted.digest else ""
+    return RestoreRefused(
+        f"project {ref} is half restored: {begun} was on its way in{other}, and the run didn't come to its end",
+        f"Nothing was written. Finish that first with the command it was begun with (supapy restore {begun.label} …), "
+        "or choose an empty target with --env-file FILE.",
+    )
 
 
 def restore(
@@ -92,24 +127,27 @@ def restore(
     into: str | None = None,
     confirm: Callable[[Plan], bool],
     check_bytes: bool = True,
+    jobs: int | None = None,
     listener: Listener = ignore,
 ) -> Outcome:
     """Bring the backup into the project and compare. `confirm` is shown the plan and has the last word.
 
     Raises IntegrityError before anything is sent when a file isn't what was saved, RestoreRefused before anything is
-    written when the target isn't one. Running it again after a failure is safe once the target is named.
+    written when the target isn't one. A run that broke off is finished by running it again: until then the target
+    says that it is half restored.
     """
     check_files(backup, listener)
-    plan = make_plan(backup, project, choice or Choice(), into)
+    plan = make_plan(backup, project, choice or Choice(), into, jobs=jobs)
     if not confirm(plan):
         raise RestoreRefused("not confirmed", "Nothing was written.")
     outcome = Outcome(plan)
-    for step in plan.steps:
-        listener(Started(step.title, step.total, step.unit))
-        for problem in step.apply(lambda amount, title=step.title: listener(Advanced(title, amount))):  # type: ignore[misc]
-            outcome.problems.append(problem)
-            listener(Noted(problem))
-        listener(Finished(step.title))
+    with under_way(project, plan.mark) if plan.mark else nullcontext():
+        for step in plan.steps:
+            try:
+                outcome.problems += _applied(step, listener)
+            except SupapyError as error:
+                error.hint = f"{error.hint} {plan.cut_short}" if error.hint else plan.cut_short
+                raise
     matches: list[Match] = []
     for finding in hold_against(backup, project, plan.choice, check_bytes=check_bytes, listener=listener):
         if isinstance(finding, Proof):
@@ -124,6 +162,17 @@ def restore(
         with suppress(StoreError):
             remember(backup.store, project.ref, backup.label, matches)
     return outcome
+
+
+def _applied(step: Step, listener: Listener) -> list[Problem]:
+    """Do one step; gives what could not be brought back."""
+    problems = []
+    listener(Started(step.title, step.total, step.unit))
+    for problem in step.apply(lambda amount: listener(Advanced(step.title, amount))):
+        problems.append(problem)
+        listener(Noted(problem))
+    listener(Finished(step.title))
+    return problems
 
 
 def _texts(obstacles: list[Obstacle]) -> str:

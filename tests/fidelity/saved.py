@@ -55,6 +55,9 @@ class Saved:
     def count(self, part: str, what: str) -> int:
         return self.counts.get((part, what), 0)
 
+    def size(self, path: str) -> int:
+        return (self.folder / path).stat().st_size
+
     def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         yield (self.folder / path).read_bytes()[start:end]
 

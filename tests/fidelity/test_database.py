@@ -17,9 +17,11 @@ from tests.projects import ClusterFactory, superuser
 from supapy.model import Difference, Problem, Proof
 from supapy.parts.database.contents import Contents
 from supapy.parts.database.part import DatabasePart
+from supapy.project.journal import Unfinished, under_way
 from supapy.sandbox.cluster import Cluster
 
 HERE = Path(__file__).parent
+ANY_RESTORE = Unfinished("backup_20261122_071500", "source", "digest", "choice")
 PAIRS = ((15, 15), (17, 17), (15, 17))
 
 # What can't be brought back, each named at the backup.
@@ -72,15 +74,18 @@ NOT_ON_17_DIFFERENCES = ["index vals.rated_by", "materialized view vals.rated_co
 
 @dataclass
 class Trip:
-    """A source, what was saved of it, and two targets: one filled by psql, one by the part."""
+    """A source, what was saved of it, and three targets: one filled by psql, one by the part at once, one by the part
+    in many transactions, several at a time."""
 
     source: Cluster
     source_major: int
     saved: Saved
     by_psql: Cluster
     by_part: Cluster
+    in_pieces: Cluster
     target_major: int
     problems: list[Problem]
+    problems_in_pieces: list[Problem]
     warnings: str
 
     @property
@@ -95,7 +100,9 @@ def trip(
     source_major, target_major = request.param
     with ExitStack() as cleanup:
         clusters = ClusterFactory(server_folder, cleanup)
-        source, by_psql, by_part = clusters(source_major), clusters(target_major), clusters(target_major)
+        source = clusters(source_major)
+        by_psql, by_part, in_pieces = (clusters(target_major) for _ in range(3))
+        few_locks(in_pieces)
         for name in ("people", "rows", "objects", "platform"):
             done = psql(source, source_major, HERE / f"{name}.sql", admin=name == "platform")
             assert done.returncode == 0, done.stderr
@@ -106,13 +113,29 @@ def trip(
         saved = save(source, source_major, tmp_path_factory.mktemp("saved"))
         done = psql(by_psql, target_major, saved.script)
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
-        assert psql(by_part, target_major, HERE / "people.sql").returncode == 0
-        with project_of(by_part, target_major) as project:
-            problems = [one for step in DatabasePart().load(saved, project) for one in step.apply(lambda _: None)]
-        yield Trip(source, source_major, saved, by_psql, by_part, target_major, problems, done.stderr)
+        problems = {}
+        for name, target in (("part", by_part), ("pieces", in_pieces)):
+            assert psql(target, target_major, HERE / "people.sql").returncode == 0
+            with project_of(target, target_major) as project, under_way(project, ANY_RESTORE):
+                steps = list(DatabasePart(jobs=3).load(saved, project))
+                assert len(steps) == (1 if name == "part" else 4)
+                problems[name] = [one for step in steps for one in step.apply(lambda _: None)]
+        yield Trip(
+            *(source, source_major, saved, by_psql, by_part, in_pieces, target_major),
+            *(problems["part"], problems["pieces"], done.stderr),
+        )
 
 
-@pytest.fixture(params=["by_psql", "by_part"])
+def few_locks(cluster: Cluster) -> None:
+    """Let the server lock so little at once that nothing much fits into one transaction."""
+    with superuser(cluster) as connection:
+        connection.execute("ALTER SYSTEM SET max_locks_per_transaction = 10")
+        connection.execute("ALTER SYSTEM SET max_connections = 40")
+    cluster.stop()
+    cluster.start()
+
+
+@pytest.fixture(params=["by_psql", "by_part", "in_pieces"])
 def target(request: pytest.FixtureRequest, trip: Trip) -> Cluster:
     found: Cluster = getattr(trip, request.param)
     return found
@@ -126,6 +149,7 @@ def test_what_cannot_come_back_is_named_once_at_the_backup(trip: Trip) -> None:
 def test_only_what_the_target_refuses_is_a_problem_of_the_restore(trip: Trip) -> None:
     expected = sorted([ORPHANS, *(NOT_ON_17 if trip.upgrades else [])])
     assert sorted(problem.name for problem in trip.problems) == expected
+    assert sorted(problem.name for problem in trip.problems_in_pieces) == expected
     assert trip.warnings.count("WARNING") == len(expected)
     assert all(name in trip.warnings for name in expected)
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options, table_options
+from supapy.cli.options import (
+    choice_options,
+    concurrency_option,
+    folder_option,
+    jobs_option,
+    selection_options,
+    table_options,
+)
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, SupapyError
 from supapy.events import Event, Left, Listener
@@ -25,12 +32,7 @@ _NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they we
 @click.command()
 @choice_options
 @folder_option("-o", "--output")
-@click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    metavar="N",
-    help="How many connections read the database's rows at once; unless told otherwise one a core, at most 8.",
-)
+@jobs_option("read the database's rows")
 @click.option("--compress", is_flag=True, help="Compress all but the files of Storage: they lie in it as .zst.")
 @table_options
 @selection_options

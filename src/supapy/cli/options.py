@@ -88,6 +88,16 @@ concurrency_option = click.option(
 )
 
 
+def jobs_option(what: str) -> Callable[[F], F]:
+    """How many connections do so at once; it reaches the command as `jobs`."""
+    return click.option(
+        "--jobs",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help=f"How many connections {what} at once; unless told otherwise one a core, at most 8.",
+    )
+
+
 def folder_option(*names: str) -> Callable[[F], F]:
     """The folder that the backups are in; it reaches the command as `folder`."""
     return click.option(

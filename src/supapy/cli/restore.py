@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from supapy.cli.options import choice_options, concurrency_option, folder_option, selection_options
+from supapy.cli.options import choice_options, concurrency_option, folder_option, jobs_option, selection_options
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from supapy.cli.screen import Screen
     from supapy.parts.storage import Selection
     from supapy.restore import Plan
-
-_HALF_DONE = "The target holds a part of the backup. Say --into and its ref to go over it again, or take an empty one."
 
 
 @click.command()
@@ -30,6 +28,7 @@ _HALF_DONE = "The target holds a part of the backup. Say --into and its ref to g
 @selection_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
 @concurrency_option
+@jobs_option("bring the database back")
 @click.option("--into", metavar="REF", help="Write into this project though it isn't empty, or is the source itself.")
 @click.option("--quick", is_flag=True, help="Afterwards compare files by their attributes only, not byte for byte.")
 @folder_option("-o", "--backup-dir")
@@ -45,6 +44,7 @@ def restore(
     folder: Path | None,
     to_bucket: str | None,
     concurrency: int | None,
+    jobs: int | None,
     only: Selection,
     **components: bool,
 ) -> int:
@@ -62,21 +62,21 @@ def restore(
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
     screen, choice = shell.screen, Choice(only=replace(only, to_bucket=to_bucket), tables=ALL_TABLES, **components)
     backup = shell.backup(named, folder)
-    writing = False
+    begun: Plan | None = None
 
     def confirm(plan: Plan) -> bool:
-        nonlocal writing
+        nonlocal begun
         _show(screen, plan, asks=not yes)
-        writing = yes or _asked(shell, plan)
-        return writing
+        begun = plan if yes or _asked(shell, plan) else None
+        return begun is not None
 
     try:
         with shell.project(concurrency) as project, screen.progress() as listener:
             outcome = bring_back(
-                backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, listener=listener
+                backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, jobs=jobs, listener=listener
             )
     except (KeyboardInterrupt, click.Abort):
-        raise Interrupted("interrupted", _HALF_DONE if writing else "Nothing was written.") from None
+        raise Interrupted("interrupted", begun.cut_short if begun else "Nothing was written.") from None
     render.outcome(screen, outcome)
     said = render.outcome_json(outcome)
     screen.result(said)
@@ -93,12 +93,15 @@ def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
     source, target = shown(plan.source_ref), shown(plan.target_ref)
     say()
     say(f"{plan.label} of project {source} goes into project {target}:", "bold")
+    if plan.goes_on:
+        say("An earlier run didn't come to its end: it goes on where it was.", "yellow")
     for number, step in enumerate(plan.steps, 1):
         say(shown(step.title), lead=f"{number:4}. ")
     render.left_out(screen, plan.omissions, "won't come back", always=asks)
     held = [shown(obstacle.text) for obstacle in plan.obstacles]
     if held:
-        say(f"{target} isn't empty: it holds {', '.join(held)}", "yellow")
+        said = "wasn't empty: it held" if plan.goes_on else "isn't empty: it holds"
+        say(f"{target} {said} {', '.join(held)}", "yellow")
     if plan.saved_problems:
         say(f"The backup lacks what could not be saved: {many(len(plan.saved_problems), 'problem')}", "yellow")
         render.not_saved(screen, plan.saved_problems)
@@ -106,7 +109,7 @@ def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
     steps = [step.title for step in plan.steps]
     lost = render.items_json(plan.omissions)
     planned = {"source": plan.source_ref, "target": plan.target_ref, "steps": steps, "held": held, "omissions": lost}
-    screen.tell({"event": "planned"} | planned)
+    screen.tell({"event": "planned", "goes_on": plan.goes_on} | planned)
 
 
 def _asked(shell: Shell, plan: Plan) -> bool:

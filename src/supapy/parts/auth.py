@@ -96,7 +96,7 @@ class AuthPart:
         """The users that are there."""
         count = moment.value("SELECT count(*) FROM auth.users")
         if count:
-            yield Obstacle(self.name, many(count, "user"))
+            yield Obstacle(self.name, many(count, "user"), held=True)
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
         """One step: all tables in one transaction."""

@@ -42,11 +42,13 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Something in the target that a restore would meet. One that is `final` stays even if the target is named."""
+    """Something in the target that a restore would meet. One that is `final` stays even if the target is named. What is
+    `held` there counts as this restore's own work once it has begun."""
 
     part: str
     text: str
     final: bool = False
+    held: bool = False
 
 
 class Part(Protocol):

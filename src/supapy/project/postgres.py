@@ -7,9 +7,10 @@ password in it reaches the driver and the PostgreSQL programs' environment, neve
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
@@ -26,6 +27,8 @@ CONNECT_TIMEOUT_S = 15
 KEEPALIVE_AFTER_S = 60
 # A table that someone holds an exclusive lock on stops a backup after this long, not for ever.
 LOCK_TIMEOUT_S = 120
+# What a server that may be gone is given to cancel a statement.
+CANCEL_TIMEOUT_S = 3
 # One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
 PIECE_BYTES = 256 * 1024
 # The transaction pooler (F§4.1): nothing set on it lasts longer than one transaction.
@@ -125,6 +128,9 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[Row]) -> None:
         self._connection = connection
+        # What the server has warned of, its main texts; whoever wants to tell takes them out.
+        self.warnings: list[str] = []
+        connection.add_notice_handler(self._hear)
 
     @property
     def server_version(self) -> int:
@@ -174,6 +180,17 @@ class Session:
 
     def close(self) -> None:
         self._connection.close()
+
+    def abort(self) -> None:
+        """End what another thread is doing with it: the statement is cancelled in the server, the connection cut."""
+        with suppress(psycopg.Error, OSError):
+            self._connection.cancel_safe(timeout=CANCEL_TIMEOUT_S)
+        with suppress(psycopg.Error, OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
+        if notice.severity_nonlocalized == "WARNING":
+            self.warnings.append(notice.message_primary or "")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -53,6 +54,22 @@ class Contents:
         """The rows of the user's own tables."""
         return [segment for segment in self.own_segments if segment.kind == "data"]
 
+    def check(self, backup: Source) -> None:
+        """Raises IntegrityError when the script isn't the one that this was written for: all of it is accounted for,
+        and its statements are what they were. Its rows are counted when they load."""
+        end = 0
+        for segment in self.segments:
+            whole = segment.offset == end
+            end += segment.length
+            digest = hashlib.sha256()
+            if whole and segment.kind == "sql":
+                for piece in backup.read(FILE, segment.offset, end):
+                    digest.update(piece)
+            if not whole or (segment.kind == "sql" and digest.hexdigest() != segment.sha256):
+                raise _changed(segment.name)
+        if end != backup.size(FILE):
+            raise _changed("the end")
+
     def to_bytes(self) -> Iterator[bytes]:
         """The file's content: one segment and one thing a line."""
         yield f'{{\n"format": {FORMAT},\n"server_version": {self.server_version},\n"segments": '.encode()
@@ -88,6 +105,13 @@ class Contents:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise IntegrityError(f"{TOC_FILE} lacks what it must say: {error}", "Take another backup.") from None
+
+
+def _changed(name: str) -> IntegrityError:
+    return IntegrityError(
+        f"{FILE} was changed since it was saved, by its table of contents: {name}",
+        "Nothing was applied. Take another backup; a changed script is for psql, not for supapy.",
+    )
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,15 @@ from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
 from supapy.project.pumps import Output
-from supapy.project.schema import AUTH_LEFT_OUT, Table, looked_into_tables, managed_schemas, tables_of, user_tables
+from supapy.project.schema import (
+    AUTH_LEFT_OUT,
+    Reader,
+    Table,
+    looked_into_tables,
+    managed_schemas,
+    tables_of,
+    user_tables,
+)
 from supapy.project.stretches import stretches
 
 
@@ -48,9 +56,9 @@ def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
     return [*(Rows("database", table) for table in tables), *others]
 
 
-def calling_tables(moment: Moment) -> frozenset[int]:
+def calling_tables(reader: Reader) -> frozenset[int]:
     """The oids of tables that call a user's function for each row that comes in: by a check or a generated column."""
-    return frozenset(oid for (oid,) in moment.rows(_CALLING))
+    return frozenset(oid for (oid,) in reader.rows(_CALLING))
 
 
 def auth_rows(moment: Moment) -> list[Rows]:

@@ -103,8 +103,8 @@ class DatabasePart:
         return load.obstacles(backup, moment)
 
     def load(self, backup: Source, project: Project) -> Iterator[Step]:
-        """One step, which psql carries out. The rows of auth and storage are left to the parts of these names."""
-        return load.steps(backup, project)
+        """One step or a few. The rows of auth and storage are left to the parts of these names."""
+        return load.steps(backup, project, self._jobs)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Catalogs and rows, without the rows of auth and storage. Reads only."""

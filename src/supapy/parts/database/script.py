@@ -21,7 +21,7 @@ from supapy.parts.database.statements import comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
 
-_PREAMBLE = """\
+PREAMBLE = """\
 SET client_encoding = 'UTF8';
 SET standard_conforming_strings = on;
 SET datestyle = 'ISO';
@@ -39,7 +39,7 @@ SET check_function_bodies = false;
 SET default_table_access_method = heap;
 """
 # Servers before 17 don't know it; a role that has one would lose a restore in the middle.
-_NO_TRANSACTION_TIMEOUT = do_block("""
+PREAMBLE += do_block("""
 BEGIN
     IF current_setting('server_version_num')::int >= 170000 THEN
         PERFORM set_config('transaction_timeout', '0', false);
@@ -47,10 +47,10 @@ BEGIN
 END
 """)
 # Every name in the script is qualified, so that none can be taken for another.
-_NO_PATH = "SET search_path = '';\n"
-_USUAL_PATH = "RESET search_path;\n"
+NO_PATH = "SET search_path = '';\n"
+USUAL_PATH = "RESET search_path;\n"
 # Ordinary triggers and foreign keys rest, so that rows come in as they were, in any order.
-_REPLICA = "SET session_replication_role = replica;\n"
+REPLICA = "SET session_replication_role = replica;\n"
 # Extensions need the platform's event triggers, which rest in replica mode.
 _ORIGIN = "SET session_replication_role = origin;\n"
 
@@ -94,16 +94,16 @@ class Script:
         outputs = pumped(self._moment, [*others, *own], self._jobs, compress=self._compress)
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
         key = secrets.token_hex(16)
-        yield from self._texts("begin", [f"\\restrict {key}\n", _PREAMBLE, _NO_TRANSACTION_TIMEOUT, _NO_PATH])
+        yield from self._texts("begin", [f"\\restrict {key}\n", PREAMBLE, NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
         for rows in others:
             yield from self._rows(rows, next(outputs))
         # A check or a generated column may call a function that uses names only the usual search path finds.
-        yield from self._texts("usual search path", [_USUAL_PATH])
+        yield from self._texts("usual search path", [USUAL_PATH])
         for rows in own:
             yield from self._rows(rows, next(outputs))
-        yield from self._texts("no search path", [_NO_PATH])
+        yield from self._texts("no search path", [NO_PATH])
         if self._auth:
             sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
             yield from self._texts("auth sequence", [sequence], part="auth")
@@ -118,7 +118,7 @@ class Script:
         aside = [grants.put_aside_sql()] if chosen.is_part else []
         yield "default privileges away", [*aside, grants.neutralise_sql(public=chosen.uses_public)]
         yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
-        yield "pre-data", chain([_REPLICA], entries_sql(chosen.pre_data, self._facts))
+        yield "pre-data", chain([REPLICA], entries_sql(chosen.pre_data, self._facts))
         yield "migration history", [specials.migrations_sql(self._moment, chosen.lost_relations)]
 
     def _others_rows(self) -> Iterator[Rows]:
@@ -137,10 +137,10 @@ class Script:
         yield "large objects", specials.large_objects_sql(moment, objects)
         publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
-        yield "materialized views", chain([_USUAL_PATH], self._refreshes(), [_NO_PATH])
+        yield "materialized views", chain([USUAL_PATH], self._refreshes(), [NO_PATH])
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
-        yield "statistics", chain([_USUAL_PATH], self._analyzes(), [_NO_PATH])
+        yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
         yield "cron", chain([_ORIGIN], [] if chosen.is_part else specials.cron_sql(moment))
         self.granted = grants.read_grants(moment, self._facts)
         granted = grants.of_selection(self.granted, chosen)

@@ -71,7 +71,7 @@ class StoragePart:
         index = index_of(moment)
         for what, count in index.counts().items():
             if count:
-                yield Obstacle(self.name, many(count, f"storage {what.removesuffix('s')}"))
+                yield Obstacle(self.name, many(count, f"storage {what.removesuffix('s')}"), held=True)
         bucket = self._only.to_bucket
         if bucket is not None and not any(True for _ in index.buckets(self._only.in_target(EVERYTHING))):
             yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)

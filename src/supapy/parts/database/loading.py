@@ -1,0 +1,271 @@
+"""The script brought into a database in stretches, each done as a whole or not at all, and noted in the journal.
+
+Rows and what is made over them go in by several connections at once; the rest, which has rows of its own among its
+statements, by psql. The script is read once, from its beginning to its end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from supapy.errors import IntegrityError, SqlError
+from supapy.model import Problem, Progress
+from supapy.parts.base import Source
+from supapy.parts.database import post_data
+from supapy.parts.database.contents import FILE, Contents
+from supapy.parts.database.data import calling_tables
+from supapy.parts.database.rows_in import Feeder, Note
+from supapy.parts.database.script import NO_PATH, PREAMBLE, REPLICA, USUAL_PATH
+from supapy.parts.database.segments import Segment
+from supapy.project import journal
+from supapy.project.loading import LoadingPumps
+from supapy.project.postgres import LOCK_TIMEOUT_S, Session
+from supapy.project.programs import Message, psql
+from supapy.project.project import Project
+
+# Rows that a server takes in about a second: less than this comes in as one transaction, all or nothing.
+LARGE_BYTES = 64 * 1024 * 1024
+# What a transaction keeps locked once it has made it. A table takes a lock for its values kept apart (toast) as well.
+_LOCKED_SORTS = ("tables", "views", "sequences", "indexes", "constraints")
+LOCKS_PER_RELATION = 2
+# And what one statement locks, with room to spare: a table, its sequence, what it refers to, what they are kept in.
+LOCKS_PER_STATEMENT = 8
+# What every connection begins with beyond the script's own settings, whatever the project sets for its role.
+_OWN_SETTINGS = f"""\
+SET lock_timeout = '{LOCK_TIMEOUT_S}s';
+SET default_transaction_read_only = off;
+SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout');
+{journal.WORKING};
+"""
+OPENING = PREAMBLE + NO_PATH + REPLICA + _OWN_SETTINGS
+# The script's own check was done already, and finds the users and files that other parts have brought back.
+_NO_GUARD = "SET supapy.guard = 'off';\n"
+_RELOAD = "NOTIFY pgrst, 'reload schema';\n"
+# How the script's statements begin a warning on what they could not bring back: name -- reason.
+_MARK = "supapy: "
+_BETWEEN = " -- "
+# What psql says when a script that it was told to trust in nothing gives it a command.
+_RESTRICTED = "backslash commands are restricted"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A stretch of the script, [start, end) in bytes, that psql runs as one transaction, unless it needn't be one."""
+
+    start: int
+    end: int
+    whole: bool = True
+
+
+class Loader:
+    """One restore of the database part into one project, by `jobs` connections. Each method is one step of it, and
+    passes over what the project's journal says is done."""
+
+    def __init__(self, backup: Source, contents: Contents, project: Project, jobs: int) -> None:
+        self._backup = backup
+        self._contents = contents
+        self._project = project
+        self._jobs = jobs
+        own = contents.own_segments
+        named = [segment.name for segment in own]
+        # Neither the beginning nor the end of the script, in whose place stand our own.
+        self._before = own[1 : named.index("usual search path")]
+        self._after = own[named.index("no search path") + 1 : -1]
+        self._post_data = own[named.index(post_data.SEGMENT)]
+
+    @property
+    def rows_bytes(self) -> int:
+        """The bytes of all rows."""
+        return sum(segment.table["rows_length"] for segment in self._contents.row_segments)
+
+    @property
+    def made_over_rows(self) -> int:
+        """How many statements there are that make something over the rows."""
+        return len(post_data.statements_of(self._contents, self._post_data))
+
+    def goes_at_once(self) -> bool:
+        """Whether all of it may be one transaction, so that it happens as a whole or not at all."""
+        with self._project.session() as session:
+            return (self._jobs == 1 or self.rows_bytes < LARGE_BYTES) and self._fits_one_transaction(session)
+
+    def _fits_one_transaction(self, session: Session) -> bool:
+        made = sum(len(self._contents.inventory.get(sort, {})) for sort in _LOCKED_SORTS)
+        return made * LOCKS_PER_RELATION < _spare_locks(session)
+
+    def all_at_once(self, progress: Progress) -> list[Problem]:
+        """The whole script in one transaction."""
+        own = self._contents.own_segments[1:-1]
+        whole = own[0].offset, _end(own[-1])
+        done, note = self._journal()
+        if journal.is_in(*whole, done):
+            return []
+
+        def script() -> Iterator[bytes]:
+            yield b"BEGIN;\n"
+            for start, end in stretches(own):
+                yield from self._read(start, end, progress)
+            yield f"{note([whole])}\n{_RELOAD}COMMIT;\n".encode()
+
+        return self._psql(script())
+
+    def schema(self, progress: Progress) -> list[Problem]:
+        """All that comes before the rows."""
+        with self._project.session() as session:
+            if self._fits_one_transaction(session):
+                units = [Unit(self._before[0].offset, _end(self._before[-1]))]
+            else:
+                units = list(self._schema_in_pieces(_statements_at_once(session)))
+        return self._run(units, progress)
+
+    def _schema_in_pieces(self, at_once: int) -> Iterator[Unit]:
+        for segment in self._before:
+            starts = [
+                statement.offset
+                for statement in self._contents.index or []
+                if segment.name == "pre-data" and segment.offset <= statement.offset < _end(segment)
+            ]
+            cuts = [segment.offset, *starts[at_once::at_once], _end(segment)]
+            for start, end in itertools.pairwise(cuts):
+                yield Unit(start, end)
+
+    def rows(self, progress: Progress) -> list[Problem]:
+        """The rows, by all connections, then what stands before the indexes: sequences and large objects."""
+        done, note = self._journal()
+        with self._project.session() as session:
+            calling = set(map(tuple, session.rows(_NAMES, (list(calling_tables(session)),))))
+        with self._pumps(USUAL_PATH) as pumps:
+            feeder = Feeder(pumps, partial(self._backup.read, FILE), note, progress)
+            one_by_one = False
+            for segment in self._contents.row_segments:
+                if not one_by_one and (segment.table["schema"], segment.table["table"]) in calling:
+                    # What its checks read must be there, and what comes after may be read by nothing before.
+                    one_by_one = True
+                    feeder.one_by_one()
+                feeder.take(segment, done)
+            feeder.settle()
+            problems = list(_problems_of(pumps.warnings))
+        at = [segment.name for segment in self._after].index(post_data.SEGMENT)
+        return problems + self._run([Unit(one.offset, _end(one)) for one in self._after[:at]], progress)
+
+    def over_the_rows(self, progress: Progress) -> list[Problem]:
+        """Indexes, constraints, foreign keys, triggers, policies: as much at once as their locks allow."""
+        segment = self._post_data
+        if self._contents.index is None:
+            return self._run([Unit(segment.offset, _end(segment))], lambda _: None)
+        done, note = self._journal()
+        with self._project.session() as session:
+            at_once = _statements_at_once(session)
+        text = b"".join(self._backup.read(FILE, segment.offset, _end(segment)))
+        with self._pumps() as pumps:
+            for stage in post_data.stages(self._contents, segment, text, done, at_once):
+                pumps.give(*(piece.work(note, progress) for piece in stage))
+                pumps.settle()
+            return list(_problems_of(pumps.warnings))
+
+    def ending(self, progress: Progress) -> list[Problem]:
+        """Materialized views, statistics, then in one transaction what remains, with roles borrowed and given back."""
+        names = [segment.name for segment in self._after]
+        last = names.index("cron")
+        between = self._after[names.index(post_data.SEGMENT) + 1 : last]
+        units = [Unit(one.offset, _end(one), whole=one.name != "statistics") for one in between]
+        return self._run([*units, Unit(self._after[last].offset, _end(self._after[-1]))], progress, _RELOAD)
+
+    def _pumps(self, more: str = "") -> LoadingPumps:
+        return LoadingPumps(self._project.db_url, self._jobs, [OPENING + more])
+
+    def _journal(self) -> tuple[list[tuple[int, int]], Note]:
+        """What is done, and how more is noted; not at all where nobody has begun a journal."""
+        with self._project.session() as session:
+            if journal.unfinished(session) is None:
+                return [], lambda _: ""
+            return journal.done(session), journal.note
+
+    def _run(self, units: list[Unit], progress: Progress, last: str = "") -> list[Problem]:
+        """Have psql run what isn't done of them; `last` are statements for the end of the last."""
+        done, note = self._journal()
+        left = [unit for unit in units if not journal.is_in(unit.start, unit.end, done)]
+
+        def script() -> Iterator[bytes]:
+            for unit in left:
+                yield b"BEGIN;\n" if unit.whole else b""
+                yield from self._read(unit.start, unit.end, progress)
+                yield last.encode() if unit is units[-1] else b""
+                yield f"{note([(unit.start, unit.end)])}\n{'COMMIT;' if unit.whole else ''}\n".encode()
+
+        return self._psql(script()) if left else []
+
+    def _read(self, start: int, end: int, progress: Progress) -> Iterator[bytes]:
+        for piece in self._backup.read(FILE, start, end):
+            yield piece
+            progress(len(piece))
+
+    def _psql(self, script: Iterator[bytes]) -> list[Problem]:
+        """Have psql run a script in which none of its own commands is obeyed. Nothing is committed but by the script:
+        psql takes the end of its input for a good end, also when this program was killed."""
+        tools = self._project.tools(self._server_major())
+
+        def feed() -> Iterator[bytes]:
+            yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}".encode()
+            yield from script
+
+        try:
+            return list(_problems(psql(tools, self._project.db_url, feed())))
+        except SqlError as error:
+            if _RESTRICTED in error.message:
+                raise IntegrityError(
+                    f"{FILE} holds a command for psql, which no backup does; it was not obeyed",
+                    "Somebody has changed the backup: take another one.",
+                ) from None
+            raise
+
+    def _server_major(self) -> int:
+        with self._project.session() as session:
+            return session.server_version // 10_000
+
+
+def _spare_locks(session: Session) -> int:
+    """How much one transaction may lock. Everything it makes stays locked until its end, and the server's table of
+    locks has an end: around 3,000 tables fill it with the usual settings (recipe §3)."""
+    most = "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int"
+    return int(session.value(most)) // 2
+
+
+def _statements_at_once(session: Session) -> int:
+    """How many statements may make up a transaction where all of them don't fit."""
+    return max(1, _spare_locks(session) // LOCKS_PER_STATEMENT)
+
+
+def _end(segment: Segment) -> int:
+    return segment.offset + segment.length
+
+
+def stretches(segments: list[Segment]) -> list[tuple[int, int]]:
+    """The byte ranges of segments, joined where one begins where the last ended."""
+    joined: list[tuple[int, int]] = []
+    for segment in segments:
+        if joined and joined[-1][1] == segment.offset:
+            joined[-1] = (joined[-1][0], _end(segment))
+        else:
+            joined.append((segment.offset, _end(segment)))
+    return joined
+
+
+def _problems(messages: list[Message]) -> Iterator[Problem]:
+    return _problems_of(message.text for message in messages if message.level == "WARNING")
+
+
+def _problems_of(warnings: Iterable[str]) -> Iterator[Problem]:
+    for text in warnings:
+        if text.startswith(_MARK):
+            name, _, reason = text.removeprefix(_MARK).partition(_BETWEEN)
+            yield Problem("database", name, reason)
+
+
+_NAMES = """
+SELECT n.nspname, c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY(%s::bigint[]::oid[])
+"""

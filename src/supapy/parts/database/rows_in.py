@@ -1,0 +1,130 @@
+"""Rows on their way from the script into tables: cut into chunks between two lines, each a transaction of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from supapy.errors import IntegrityError
+from supapy.model import Progress
+from supapy.names import qualified
+from supapy.parts.database.segments import Segment
+from supapy.parts.database.statements import column_list
+from supapy.project.journal import left_of
+from supapy.project.loading import Flow, LoadingPumps, Work
+from supapy.project.postgres import Session
+
+# One transaction takes in so much: little enough that little is lost when it breaks off and that all connections get
+# some of a table, much enough that its begin and end are nothing beside it.
+CHUNK_BYTES = 4 * 1024 * 1024
+
+Note = Callable[[Iterable[tuple[int, int]]], str]
+Read = Callable[[int, int], Iterable[bytes]]
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Lines for one table, [start, end) in the script; `end` and `count` are known once the flow has ended."""
+
+    copy: str
+    flow: Flow
+    start: int
+    end: int
+    count: int = 0
+
+    def put(self, piece: bytes) -> None:
+        self.end += len(piece)
+        self.count += piece.count(b"\n")
+        self.flow.put(piece)
+
+
+class Feeder:
+    """Gives tables' rows to pumps as they are read. Small tables go together, large ones in chunks."""
+
+    def __init__(self, pumps: LoadingPumps, read: Read, note: Note, progress: Progress) -> None:
+        self._pumps = pumps
+        self._read = read
+        self._note = note
+        self._progress = progress
+        self._together: list[_Lines] = []
+        self._one_by_one = False
+
+    def one_by_one(self) -> None:
+        """From here on nothing is begun before all that was taken earlier is in."""
+        self.settle()
+        self._one_by_one = True
+
+    def take(self, segment: Segment, done: list[tuple[int, int]]) -> None:
+        """A table's rows but those that are in. Raises IntegrityError, and what has ended a pump."""
+        begin = segment.offset + segment.table["rows_start"]
+        copy = f"COPY {qualified(*segment.table['load_into'])}{column_list(segment.table['columns'])} FROM STDIN"
+        left = list(left_of(begin, begin + segment.table["rows_length"], done))
+        if sum(end - start for start, end in left) < CHUNK_BYTES:
+            for start, end in left:
+                self._gather(copy, start, end)
+        else:
+            for start, end in left:
+                self._stream(copy, start, end)
+        if self._one_by_one:
+            self.settle()
+
+    def settle(self) -> None:
+        """Wait until all that was taken is in."""
+        self._give_together()
+        self._pumps.settle()
+
+    def _gather(self, copy: str, start: int, end: int) -> None:
+        lines = _Lines(copy, Flow(self._pumps), start, start)
+        for piece in self._read(start, end):
+            lines.put(piece)
+        lines.flow.end()
+        self._together.append(lines)
+        if sum(one.end - one.start for one in self._together) >= CHUNK_BYTES:
+            self._give_together()
+
+    def _give_together(self) -> None:
+        if self._together:
+            self._give(self._together)
+            self._together = []
+
+    def _stream(self, copy: str, start: int, end: int) -> None:
+        """A chunk is begun with its first bytes, and ends with the first line that makes it large enough: a row may be
+        larger than memory has room for."""
+        lines = self._begun(copy, start)
+        for piece in self._read(start, end):
+            cut = piece.rfind(b"\n") + 1 if lines.end - lines.start + len(piece) >= CHUNK_BYTES else 0
+            if cut:
+                lines.put(piece[:cut])
+                self._ended(lines)
+                lines = self._begun(copy, lines.end)
+            if cut < len(piece):
+                lines.put(piece[cut:])
+        self._ended(lines)
+
+    def _begun(self, copy: str, start: int) -> _Lines:
+        lines = _Lines(copy, Flow(self._pumps), start, start)
+        self._give([lines])
+        return lines
+
+    def _ended(self, lines: _Lines) -> None:
+        lines.flow.end()
+        if self._one_by_one:
+            self._pumps.settle()
+
+    def _give(self, lines: list[_Lines]) -> None:
+        self._pumps.give(Work(partial(_load, lines, self._note, self._progress)))
+
+
+def _load(every: list[_Lines], note: Note, progress: Progress, session: Session) -> None:
+    with session.transaction():
+        for lines in every:
+            if session.copy_in(lines.copy, lines.flow) != lines.count:
+                # The server takes a line of its own for the end.
+                raise IntegrityError(
+                    "the rows in database.sql end before their end", "Somebody has changed the backup: take another."
+                )
+        done = [(lines.start, lines.end) for lines in every if lines.start < lines.end]
+        if done and (noted := note(done)):
+            session.execute(noted)
+    progress(sum(lines.end - lines.start for lines in every))

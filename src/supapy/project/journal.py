@@ -1,0 +1,170 @@
+"""What a restore leaves in its target until it has come to its end, so that it can be gone on with.
+
+A schema of our own says which backup is on its way in, and which stretches of its script are done; each stretch is
+noted in the transaction that does it. It is made before the first thing is written, and goes after the last.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from supapy.errors import RestoreRefused
+from supapy.names import literal
+from supapy.project.postgres import Session
+from supapy.project.project import Project
+from supapy.project.schema import JOURNAL_SCHEMA, Reader
+
+# Keys of advisory locks: one a restore holds alone, one that all its connections share. Any two numbers would do.
+RESTORE_LOCK = 7_301_883_421_001
+WORK_LOCK = 7_301_883_421_002
+# What every connection that changes the target says first, so that the next run knows when they are all gone.
+WORKING = f"SELECT pg_catalog.pg_advisory_lock_shared({WORK_LOCK})"
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A restore that hasn't come to its end: `digest` is of the backup's manifest, `choice` how it was asked for, and
+    `held` what the target held before (part, text)."""
+
+    label: str
+    source: str
+    digest: str
+    choice: str
+    held: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.label} of project {self.source}"
+
+    def is_the_same_as(self, other: Unfinished) -> bool:
+        """Whether the one goes on with the other."""
+        return (self.digest, self.choice) == (other.digest, other.choice)
+
+
+def unfinished(reader: Reader) -> Unfinished | None:
+    """The restore that has begun in this database and not ended, if there is one."""
+    if not reader.rows("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (f"{JOURNAL_SCHEMA}.restore",)):
+        return None
+    for label, source, digest, choice, held in reader.rows(
+        f"SELECT label, source, digest, choice, held FROM {JOURNAL_SCHEMA}.restore"
+    ):
+        return Unfinished(label, source, digest, choice, tuple((part, text) for part, text in json.loads(held)))
+    return None
+
+
+def done(reader: Reader) -> list[tuple[int, int]]:
+    """The stretches of the script that are done, as [start, end) in bytes, in order and put together; none where no
+    restore has begun."""
+    if unfinished(reader) is None:
+        return []
+    together: list[tuple[int, int]] = []
+    for start, end in reader.rows(f"SELECT start_at, end_at FROM {JOURNAL_SCHEMA}.done ORDER BY 1, 2"):
+        if together and start <= together[-1][1]:
+            together[-1] = (together[-1][0], max(end, together[-1][1]))
+        else:
+            together.append((start, end))
+    return together
+
+
+def is_in(start: int, end: int, done: Iterable[tuple[int, int]]) -> bool:
+    """Whether [start, end) is within one of the stretches that `done` gives."""
+    return any(first <= start and end <= last for first, last in done)
+
+
+def left_of(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """What of [start, end) is in none of the stretches that `done` gives."""
+    for first, last in done:
+        if last <= start or first >= end:
+            continue
+        if start < first:
+            yield start, first
+        start = max(start, last)
+    if start < end:
+        yield start, end
+
+
+def note(stretches: Iterable[tuple[int, int]]) -> str:
+    """The statement that notes stretches as done, for the transaction that does them."""
+    values = ", ".join(f"({start}, {end})" for start, end in stretches)
+    return f"INSERT INTO {JOURNAL_SCHEMA}.done VALUES {values};"
+
+
+@contextmanager
+def under_way(project: Project, restore: Unfinished) -> Iterator[None]:
+    """Say so in the target from here on; no more once the block has ended well.
+
+    Raises RestoreRefused when another run is at work there. What an earlier run has left at work is ended first.
+    """
+    with project.session() as session:
+        _alone(session)
+        _end_leftovers(session)
+        if unfinished(session) is None:
+            _begin(session, restore)
+        yield
+    # By a connection of its own: the other may have been silent for hours.
+    with project.session() as session:
+        session.execute(f"DROP SCHEMA {JOURNAL_SCHEMA} CASCADE")
+
+
+def _alone(session: Session) -> None:
+    if not session.value("SELECT pg_catalog.pg_try_advisory_lock(%s)", (RESTORE_LOCK,)):
+        raise RestoreRefused(
+            "another restore into this project is under way",
+            "Wait for its end. If there is none, its connection hangs: end it with SELECT pg_terminate_backend(pid) "
+            "FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock'.",
+        )
+
+
+def _end_leftovers(session: Session) -> None:
+    """A program that was killed leaves statements at work: an index is built to its end though nobody waits for it."""
+    session.execute(_LEFTOVERS, (WORK_LOCK,))
+    session.execute(f"SELECT pg_catalog.pg_advisory_lock({WORK_LOCK})")
+    session.execute(f"SELECT pg_catalog.pg_advisory_unlock({WORK_LOCK})")
+
+
+def _begin(session: Session, restore: Unfinished) -> None:
+    held = json.dumps(restore.held)
+    with session.transaction():
+        session.execute(
+            f"CREATE SCHEMA {JOURNAL_SCHEMA};"
+            f"CREATE TABLE {JOURNAL_SCHEMA}.restore "
+            "(label text, source text, digest text, choice text, held text, begun_at timestamptz DEFAULT now());"
+            f"CREATE TABLE {JOURNAL_SCHEMA}.done (start_at bigint, end_at bigint);"
+        )
+        # Whatever the target grants by default on what is new.
+        session.execute(_PRIVATE.replace(":schema", literal(JOURNAL_SCHEMA)))
+        session.execute(
+            f"INSERT INTO {JOURNAL_SCHEMA}.restore VALUES (%s, %s, %s, %s, %s)",
+            (restore.label, restore.source, restore.digest, restore.choice, held),
+        )
+
+
+_LEFTOVERS = """
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks
+WHERE locktype = 'advisory' AND objsubid = 1 AND pid <> pg_catalog.pg_backend_pid()
+    AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
+    AND (classid::bigint << 32) + objid::bigint = %s
+"""
+_PRIVATE = """
+DO $$
+DECLARE
+    g record;
+BEGIN
+    FOR g IN
+        SELECT DISTINCT kind, name, x.grantee
+        FROM (SELECT 'SCHEMA' AS kind, quote_ident(nspname) AS name, nspacl AS acl, nspowner AS owner
+                FROM pg_catalog.pg_namespace WHERE nspname = :schema
+            UNION ALL
+            SELECT 'TABLE', c.oid::pg_catalog.regclass::text, c.relacl, c.relowner
+                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+                WHERE n.nspname = :schema AND c.relkind = 'r') AS made,
+            pg_catalog.aclexplode(acl) AS x
+        WHERE x.grantee <> owner
+    LOOP
+        EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', g.kind, g.name,
+            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END);
+    END LOOP;
+END $$
+"""
