@@ -23,7 +23,8 @@ class Plan:
     """What a restore would do: nothing has been written yet.
 
     `obstacles` are what the named target holds already; where the plan `goes_on` with a restore that didn't come to its
-    end, what it held before. `omissions` are known not to come back. `mark` is what the target says meanwhile, where it can.
+    end, what it held before. `omissions` are known not to come back. `mark` is what the target says
+    meanwhile, where it can.
     """
 
     label: str
