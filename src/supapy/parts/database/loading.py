@@ -26,6 +26,7 @@ from supapy.project.loading import LoadingPumps
 from supapy.project.postgres import LOCK_TIMEOUT_S, Session
 from supapy.project.programs import Message, psql
 from supapy.project.project import Project
+from supapy.project.schema import JOURNAL_SCHEMA
 
 # Rows that a server takes in about a second: less than this comes in as one transaction, all or nothing.
 LARGE_BYTES = 64 * 1024 * 1024
@@ -45,6 +46,25 @@ OPENING = PREAMBLE + NO_PATH + REPLICA + _OWN_SETTINGS
 # The script's own check was done already, and finds the users and files that other parts have brought back.
 _NO_GUARD = "SET supapy.guard = 'off';\n"
 _RELOAD = "NOTIFY pgrst, 'reload schema';\n"
+# The script of a part of a database notes the target's default privileges at its beginning, for its end.
+_KEEP = f"""
+DO $$
+BEGIN
+    IF to_regnamespace('{JOURNAL_SCHEMA}') IS NOT NULL AND to_regclass('{JOURNAL_SCHEMA}.defaults') IS NULL
+        AND to_regclass('pg_temp.supapy_defaults') IS NOT NULL
+    THEN
+        CREATE TABLE {JOURNAL_SCHEMA}.defaults AS TABLE pg_temp.supapy_defaults;
+    END IF;
+END $$;
+"""
+_FETCH = f"""
+DO $$
+BEGIN
+    IF to_regclass('{JOURNAL_SCHEMA}.defaults') IS NOT NULL AND to_regclass('pg_temp.supapy_defaults') IS NULL THEN
+        CREATE TEMPORARY TABLE supapy_defaults AS TABLE {JOURNAL_SCHEMA}.defaults;
+    END IF;
+END $$;
+"""
 # How the script's statements begin a warning on what they could not bring back: name -- reason.
 _MARK = "supapy: "
 _BETWEEN = " -- "
@@ -119,7 +139,7 @@ class Loader:
                 units = [Unit(self._before[0].offset, _end(self._before[-1]))]
             else:
                 units = list(self._schema_in_pieces(_statements_at_once(session)))
-        return self._run(units, progress)
+        return self._run(units, progress, last=_KEEP)
 
     def _schema_in_pieces(self, at_once: int) -> Iterator[Unit]:
         for segment in self._before:
@@ -172,7 +192,8 @@ class Loader:
         last = names.index("cron")
         between = self._after[names.index(post_data.SEGMENT) + 1 : last]
         units = [Unit(one.offset, _end(one), whole=one.name != "statistics") for one in between]
-        return self._run([*units, Unit(self._after[last].offset, _end(self._after[-1]))], progress, _RELOAD)
+        units.append(Unit(self._after[last].offset, _end(self._after[-1])))
+        return self._run(units, progress, first=_FETCH, last=_RELOAD)
 
     def _pumps(self, more: str = "") -> LoadingPumps:
         return LoadingPumps(self._project.db_url, self._jobs, [OPENING + more])
@@ -184,17 +205,18 @@ class Loader:
                 return [], lambda _: ""
             return journal.done(session), journal.note
 
-    def _run(self, units: list[Unit], progress: Progress, last: str = "") -> list[Problem]:
-        """Have psql run what isn't done of them; `last` are statements for the end of the last."""
+    def _run(self, units: list[Unit], progress: Progress, *, first: str = "", last: str = "") -> list[Problem]:
+        """Have psql run what isn't done of them; `first` and `last` are statements around those of each, within its
+        transaction."""
         done, note = self._journal()
         left = [unit for unit in units if not journal.is_in(unit.start, unit.end, done)]
 
         def script() -> Iterator[bytes]:
             for unit in left:
-                yield b"BEGIN;\n" if unit.whole else b""
+                begin, commit = (f"BEGIN;\n{first}", f"{last}COMMIT;") if unit.whole else ("", "")
+                yield begin.encode()
                 yield from self._read(unit.start, unit.end, progress)
-                yield last.encode() if unit is units[-1] else b""
-                yield f"{note([(unit.start, unit.end)])}\n{'COMMIT;' if unit.whole else ''}\n".encode()
+                yield f"{note([(unit.start, unit.end)])}\n{commit}\n".encode()
 
         return self._psql(script()) if left else []
 
