@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from supapy.errors import UsageError
 from supapy.model import Json
-from supapy.parts.auth import AuthPart
+from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
@@ -20,13 +20,14 @@ from supapy.project.project import Project
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects, of
-    the database some `tables`. Raises UsageError for none."""
+    the database some `tables`, of auth some `people`. Raises UsageError for none."""
 
     database: bool = True
     storage: bool = True
     auth: bool = True
     only: Selection = EVERYTHING
     tables: Patterns = ALL_TABLES
+    people: People = EVERYBODY
 
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
@@ -51,6 +52,7 @@ class Choice:
             self.auth and bool(metadata.get("include_auth")),
             self.only,
             self.tables,
+            self.people,
         )
 
 
@@ -63,7 +65,7 @@ def to_save(choice: Choice, jobs: int | None = None, *, compress: bool = False) 
         database = DatabasePart(jobs=jobs, patterns=choice.tables, **also)
         parts += [database, TablesPart(jobs, database.has_rows_of)]
     if choice.auth:
-        parts.append(AuthPart())
+        parts.append(AuthPart(jobs))
     if choice.storage:
         parts.append(StoragePart(only=choice.only))
     return parts
@@ -78,7 +80,7 @@ def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = N
     """
     parts: list[Part] = []
     if choice.auth:
-        parts.append(AuthPart())
+        parts.append(AuthPart(people=choice.people))
     if choice.storage:
         parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
     if choice.database:

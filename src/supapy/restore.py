@@ -17,6 +17,8 @@ from supapy.project.journal import Unfinished, under_way, unfinished
 from supapy.project.project import Project
 from supapy.verify import check_files, hold_against
 
+_MEND = "Mend that first, or choose an empty target with --env-file FILE."
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -94,7 +96,7 @@ def make_plan(
     if final:
         raise RestoreRefused(
             f"project {project.ref} can't take this backup: {_texts(final)}",
-            "Nothing was written. Mend that first, or choose an empty target with --env-file FILE.",
+            " ".join(dict.fromkeys(["Nothing was written.", *(one.hint or _MEND for one in final)])),
         )
     if into is None and obstacles:
         raise RestoreRefused(

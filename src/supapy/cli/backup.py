@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -51,7 +51,7 @@ def backup(
     resume: bool,
     only: Selection,
     tables: Patterns,
-    **components: bool,
+    **components: Any,
 ) -> int:
     """Back up the project: database, files and users, at one instant.
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+
+if TYPE_CHECKING:
+    from supapy.parts.auth.people import OnConflict
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,6 +80,52 @@ def table_options(command: F) -> F:
     for name, variable, text in options:
         text = f"{text} A pattern as pg_dump takes it; may be given again."
         gathered = click.option(name, variable, metavar="PATTERN", multiple=True, help=text)(gathered)
+    return cast(F, gathered)
+
+
+def people_options(command: F) -> F:
+    """The options that say which users come back, and with what: they reach the command as `people`, a `People`."""
+
+    @wraps(command)
+    def gathered(
+        *arguments: Any,
+        users: tuple[str, ...],
+        on_conflict: OnConflict,
+        sessions: bool | None,
+        audit_log: bool | None,
+        **others: Any,
+    ) -> Any:
+        from supapy.parts.auth import People
+
+        return command(*arguments, people=People(users, on_conflict, sessions, audit_log), **others)
+
+    options = (
+        click.option(
+            "--audit-log/--no-audit-log",
+            default=None,
+            help="Bring back the log of sign-ins; unless told otherwise into the same project only.",
+        ),
+        click.option(
+            "--sessions/--no-sessions",
+            default=None,
+            help="Bring back who is signed in; unless told otherwise into the same project only: it has the same keys.",
+        ),
+        click.option(
+            "--on-conflict",
+            type=click.Choice(["fail", "skip", "replace"]),
+            default="fail",
+            help="What becomes of a user who is there already, by id, e-mail address or phone number (fail).",
+        ),
+        click.option(
+            "--user",
+            "users",
+            metavar="USER",
+            multiple=True,
+            help="Only such users: an id, an e-mail address, a phone number or a GLOB of these. May be given again.",
+        ),
+    )
+    for option in options:
+        gathered = option(gathered)
     return cast(F, gathered)
 
 

@@ -6,16 +6,24 @@ import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from supapy.cli.options import choice_options, concurrency_option, folder_option, jobs_option, selection_options
+from supapy.cli.options import (
+    choice_options,
+    concurrency_option,
+    folder_option,
+    jobs_option,
+    people_options,
+    selection_options,
+)
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
+    from supapy.parts.auth import People
     from supapy.parts.storage import Selection
     from supapy.restore import Plan
 
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @choice_options
 @selection_options
+@people_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
 @concurrency_option
 @jobs_option("bring the database back")
@@ -46,7 +55,8 @@ def restore(
     concurrency: int | None,
     jobs: int | None,
     only: Selection,
-    **components: bool,
+    people: People,
+    **components: Any,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
 
@@ -55,12 +65,12 @@ def restore(
     """
     from supapy.choice import Choice
     from supapy.cli import render
-    from supapy.project.patterns import ALL_TABLES
     from supapy.restore import restore as bring_back
 
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
-    screen, choice = shell.screen, Choice(only=replace(only, to_bucket=to_bucket), tables=ALL_TABLES, **components)
+    screen = shell.screen
+    choice = Choice(only=replace(only, to_bucket=to_bucket), people=people, **components)
     backup = shell.backup(named, folder)
     begun: Plan | None = None
 

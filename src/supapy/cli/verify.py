@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,7 +34,7 @@ def verify(
     quick: bool,
     folder: Path | None,
     only: Selection,
-    **components: bool,
+    **components: Any,
 ) -> int:
     """Check every file of BACKUP, a label or a folder (the newest without one), against its digest.
 

@@ -42,13 +42,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Something in the target that a restore would meet. One that is `final` stays even if the target is named. What is
-    `held` there counts as this restore's own work once it has begun."""
+    """Something in the target that a restore would meet. One that is `final` stays even if the target is named; its
+    `hint` says what helps. What is `held` there counts as this restore's own work once it has begun."""
 
     part: str
     text: str
     final: bool = False
     held: bool = False
+    hint: str = ""
 
 
 class Part(Protocol):

@@ -25,7 +25,7 @@ _NATIVE = frozenset({"smallint", "integer", "bigint", "real", "double precision"
 _AS_IT_IS = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
 # SQL's NULL in a jsonb column, where None is JSON's.
 _NULL = object()
-_STAGE = "pg_temp.supapy_stage"
+STAGE = "pg_temp.supapy_stage"
 PIECE_BYTES = 256 * 1024
 # A bigint has 19 digits and a sign; Python takes its time over, and then refuses, numbers of thousands.
 LONGEST_WHOLE_DIGITS = 20
@@ -54,7 +54,12 @@ def _member(column: Column, value: str) -> str:
 
 def lines_out(moment: Moment, query: str) -> Iterator[bytes]:
     """The lines of a query that gives one JSON text a row, in pieces of whole lines."""
-    return moment.copy_out(f"COPY ({query}) TO STDOUT {_AS_IT_IS}")
+    return moment.copy_out(lines_statement(query))
+
+
+def lines_statement(query: str) -> str:
+    """The statement that puts these lines out."""
+    return f"COPY ({query}) TO STDOUT {_AS_IT_IS}"
 
 
 def rows_out(moment: Moment, table: Table) -> Iterator[bytes]:
@@ -85,15 +90,15 @@ def array_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 def stage(session: Session, rows: Iterable[bytes]) -> int:
     """Put JSON lines into the session's staging table, replacing what was there. Gives their number."""
-    session.execute(f"DROP TABLE IF EXISTS {_STAGE}")
-    session.execute(f"CREATE TEMPORARY TABLE {_STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
-    return session.copy_in(f"COPY {_STAGE} (line) FROM STDIN {_AS_IT_IS}", _joined(rows))
+    session.execute(f"DROP TABLE IF EXISTS {STAGE}")
+    session.execute(f"CREATE TEMPORARY TABLE {STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
+    return session.copy_in(f"COPY {STAGE} (line) FROM STDIN {_AS_IT_IS}", _joined(rows))
 
 
 def amend_staged(session: Session, values: Json, *, without: str) -> None:
     """Give every staged row these values, and take one key out of it."""
     session.execute(
-        f"UPDATE {_STAGE} SET line = ((line::jsonb || {literal(json.dumps(values))}::jsonb) - {literal(without)})::json"
+        f"UPDATE {STAGE} SET line = ((line::jsonb || {literal(json.dumps(values))}::jsonb) - {literal(without)})::json"
     )
 
 
@@ -108,14 +113,10 @@ def _joined(rows: Iterable[bytes]) -> Iterator[bytes]:
     yield bytes(piece)
 
 
-def staged_keys(session: Session, source: str = "line") -> dict[str, bool]:
-    """The keys of the staged rows, each with whether any row has a value there. `source` is the row's expression."""
-    members = f"SELECT m.key, m.value FROM {_STAGE}, {_from(source)} AS one(line), pg_catalog.json_each(one.line) m"
+def staged_keys(session: Session) -> dict[str, bool]:
+    """The keys of the staged rows, each with whether any row has a value there."""
+    members = f"SELECT m.key, m.value FROM {STAGE} AS one, pg_catalog.json_each(one.line) m"
     return dict(session.rows(f"SELECT key, bool_or(value::text <> 'null') FROM ({members}) k GROUP BY key"))
-
-
-def _from(source: str) -> str:
-    return "LATERAL (SELECT line)" if source == "line" else f"pg_catalog.json_array_elements({source})"
 
 
 def insert_staged(
@@ -123,21 +124,19 @@ def insert_staged(
     table: Table,
     columns: Sequence[Column],
     *,
-    source: str = "line",
     conflict: str = "",
     instead: Mapping[str, str] | None = None,
 ) -> int:
     """Insert the staged rows into a table: the given columns, each cast from its text. Gives the number of rows.
 
-    `source` is an expression over a staged line that gives the row, or an array of rows. `conflict` is an
-    `ON CONFLICT` clause; `instead` gives SQL for columns whose value isn't the row's.
+    `conflict` is an `ON CONFLICT` clause; `instead` gives SQL for columns whose value isn't the row's.
     """
     names = ", ".join(quoted(column.name) for column in columns)
     record = ", ".join(f"{quoted(c.name)} {'json' if c.type == 'jsonb' else 'text'}" for c in columns)
     values = ", ".join((instead or {}).get(column.name) or _value(column) for column in columns)
     return session.execute(
-        f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM {_STAGE}, "
-        f"{_from(source)} AS one(line), pg_catalog.json_to_record(one.line) AS r({record}) {conflict}"
+        f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} "
+        f"FROM {STAGE} AS one, pg_catalog.json_to_record(one.line) AS r({record}) {conflict}"
     )
 
 
@@ -159,7 +158,7 @@ def update_staged(
     )
     same = " AND ".join(f"t.{quoted(c.name)} = {_value(c)}" for c in columns if c.name in key)
     return session.execute(
-        f"UPDATE {table.sql} t SET {settings} FROM {_STAGE} AS one, "
+        f"UPDATE {table.sql} t SET {settings} FROM {STAGE} AS one, "
         f"pg_catalog.json_to_record(one.line) AS r({record}) WHERE {same}"
     )
 

@@ -1,0 +1,138 @@
+"""The saved users against the live ones, row by row: both come by id, so that memory is constant, and lines that are
+equal aren't parsed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from supapy.model import Difference, Finding, Json, Proof
+from supapy.parts.auth.document import Document, sections
+from supapy.parts.auth.people import meant
+from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
+from supapy.project.moment import Moment
+from supapy.project.pumps import usual_jobs
+from supapy.project.rows import Deep, parse, same
+from supapy.project.schema import Table
+from supapy.stream import lines
+
+_ABSENT = object()
+_TAKEN = "SELECT EXISTS (SELECT FROM auth.users WHERE email = %s OR phone = %s)"
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Which users are compared (those with the `chosen` ids, all for None) and which tables aren't; whether the
+    target's own users were left as they were (`keeps`), so that what was met there is no difference."""
+
+    document: Document
+    chosen: frozenset[str] | None
+    left_out: tuple[str, ...]
+    keeps: bool
+    _kept: set[str] = field(default_factory=set)
+
+    def findings(self, moment: Moment) -> Iterator[Finding]:
+        """Every saved row against the live one, by its id."""
+        tables = readable(moment)
+        compared = [name for name in self.document.tables if name in tables and name not in self.left_out]
+        live = sections(compared, moment, tables, usual_jobs(), Counter())
+        for name, rows in self.document.sections():
+            saved = filter(meant(name, self.chosen), rows)
+            if name in self.left_out:
+                for _ in saved:
+                    pass
+            elif name not in tables:
+                if sum(1 for _ in saved):
+                    yield Difference("auth", f"auth.{name}", "missing", "no such table")
+            else:
+                found = filter(meant(name, self.chosen), lines(next(live)[1]))
+                yield from self._rows(name, saved, found, tables, moment)
+        if self._kept:
+            yield Proof("auth", "users left as they were", len(self._kept))
+
+    def _rows(
+        self, name: str, saved: Iterator[bytes], live: Iterator[bytes], tables: dict[str, Table], moment: Moment
+    ) -> Iterator[Finding]:
+        equal = 0
+        for one, other in _paired(saved, live):
+            if one == other:
+                equal += 1
+                continue
+            was, now = parse(one) if one else None, parse(other) if other else None
+            row = was or now or {}
+            changed = self._changed(name, was, now, tables) if was and now else []
+            if was and now and not changed:
+                equal += 1
+            elif was and self._is_kept(name, was, now, moment):
+                self._kept.add(str(was["id"]))
+            elif str(row.get("user_id")) not in self._kept:
+                place = f"auth.{name} {row['id']}"
+                kind: Literal["changed", "missing", "extra"] = (
+                    "changed" if was and now else "missing" if was else "extra"
+                )
+                yield Difference("auth", place, kind, ", ".join(changed))
+        if equal:
+            yield Proof("auth", name, equal)
+
+    def _is_kept(self, name: str, was: Json, now: Json | None, moment: Moment) -> bool:
+        """Whether a user's place was taken already, and left so."""
+        if name != "users" or not self.keeps:
+            return False
+        return bool(now) or moment.value(_TAKEN, (was.get("email"), was.get("phone"))) is True
+
+    def _changed(self, name: str, saved: Json, live: Json, tables: dict[str, Table]) -> list[str]:
+        """The columns that differ, of those that were saved and the target has; within the nested rows the name of the
+        table; and what no table has."""
+        nested = [one for one in NESTED if name == "users" and one in self.document.columns and one in tables]
+        rows = [one for one in nested if not self._same_rows(one, saved.get(one, []), live.get(one, []), tables[one])]
+        known = {*self.document.columns[name], *(column.name for column in tables[name].columns), *NESTED}
+        unknown = [f"{key} is no column of auth.{name}" for key in sorted(saved.keys() - known)]
+        return sorted(self._differing(tables[name], saved, live)) + rows + unknown
+
+    def _differing(self, table: Table, saved: Json, live: Json) -> Iterator[str]:
+        columns = self.document.columns[table.name]
+        for column in table.stored_columns:
+            key = column.name
+            # Identities had other ids before they had `provider_id` (F§2.5).
+            if key not in columns or (key == "id" and ("provider_id" in saved) != ("provider_id" in live)):
+                continue
+            was, now = (_value(row, key, column.type) for row in (saved, live))
+            if not same(was, now):
+                yield key
+
+    def _same_rows(self, name: str, saved: Any, live: Any, table: Table) -> bool:
+        if isinstance(saved, Deep) or isinstance(live, Deep):
+            return same(saved, live)
+        pairs = zip(saved, live, strict=False)
+        return len(saved) == len(live) and not any(any(self._differing(table, one, other)) for one, other in pairs)
+
+
+def _kind(was: Json | None, now: Json | None) -> Literal["missing", "extra", "changed"]:
+    if was and now:
+        return "changed"
+    return "missing" if was else "extra"
+
+
+def _value(row: Json, key: str, kind: str) -> Any:
+    if key in NEVER_NULL:
+        return row.get(key) or ""
+    value = row.get(key, _ABSENT)
+    return _ABSENT if value is None and kind != "jsonb" else value
+
+
+def _paired(saved: Iterator[bytes], live: Iterator[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Two streams of lines, both by their ids, side by side; None stands where one lacks the other's row."""
+    one, other = next(saved, None), next(live, None)
+    while one is not None or other is not None:
+        order = 0 if one == other else _order(one, other)
+        yield (one if order <= 0 else None), (other if order >= 0 else None)
+        one, other = next(saved, None) if order <= 0 else one, next(live, None) if order >= 0 else other
+
+
+def _order(one: bytes | None, other: bytes | None) -> int:
+    if one is None or other is None:
+        return 1 if one is None else -1
+    first, second = parse(one)["id"], parse(other)["id"]
+    return int(first > second) - int(first < second)

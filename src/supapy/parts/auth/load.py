@@ -1,0 +1,115 @@
+"""Bringing the users back by SQL, all of them or none.
+
+One connection makes rows of the saved lines, another one takes them in: the server works on both at once, no value
+becomes an object here, and what comes in comes by COPY, as fast as a table can take it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from supapy.errors import RestoreRefused, SqlError
+from supapy.model import Problem, Progress
+from supapy.parts.auth.document import Document
+from supapy.parts.auth.meeting import Meeting
+from supapy.parts.auth.orphans import orphans
+from supapy.parts.auth.people import meant
+from supapy.parts.auth.tables import NESTED, SEQUENCE, readable
+from supapy.parts.auth.target import Target
+from supapy.project.postgres import Session
+from supapy.project.project import Project
+from supapy.project.quick import stage_chunks
+
+T = TypeVar("T")
+_DUPLICATE = "23505"
+_MOVE_ON = f"""
+SELECT pg_catalog.setval('{SEQUENCE}', GREATEST((SELECT max(id) FROM auth.refresh_tokens), last_value),
+    is_called OR EXISTS (SELECT FROM auth.refresh_tokens)) FROM {SEQUENCE}
+"""
+
+
+@dataclass(slots=True)
+class Load:
+    """A restore of users: those with the `chosen` ids (None means all), without the tables that are `left_out`. Where
+    the target may hold users already, the `meeting` says what becomes of them."""
+
+    document: Document
+    chosen: frozenset[str] | None
+    left_out: tuple[str, ...]
+    meeting: Meeting | None
+    _problems: list[Problem] = field(default_factory=list)
+
+    def into(self, project: Project, progress: Progress) -> list[Problem]:
+        """Do it. Raises RestoreRefused, with nothing written, when two users would have one id or address."""
+        with project.session() as maker, project.session() as taker:
+            try:
+                with taker.transaction():
+                    # Neither triggers on auth.users nor foreign keys may act on rows that are what they should be.
+                    taker.execute("SET LOCAL session_replication_role = replica")
+                    if self.meeting:
+                        self.meeting.find(maker, self.users())
+                        self.meeting.make_room(maker, taker)
+                    self._take_in(maker, taker, progress)
+                    taker.execute(_MOVE_ON)
+                    self._problems += orphans(taker)
+            except SqlError as error:
+                if error.sqlstate != _DUPLICATE:
+                    raise
+                raise RestoreRefused(
+                    f"two rows would have the same key: {error.message.removeprefix('the database refused: ')}",
+                    "Nothing was written. The other one is in the target, or auth_users.json was edited.",
+                ) from None
+        return self._problems
+
+    def users(self) -> Iterator[bytes]:
+        """The lines of the users that are meant."""
+        return filter(meant("users", self.chosen), self.document.users())
+
+    def _take_in(self, maker: Session, taker: Session, progress: Progress) -> None:
+        tables = readable(taker)
+        for name, rows in self.document.sections():
+            if name in self.left_out:
+                for _ in rows:
+                    pass
+                continue
+            nested = NESTED if name == "users" else ()
+            named = [one for one in (name, *nested) if one in self.document.columns]
+            targets = [
+                Target.of(
+                    taker,
+                    tables.get(one),
+                    one,
+                    self.document.columns[one],
+                    nested=one != name,
+                    meeting=self.meeting,
+                    partial=self.chosen is not None or self.meeting is not None,
+                )
+                for one in named
+            ]
+            for target in targets:
+                target.open(taker)
+            for count, made in _one_ahead(_made(maker, filter(meant(name, self.chosen), rows), targets)):
+                for target, pieces in zip(targets, made, strict=True):
+                    target.take(taker, pieces)
+                if name == "users":
+                    progress(count)
+            for target in targets:
+                self._problems += target.settle(taker)
+
+
+def _made(maker: Session, rows: Iterator[bytes], targets: list[Target]) -> Iterator[tuple[int, list[list[bytes]]]]:
+    """For each chunk of lines their number, and for each target the rows made of them."""
+    for count in stage_chunks(maker, rows):
+        yield count, [target.made(maker) for target in targets]
+
+
+def _one_ahead(things: Iterator[T]) -> Iterator[T]:
+    """The same, the next one being made while one is used."""
+    with ThreadPoolExecutor(1) as worker:
+        coming = worker.submit(next, things, None)
+        while (one := coming.result()) is not None:
+            coming = worker.submit(next, things, None)
+            yield one

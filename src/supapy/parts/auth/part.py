@@ -1,0 +1,166 @@
+"""The users: read and written by SQL, so that ids, password hashes and identities stay what they are (design §6)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+
+from supapy.model import Dump, Finding, Item, Omission, Problem, Step
+from supapy.names import many, quoted
+from supapy.parts.auth.compare import Comparison
+from supapy.parts.auth.document import Document, written
+from supapy.parts.auth.load import Load
+from supapy.parts.auth.meeting import Meeting
+from supapy.parts.auth.people import EVERYBODY, People, named
+from supapy.parts.auth.tables import FILE, NESTED, OTHERS, SEALABLE, readable, wanting
+from supapy.parts.base import Obstacle, Source
+from supapy.project.moment import Moment
+from supapy.project.project import Project
+from supapy.project.pumps import usual_jobs
+from supapy.project.rows import parse
+from supapy.project.schema import AUTH_LEFT_OUT, Table, tables_of
+
+# What the manifest counts beside the users.
+SESSIONS_COUNT, AUDIT_COUNT, SEALED_COUNT = "sessions", "audit records", "sealed values"
+_SEALED_REMEDY = (
+    "The Auth server encrypted them with a key that no backup can hold (GOTRUE_SECURITY_DB_ENCRYPTION_…). They work in "
+    "the same project, and where the server has the same key; elsewhere these people set a new password or factor."
+)
+
+
+class AuthPart:
+    """auth_users.json, and the tables of schema auth that it stands for. Users are read by `jobs` connections at once;
+    `people` says what a restore is about."""
+
+    name = "auth"
+    side_by_side = False
+
+    def __init__(self, jobs: int | None = None, people: People = EVERYBODY) -> None:
+        self._jobs = usual_jobs() if jobs is None else jobs
+        self._people = people
+        self._meeting: Meeting | None = None
+        self._found: frozenset[str] | None = None
+
+    def dump(self, moment: Moment) -> Dump:
+        """The one file, and a word on what isn't in it."""
+        tables, orphans = readable(moment), Counter[str]()
+        counts = _counts(moment, tables)
+        yield Item(self.name, "users", FILE, partial(written, moment, tables, self._jobs, orphans), counts=counts)
+        for name, number in sorted(orphans.items()):
+            yield Problem(self.name, f"auth.{name}", f"{many(number, 'row')} of users who aren't there: left out")
+        yield from _not_saved(moment)
+        yield Omission(
+            self.name,
+            "sign-ins under way (one-time tokens, OAuth and SAML states, challenges)",
+            "Nothing to do: they expire within minutes to a day, and whoever waits for one begins anew.",
+        )
+        if sealed := counts.get(SEALED_COUNT):
+            yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)
+
+    def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
+        """The users that are there, those among them that are saved as well, and what the target can't do without."""
+        document = Document(backup)
+        yield from _impossible(document, moment)
+        count = moment.value("SELECT count(*) FROM auth.users")
+        if not count:
+            return
+        yield Obstacle(self.name, many(count, "user"), held=True)
+        self._meeting = Meeting(self._people.on_conflict)
+        with moment.project.session() as session:
+            self._meeting.find(session, self._load(document, ()).users())
+        if clashing := self._meeting.clashing:
+            whom = f"{named(self._meeting.first, clashing)}: their id, e-mail address or phone number is taken"
+            text = f"{many(clashing, 'user')} of the backup ({whom}"
+            match self._people.on_conflict:
+                case "fail":
+                    hint = "Say --on-conflict skip to leave those who are there as they are, or replace."
+                    yield Obstacle(self.name, f"{text})", final=True, held=True, hint=hint)
+                case "skip":
+                    yield Obstacle(self.name, f"{text}, and those who are there stay as they are)", held=True)
+                case "replace":
+                    yield Obstacle(self.name, f"{text}, and those who are there are replaced)", held=True)
+
+    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
+        """One step: all tables in one transaction; and what of the backup stays behind."""
+        document, left_out = Document(backup), self._left_out(backup, project)
+        load = self._load(document, left_out)
+        users = len(load.chosen) if load.chosen is not None else backup.count(self.name, "users")
+        if self._meeting:
+            users -= self._meeting.same + (0 if self._meeting.replaces else self._meeting.clashing)
+        with_sessions = "" if "sessions" in left_out else ", and sessions"
+        title = f"{many(users, 'user')} with identities and factors{with_sessions}"
+        yield Step(self.name, title, partial(load.into, project), users, "users")
+        yield from self._stays_behind(backup, project, left_out)
+
+    def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
+        """Every saved row against the live one, by its id."""
+        document, left_out = Document(backup), self._left_out(backup, moment.project)
+        chosen = self._chosen(document)
+        keeps = self._people.on_conflict == "skip"
+        return Comparison(document, chosen, left_out, keeps).findings(moment)
+
+    def _load(self, document: Document, left_out: tuple[str, ...]) -> Load:
+        return Load(document, self._chosen(document), left_out, self._meeting)
+
+    def _chosen(self, document: Document) -> frozenset[str] | None:
+        if self._people.is_everybody:
+            return None
+        if self._found is None:
+            self._found = self._people.chosen(map(parse, document.users()))
+        return self._found
+
+    def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:
+        return self._people.left_out(backup.metadata.get("source", {}).get("ref") == project.ref)
+
+    def _stays_behind(self, backup: Source, project: Project, left_out: tuple[str, ...]) -> Iterator[Omission]:
+        """What the backup has and the restore leaves out, on purpose or since nobody can bring it."""
+        if "sessions" in left_out and (count := backup.count(self.name, SESSIONS_COUNT)):
+            remedy = "These people sign in again. Where the target has the source's JWT keys, --sessions brings them."
+            yield Omission(self.name, many(count, "session"), remedy)
+        if "audit_log_entries" in left_out and (count := backup.count(self.name, AUDIT_COUNT)):
+            yield Omission(self.name, many(count, "audit record"), "--audit-log brings them.")
+        sealed = backup.count(self.name, SEALED_COUNT)
+        if sealed and backup.metadata.get("source", {}).get("ref") != project.ref:
+            yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)
+
+
+def _counts(moment: Moment, tables: dict[str, Table]) -> dict[str, int]:
+    """What people count in the file; what there is none of isn't said, but for the users."""
+    counted = (("users", "users"), (SESSIONS_COUNT, "sessions"), (AUDIT_COUNT, "audit_log_entries"))
+    counts = {
+        what: moment.value(f"SELECT count(*) FROM {tables[name].sql}") for what, name in counted if name in tables
+    }
+    counts[SEALED_COUNT] = sum(_sealed(moment, tables))
+    return {what: number for what, number in counts.items() if number or what == "users"}
+
+
+def _sealed(moment: Moment, tables: dict[str, Table]) -> Iterator[int]:
+    """How many values each table has that the server sealed: JSON that names the way and the key (F§2.6)."""
+    for name, key in SEALABLE.items():
+        if name in tables and any(column.name == key for column in tables[name].columns):
+            yield moment.value(
+                f"SELECT count(*) FROM {tables[name].sql} "
+                f"WHERE {quoted(key)} LIKE '{{%\"aes-gcm-hkdf\"%' AND {quoted(key)} LIKE '%\"key_id\"%'"
+            )
+
+
+def _impossible(document: Document, moment: Moment) -> Iterator[Obstacle]:
+    """Why no user can come in."""
+    users = readable(moment).get("users")
+    if users is None:
+        yield Obstacle("auth", "this connection may not read auth.users", final=True)
+    elif lacking := wanting(moment, users, set(document.columns["users"])):
+        text = f"its Auth server wants a value for auth.users.{', '.join(lacking)}, which the backup hasn't"
+        yield Obstacle("auth", text, final=True)
+
+
+def _not_saved(moment: Moment) -> Iterator[Problem]:
+    """Tables that should be in the file and aren't: unreadable ones, and what a newer server has."""
+    for table in tables_of(moment, "auth"):
+        if table.name in AUTH_LEFT_OUT:
+            continue
+        if not table.readable:
+            yield Problem("auth", f"auth.{table.name}", "this connection may not read the table")
+        elif table.name not in ("users", *NESTED, *OTHERS) and moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
+            yield Problem("auth", f"auth.{table.name}", "this version doesn't know the table and can't bring it back")

@@ -1,0 +1,79 @@
+"""Which of the saved users a restore is about, and what becomes of those that are there already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import translate
+from typing import Literal
+
+from supapy.errors import UsageError
+from supapy.model import Json
+from supapy.names import many
+from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
+from supapy.project.rows import parse
+
+OnConflict = Literal["fail", "skip", "replace"]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """What `--user`, `--on-conflict`, `--sessions` and `--audit-log` say.
+
+    `users` are ids, e-mail addresses, phone numbers or globs of these; none means everybody. Sessions and audit log
+    come back into the same project and not into another, unless told otherwise: another one has other keys, with which
+    no session holds (F§2.6).
+    """
+
+    users: tuple[str, ...] = ()
+    on_conflict: OnConflict = "fail"
+    sessions: bool | None = None
+    audit_log: bool | None = None
+
+    @property
+    def is_everybody(self) -> bool:
+        return not self.users
+
+    def left_out(self, same_project: bool) -> tuple[str, ...]:
+        """The tables beside the users that aren't restored. What isn't any user's stays behind where only some of the
+        users are meant."""
+        sessions = same_project if self.sessions is None else self.sessions
+        audit_log = same_project if self.audit_log is None else self.audit_log
+        out = () if self.is_everybody else tuple(name for name in OTHERS if name not in (*CONSENTS, *SESSIONS))
+        return (*out, *(() if sessions else SESSIONS), *(() if audit_log or out else AUDIT_LOG))
+
+    def chosen(self, users: Iterable[Json]) -> frozenset[str]:
+        """The ids of the users that are meant. Raises UsageError naming what nobody answers to."""
+        patterns = [re.compile(translate(text.lower().removeprefix("+"))) for text in self.users]
+        unmet, found = dict(zip(self.users, patterns, strict=True)), set()
+        for user in users:
+            names = [str(user.get(key) or "").lower() for key in ("id", "email", "phone")]
+            if any(pattern.match(name) for pattern in patterns for name in names):
+                found.add(str(user["id"]))
+            unmet = {text: one for text, one in unmet.items() if not any(map(one.match, names))} if unmet else unmet
+        if unmet:
+            raise UsageError(
+                f"no user of the backup is {', '.join(unmet)}",
+                "Give an id, an e-mail address, a phone number or a glob of these, as in --user '*@example.com'.",
+            )
+        return frozenset(found)
+
+
+EVERYBODY = People()
+
+
+def named(first: Iterable[str], count: int) -> str:
+    """The first few of so many, for people."""
+    shown = list(first)
+    rest = count - len(shown)
+    return ", ".join(shown) + (f" and {many(rest, 'other')}" if rest > 0 else "")
+
+
+def meant(name: str, chosen: frozenset[str] | None) -> Callable[[bytes], bool]:
+    """Tells whether a line of a table belongs to a chosen user; every one does where all users are meant, and where a
+    table doesn't say whose its rows are."""
+    if chosen is None or name not in ("users", *OF_A_USER):
+        return lambda line: True
+    key = "id" if name == "users" else "user_id"
+    return lambda line: str(parse(line)[key]) in chosen
