@@ -6,7 +6,15 @@ grant app_owner to authenticator; grant service_role to app_owner;
 comment on role app_reader is 'reads; it''s all';
 alter role app_login set statement_timeout = '7s'; alter role app_login set search_path = "My Schema", public;
 alter role anon set statement_timeout = '4s'; alter role authenticated in database postgres set work_mem = '5MB';
-alter database postgres set datestyle = 'German';
+alter database postgres set datestyle = 'German'; alter database postgres set timezone = 'Asia/Tokyo';
+alter role postgres set work_mem = '6MB'; alter role authenticator set pgrst.db_schemas = 'public, "My Schema"';
+alter role authenticated reset statement_timeout; alter role service_role set search_path = '';
+create role app_md5 login password 'md5a3556571e93b0d20722ba62be61e8c2d' valid until 'infinity';
+select current_setting('server_version_num')::int >= 170000 as modern \gset
+\if :modern
+create role app_strong login createrole bypassrls replication; grant app_strong to app_login with inherit false, set false;
+grant nested_group to app_md5 with inherit true, set false, admin true;
+\endif
 comment on database postgres is 'the "database"';
 
 create schema app authorization postgres; create schema "My Schema"; comment on schema app is 'app';
@@ -62,6 +70,9 @@ create table logbook (what text, at timestamptz default now());
 create rule note_delete as on delete to orders do also insert into app.logbook values ('deleted');
 create rule shield as on update to on_view do instead nothing; alter table orders disable rule note_delete;
 
+create table noted (a int, constraint shape check (a > 0)); create sequence noted_numbers;
+comment on rule note_delete on orders is 'ru'; comment on sequence noted_numbers is 'sq'; comment on column mat.n is 'mc'; comment on constraint shape on noted is 'ch';
+
 create trigger t_row before insert or update of total on orders for each row when (new.total > 5) execute function stamp('a', 'b''c');
 create trigger t_off after insert on orders for each statement execute function stamp(); alter table orders disable trigger t_off;
 create trigger t_always after delete on orders referencing old table as gone for each statement execute function stamp();
@@ -83,23 +94,50 @@ create publication changes for table orders (id, total) where (total > 3), custo
 create publication whole_schema for tables in schema app; create publication everything for all tables;
 alter publication supabase_realtime add table orders, storage.objects; alter publication supabase_realtime set (publish = 'insert, update');
 comment on publication changes is 'pub';
+create policy buckets_read on storage.buckets for select to app_reader using (public); create policy parts on storage.s3_multipart_uploads_parts using (false);
+create trigger t_partition after insert on vals.ranged for each row execute function stamp(); create trigger t_instead instead of insert on on_view for each row execute function stamp();
+create trigger t_truncate before truncate on logbook execute function stamp();
 
 create text search dictionary plain_dict (template = pg_catalog.simple, stopwords = english);
 create text search configuration english_plain (copy = pg_catalog.english); alter text search configuration english_plain alter mapping for asciiword with plain_dict;
 create collation "C_like" (provider = libc, locale = 'C');
+select exists (select from pg_collation where collname = 'de-x-icu') as has_icu \gset
+\if :has_icu
+create collation ignoring (provider = icu, locale = 'und-u-ks-level2', deterministic = false); comment on collation ignoring is 'ic';
+\endif
+create conversion latin for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;
+create text search dictionary words_of (template = pg_catalog.synonym, synonyms = 'synonym_sample');
+comment on text search configuration english_plain is 'tc'; comment on text search dictionary plain_dict is 'td'; comment on collation "C_like" is 'co'; comment on conversion latin is 'cv';
 create function text_eq_ci(text, text) returns boolean language sql immutable as 'select lower($1) = lower($2)';
 create operator === (leftarg = text, rightarg = text, function = text_eq_ci, commutator = ===);
+create operator !=== (leftarg = text, rightarg = text, function = text_eq_ci, negator = ====, restrict = neqsel, join = neqjoinsel);
+create operator ==== (leftarg = text, rightarg = text, function = text_eq_ci, negator = !===, hashes); create operator <~ (rightarg = text, function = length);
+comment on operator === (text, text) is 'op';
+create aggregate moving (int) (sfunc = int4pl, stype = int, msfunc = int4pl, minvfunc = int4mi, mstype = int, initcond = '0', minitcond = '0', parallel = safe, combinefunc = int4pl);
+create function last_of(text[], text) returns text[] language sql as 'select $1 || $2'; create function pick(text[], float8) returns text language sql as 'select $1[1]';
+create aggregate ranked (float8 order by text) (sfunc = last_of, stype = text[], finalfunc = pick, finalfunc_modify = read_only);
+create function any_of(anycompatible, variadic anycompatiblearray) returns anycompatible language sql stable strict as 'select $1';
 create type shade as enum ('dark', 'li''ght'); create type money_pair as (amount numeric(5, 2), unit text collate "C");
 create function shade_of(money_pair) returns shade language sql immutable as $$ select 'dark'::app.shade $$;
 create cast (money_pair as shade) with function shade_of(money_pair) as assignment;
 create domain email as text collate "C" constraint has_at check (value ~ '@') ; comment on domain email is 'd'; comment on type shade is 'ty';
+comment on constraint has_at on domain email is 'dc'; comment on column money_pair.unit is 'at'; comment on cast (money_pair as shade) is 'ca';
 create extension pg_trgm with schema extensions; create extension unaccent with schema "My Schema"; comment on extension pg_trgm is 'changed';
 create extension postgres_fdw with schema extensions;
 create server "far away" type 't' version '1' foreign data wrapper postgres_fdw options (host 'example.invalid', dbname 'x=y');
 create user mapping for postgres server "far away" options (user 'u', password 'p=''q"');
 create user mapping for public server "far away" options (user 'nobody'); create user mapping for app_login server "far away" options (user 'w', password 'z');
 create foreign table far (id int options (column_name 'ID'), v text) server "far away" options (table_name 'remote');
-comment on server "far away" is 'srv';
+comment on server "far away" is 'srv'; comment on foreign table far is 'ft'; comment on column far.v is 'fc';
+alter foreign table far add constraint near check (id > 0); create foreign data wrapper bare options (a 'b=c'); comment on foreign data wrapper bare is 'fdw';
+create server on_bare foreign data wrapper bare; create user mapping for app_reader server on_bare;
+
+-- In the schema for extensions, where users put things too; and in one named like an extension's.
+create table extensions.own (id serial primary key, what text default 'x'); insert into extensions.own (what) values ('y');
+create function extensions.own_helper() returns int language sql as 'select 1'; create view extensions.own_view as select * from extensions.own;
+alter table extensions.own enable row level security; create policy own on extensions.own using (true);
+create trigger own after insert on extensions.own for each row execute function stamp(); revoke all on extensions.own from anon;
+create schema net; create table net.http_request_queue (id int); insert into net.http_request_queue values (1); create schema cron; create table cron.job (jobid int);
 
 create schema supabase_migrations;
 create table supabase_migrations.schema_migrations (version text primary key, statements text[], name text, created_by text);
@@ -116,6 +154,14 @@ grant usage on foreign server "far away" to app_reader; grant select on large ob
 grant connect, temporary on database postgres to app_reader; revoke temporary on database postgres from public;
 grant usage on schema storage to app_reader; grant select on storage.objects to app_reader;
 grant usage on sequence customers_id_seq to anon; revoke all on mat from anon, authenticated;
+\if :modern
+grant maintain on orders to app_reader with grant option; grant maintain on mat to anon; alter default privileges in schema app grant maintain on tables to app_login;
+\endif
+revoke usage on type money_pair from public; grant all on function crlf() to app_login with grant option; revoke execute on procedure settle(int) from public;
+grant execute on function product(int) to app_reader; revoke all on foreign data wrapper bare from postgres; grant update on sequence noted_numbers to anon;
+grant select (name), references (id) on storage.buckets to app_reader; grant references, trigger, truncate on noted to authenticated;
+revoke connect on database postgres from public; grant usage on foreign data wrapper postgres_fdw to app_reader with grant option;
+alter default privileges revoke usage on types from public; alter default privileges in schema public grant usage on sequences to public;
 create table revoked_from_all (a int); revoke all on revoked_from_all from postgres, anon, authenticated, service_role;
 alter default privileges in schema public revoke all on tables from anon; alter default privileges in schema public revoke execute on functions from authenticated;
 alter default privileges in schema app grant select on tables to app_reader with grant option; alter default privileges revoke execute on functions from public;

@@ -10,3 +10,14 @@ comment on trigger disabled_one on auth.users is 'gone';
 create operator family app.family using btree;
 create function app.in_c() returns int language internal as 'pg_backend_pid';
 alter role app_login set app.custom = 'a=b, ''c'''; alter database postgres set app.settings.jwt_secret = 'the source''s';
+-- What only a superuser makes, of the time when postgres was one.
+create role app_super superuser login; grant supabase_storage_admin to app_login; grant app_reader to supabase_auth_admin; grant pg_read_server_files to app_reader;
+grant set on parameter log_statement to app_reader; create cast (bigint as point) with inout; create text search template app.tmpl (lexize = dsimple_lexize);
+create function app.leaky(int) returns int language sql leakproof as 'select 1'; alter function app.leaky(int) owner to postgres;
+update pg_index set indisvalid = false where indexrelid = 'app.orders_by_total'::regclass;
+-- And on the platform's tables, of the time when postgres was in the roles that own them.
+alter table auth.users add nickname text default 'none', add constraint nickname_short check (length(nickname) < 9); create index users_by_nickname on auth.users (nickname);
+create index objects_by_owner on storage.objects (owner_id); create rule quiet as on delete to auth.sessions do also nothing; create statistics app.of_users on email, phone from auth.users;
+create view app.nicknames as select nickname from auth.users; alter view app.nicknames owner to postgres; create policy own_nickname on auth.users using (nickname = 'x');
+grant select on auth.users to app_reader; grant select (id), insert (id) on auth.identities to authenticated; grant insert on auth.users to app_reader;
+create policy not_listed on auth.custom_oauth_providers using (true);

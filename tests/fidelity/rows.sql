@@ -23,7 +23,10 @@ create table every_type (
   arr int[], arr2 text[][], moods mood[], pr pair, ne nest, dm positive, wd words,
   r4 int4range, r8 int8range, rn numrange, rt tstzrange, rd daterange, mr int4multirange, sp span, sps spans,
   tv tsvector, tq tsquery, ci_text extensions.citext, hs public.hstore, cls regclass, fn regprocedure, role regrole, typ regtype,
-  o oid, l pg_lsn, ti2 tid, m mood
+  o oid, l pg_lsn, ti2 tid, m mood,
+  jp jsonpath, x8 xid8, snap pg_snapshot, ns regnamespace, op regoperator, coll regcollation, cfg regconfig, proc regproc,
+  numbers int2vector, oids oidvector, t3 timestamp(3), iv2 interval day to second(2), doms positive[], ranges numrange[],
+  noted timestamptz[], blank bpchar, cursor refcursor, secret bytea[]
 );
 insert into every_type (num, r, f, t, d, ts, tsz, iv, dm) values
   ('NaN', 'NaN', 'NaN', '', 'infinity', 'infinity', 'infinity', '178000000 years', 1),
@@ -55,6 +58,24 @@ insert into every_type (pt, ln, seg, bx, pa, po, ci, arr, arr2, moods, pr, ne, w
 insert into every_type (ci_text, hs, cls, fn, role, typ, o, l, ti2, m) values
   ('MiXeD', '"a b"=>"c\"d", e=>NULL', 'pg_class', 'pg_catalog.lower(text)', 'anon', 'vals.pair[]', 4294967295, '16/B374D848', '(1,2)', 'meh'),
   ('', '', null, null, null, null, 0, '0/0', '(0,0)', 'worst');
+
+insert into every_type (jp, x8, snap, ns, op, coll, cfg, proc, numbers, oids, t3, iv2, doms, ranges, noted, blank, cursor, secret, x, cls, fn, t) values
+  ('strict $."a b"[*] ? (@ > 1 && @.size() < 3)', '18446744073709551615', '10:20:10,14,15', 'vals', 'pg_catalog.+(integer,integer)', '"C"', 'pg_catalog.english', 'now',
+   '1 -2 3', '1 4294967295', '2024-01-01 00:00:00.9996', '1 day 02:03:04.567', '{1,2}', '{"[1,2)",empty}', '[5:6]={infinity,2024-01-01 00:00:00+00}', 'a ', 'c',
+   '{"\\x00","\\x5c"}', '<?xml version="1.0"?><!DOCTYPE a [<!ENTITY e "f">]><a>&e;</a>', 'vals.every_type', 'gen_random_uuid()', repeat(E'long \\\t\n', 300000));
+insert into every_type (cls, fn, typ) values ('99999999', '99999999', '99999999');
+-- What only one of the versions knows.
+do $$ begin
+  if current_setting('server_version_num')::int >= 170000 then
+    insert into vals.every_type (iv) values ('infinity'), ('-infinity');
+  end if;
+  if exists (select from pg_available_extensions where name = 'vector') then
+    create extension vector with schema extensions;
+    create table vals.vectors (v extensions.vector(3), h extensions.halfvec(2), s extensions.sparsevec(5));
+    insert into vals.vectors values ('[1,-0.1,1e-7]', '[1,2]', '{1:0.5,5:2}/5'), (null, null, null);
+    create index on vals.vectors using hnsw (v extensions.vector_l2_ops);
+  end if;
+end $$;
 
 -- Names that quoting must survive.
 create schema "Odd ""Schema"" ü";
@@ -107,6 +128,28 @@ insert into cycle_a values (1, null); insert into cycle_b values (1, 1); update 
 create extension if not exists btree_gist with schema extensions;
 create table booking (room int, during tsrange, exclude using gist (room with =, during with &&));
 insert into booking values (1, '[2024-01-01,2024-01-02)'), (1, '[2024-01-02,2024-01-03)');
+create table strict (id int primary key, at int, unique (at, id), unique nulls not distinct (at), unique (id, at) deferrable initially deferred,
+  constraint own_only check (at <> 7) no inherit, constraint by_index exclude using btree (at with =) where (at > 10));
+create table strict_child (extra int) inherits (strict); create table second_parent (a int, b text); create table two_parents (z int) inherits (strict_child, second_parent);
+create table pointing (a int, b int, foreign key (a, b) references strict (id, at) match full on update cascade on delete set null (b));
+insert into strict values (1, 1); insert into strict_child values (2, 7, 0); insert into two_parents (id, at, a, z) values (3, 7, 1, 2); insert into pointing values (1, 1), (null, null);
+create type person as (name text, age int); comment on column person.age is 'years';
+create table people of person (name with options not null default 'x', primary key (name)); insert into people values ('p', 1);
+create table measures (id int, at date not null, primary key (id, at)) partition by range (at); create table measures_1 partition of measures default;
+create table of_measures (id int, at date, foreign key (id, at) references measures); insert into measures values (1, '2024-01-01'); insert into of_measures values (1, '2024-01-01');
+create table stored (big text compression pglz, key text); alter table stored set (toast.autovacuum_enabled = false, toast_tuple_target = 4096);
+alter table stored alter key set not null; create unique index stored_key on stored (key desc nulls last) include (big) with (fillfactor = 80); alter table stored replica identity using index stored_key;
+create index stored_by on stored (lower(big) text_pattern_ops, (length(key))) where key <> ''; alter index stored_by alter column 2 set statistics 300;
+insert into stored select repeat('z', 100000), 'k';
+create unlogged sequence fleeting_numbers; select nextval('fleeting_numbers');
+create table numbered (id int default nextval('fleeting_numbers')); alter sequence fleeting_numbers owned by numbered.id; insert into numbered default values;
+do $$ begin
+  if current_setting('server_version_num')::int >= 170000 then
+    create table vals.counted (id bigint generated always as identity (start 5), k int) partition by list (k);
+    create table vals.counted_1 partition of vals.counted for values in (1);
+    insert into vals.counted (k) values (1), (1);
+  end if;
+end $$;
 create table lax (a int, b int); insert into lax values (-1, 99);
 alter table lax add constraint lax_positive check (a > 0) not valid;
 alter table lax add constraint lax_points foreign key (b) references parent not valid;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from supapy.parts.database.additions import Addition, impossible, read_additions
 from supapy.parts.database.data import calling_tables
 from supapy.project.moment import Moment
 from supapy.project.schema import managed_schemas
@@ -24,10 +25,11 @@ class TriggerFacts:
 class Facts:
     """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
 
-    `default_comments` are the comments, as an archive names them, that extensions come with; `extensions` are (name,
-    schema); `computed` are the indexes on expressions or with a condition, and the tables whose checks or generated
-    columns call a user's function; `tables` are the relations, (schema, name), that indexes, constraints, triggers and
-    the like belong to.
+    `default_comments` are the comments, as an archive names them, that extensions come with; `impossible` is what can't
+    be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
+    tables; `extensions` are (name, schema); `computed` are the indexes on expressions or with a condition, and the
+    tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
+    indexes, constraints, triggers and the like belong to.
     """
 
     managed: frozenset[str]
@@ -35,7 +37,8 @@ class Facts:
     triggers: dict[int, TriggerFacts]
     publication_members: dict[int, str]
     default_comments: frozenset[str]
-    superuser_objects: frozenset[tuple[int, int]]
+    impossible: dict[tuple[int, int], str]
+    additions: list[Addition]
     extensions: dict[int, tuple[str, str]]
     computed: frozenset[int]
     tables: dict[tuple[int, int], tuple[str, str]]
@@ -43,13 +46,16 @@ class Facts:
 
 def read_facts(moment: Moment) -> Facts:
     """The catalogs' side of the rules."""
+    additions = read_additions(moment)
+    superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
     return Facts(
         frozenset(managed_schemas(moment)),
         {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
         {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
         dict(moment.rows(_PUBLICATION_MEMBERS)),
         frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
-        frozenset((catalog, oid) for catalog, oid in moment.rows(_SUPERUSER_OBJECTS)),
+        {**superusers, **impossible(moment, additions)},
+        additions,
         {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
         {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
@@ -81,14 +87,21 @@ FROM pg_catalog.pg_extension e
 JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
 WHERE pg_catalog.obj_description(e.oid, 'pg_extension') = a.comment
 """
-# Functions in C or of the server's own, and base types, which stand on such functions.
+# Functions in C, of the server's own or said to leak nothing; base types, which stand on such functions; casts between
+# types of which none is the user's.
 _SUPERUSER_OBJECTS = """
 SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid::bigint, p.oid::bigint
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-WHERE l.lanname IN ('c', 'internal') AND p.prokind <> 'a' AND p.oid >= 16384
+WHERE (l.lanname IN ('c', 'internal') OR p.proleakproof) AND p.prokind <> 'a' AND p.oid >= 16384
 UNION ALL
 SELECT 'pg_catalog.pg_type'::pg_catalog.regclass::oid::bigint, t.oid::bigint
 FROM pg_catalog.pg_type t WHERE t.typtype = 'b' AND t.typcategory <> 'A' AND t.oid >= 16384
+UNION ALL
+SELECT 'pg_catalog.pg_cast'::pg_catalog.regclass::oid::bigint, k.oid::bigint
+FROM pg_catalog.pg_cast k WHERE k.oid >= 16384 AND NOT EXISTS (
+    SELECT FROM pg_catalog.pg_type t WHERE t.oid IN (k.castsource, k.casttarget) AND t.oid >= 16384
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+            WHERE e.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND e.objid = t.oid AND e.deptype = 'e'))
 """
 _EXTENSIONS = """
 SELECT e.oid::bigint, e.extname, n.nspname

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from supapy.model import Omission
 from supapy.names import literal
 from supapy.parts.database import platform
 from supapy.parts.database.facts import Facts
@@ -18,7 +19,7 @@ class Grant:
     """One privilege on one object. `object` is the text after ON in a GRANT; `grantee` "" is PUBLIC.
 
     Without a `privilege` it says only that the object is there, and which others it has. `catalog` and `oid` are the
-    object's.
+    object's. One `beyond_postgres` can't be made again.
     """
 
     object: str
@@ -31,6 +32,7 @@ class Grant:
     grantable: bool = False
     catalog: int = 0
     oid: int = 0
+    beyond_postgres: bool = False
 
     @property
     def row(self) -> tuple[Value, ...]:
@@ -66,12 +68,16 @@ _DEFAULT_COLUMNS = [
 
 
 def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
-    """The grants that are the user's: all on his own objects, and on the platform's those he made."""
+    """The grants that are the user's: all on his own objects, and on the platform's those he made.
+
+    `beyond_postgres` ones among them were made in the name of the platform's roles; no restore can make them again.
+    """
+    rows = moment.rows(sql_file("privileges"))
+    # What postgres may pass on of the platform's things.
+    passable = {(row[0], row[1], row[8]) for row in rows if row[7] == "postgres" and row[9]}
     grants: list[Grant] = []
     theirs: dict[str, bool] = {}
-    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable, *key in moment.rows(
-        sql_file("privileges")
-    ):
+    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable, *key in rows:
         users = schema is not None and schema not in facts.managed and not extension
         lost_owner = owner if users and not platform.can_own(owner) else None
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
@@ -84,6 +90,10 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
         elif privilege is not None and not platform.is_platform_role(grantor):
             grants.append(grant)
             theirs[obj] = True
+        elif privilege is not None and _to_a_users_role(grant, schema):
+            refused = passable.isdisjoint({(obj, column, privilege), (obj, None, privilege)})
+            grants.append(replace(grant, grantor="postgres", beyond_postgres=refused))
+            theirs[obj] = not refused or theirs.get(obj, False)
         else:
             theirs.setdefault(obj, False)
     grants.extend(Grant(obj, None, "", 0) for obj, has_grants in theirs.items() if not has_grants)
@@ -97,6 +107,32 @@ def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
         return [grant for grant in grants if (grant.catalog, grant.oid) not in lost]
     kept, public = selection.kept_objects, selection.uses_public
     return [grant for grant in grants if (grant.catalog, grant.oid) in kept or (public and grant.object == _PUBLIC)]
+
+
+def _to_a_users_role(grant: Grant, schema: str | None) -> bool:
+    """Whether a grant that a role of the platform's made was a user's doing, of the time when postgres could act for
+    that role: the platform gives nothing to roles of the user's, and none of auth's tables to those of the API."""
+    if grant.grantee in platform.API_ROLES | {""}:
+        return schema == "auth" and grant.object.startswith(("TABLE ", "SEQUENCE "))
+    return grant.grantee != "postgres" and not platform.is_platform_role(grant.grantee)
+
+
+def omissions(grants: Iterable[Grant]) -> Iterator[Omission]:
+    """A word on each object with grants that only the platform's roles could make again."""
+    by_object: dict[str, list[str]] = {}
+    for grant in grants:
+        if grant.beyond_postgres:
+            column = f" ({grant.column})" if grant.column else ""
+            privilege = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'}"
+            by_object.setdefault(grant.object, []).append(privilege)
+    for obj, given in by_object.items():
+        yield Omission("database", f"{', '.join(given)} on {obj}", _BEYOND_POSTGRES)
+
+
+_BEYOND_POSTGRES = (
+    "It was given in the name of the platform, and postgres may not pass it on: give access by a view or a function of "
+    "your own instead."
+)
 
 
 def _is_platforms_business(obj: str, grantee: str | None) -> bool:

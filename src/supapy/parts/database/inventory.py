@@ -105,6 +105,8 @@ def take_inventory(
     else:
         lost = selection.lost_objects
         left_out = {thing.name for thing in things if thing.is_of(lost)}
+        # Whoever needs a column that the user added is lost as well.
+        left_out |= {f"use of {one.title}" for one in facts.additions if one.certain and one.kind == "column"}
         left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
     granted = grants.of_selection(granted, selection)
     makers = Makers.of(selection)
@@ -189,7 +191,7 @@ def _state(sequence: specials.Sequence) -> Properties:
 def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
     for grant in granted:
-        if grant.privilege is not None:
+        if grant.privilege is not None and not grant.beyond_postgres:
             column = f" ({grant.column})" if grant.column else ""
             what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
             of = by_object.setdefault(_grants_on(grant), makers.of_object(grant.catalog, grant.oid))
@@ -233,8 +235,7 @@ def _memberships(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Prope
 
 def _settings(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Properties]]:
     for role, in_database, name, value in roles.read_settings(moment, only):
-        whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
-        yield f"setting {name} of {whose}", {"value": value}
+        yield f"setting {name} of {roles.whose(role, in_database)}", {"value": value}
 
 
 def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers) -> Iterator[tuple[str, Properties]]:
@@ -297,8 +298,11 @@ def to_json(inventory: Inventory) -> Json:
 
 _COMMENTS = """
 SELECT d.classoid::bigint, d.objoid::bigint,
-    pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid), d.description
+    pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)
+        || coalesce(' of type ' || nullif(k.contypid, 0)::pg_catalog.regtype, ''), d.description
 FROM pg_catalog.pg_description d
+LEFT JOIN pg_catalog.pg_constraint k
+    ON d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objoid
 LEFT JOIN pg_catalog.pg_extension e ON d.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.oid = d.objoid
 LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
 WHERE d.description IS DISTINCT FROM a.comment

@@ -97,7 +97,8 @@ INVENTORY: dict[str, str] = {
                 'of', (SELECT h.inhparent::regclass::text FROM pg_inherits h WHERE h.inhrelid = c.oid)),
             {_keys("pg_class", "c.oid", "i.indrelid")}
         FROM {_IN_RELATION} JOIN pg_index i ON i.indexrelid = c.oid
-        WHERE c.relkind IN ('i', 'I') AND {_USERS_RELATION} AND {_own("pg_class", "i.indrelid")}""",
+        WHERE c.relkind IN ('i', 'I') AND (i.indisvalid OR c.relkind = 'I') AND {_USERS_RELATION}
+            AND {_own("pg_class", "i.indrelid")}""",
     "views": f"""
         SELECT {_kind("c.relkind")} || {_RELATION}, json_build_object(
                 'owner', pg_get_userbyid(c.relowner), 'options', {_OPTIONS.format("c.reloptions")},
@@ -255,7 +256,8 @@ INVENTORY: dict[str, str] = {
         SELECT 'collation ' || quote_ident(n.nspname) || '.' || quote_ident(o.collname), json_build_object(
                 'owner', pg_get_userbyid(o.collowner), 'provider', o.collprovider, 'exact', o.collisdeterministic,
                 'locale', json_build_array(o.collcollate, o.collctype,
-                    coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale'))),
+                    coalesce(to_jsonb(o) ->> 'colllocale', to_jsonb(o) ->> 'colliculocale'),
+                    to_jsonb(o) ->> 'collicurules')),
             {_keys("pg_collation", "o.oid")}
         FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace
         WHERE {_users("o.collowner")} AND {_own("pg_collation", "o.oid")}

@@ -6,16 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from supapy.model import Dump, Finding, Item, Problem, Step
+from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import compare, load, roles, specials
+from supapy.parts.database import additions, compare, grants, load, roles, specials
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import auth_rows, storage_rows, unreadable_tables
-from supapy.parts.database.facts import read_facts
+from supapy.parts.database.facts import Facts, read_facts
 from supapy.parts.database.inventory import take_inventory
-from supapy.parts.database.rules import select
+from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.moment import Moment
@@ -61,19 +61,14 @@ class DatabasePart:
         facts = read_facts(moment)
         selection = choose(moment, self._patterns, select(_archive_entries(moment), facts), facts)
         self._rowless = selection.lost_relations
-        yield from selection.omissions
-        for schema, name, oid, is_users in unreadable_tables(moment):
-            if is_users and oid not in selection.rowless:
-                yield Problem(self.name, f"table {qualified(schema, name)}", "this connection may not read it")
-        yield from roles.omissions(moment, selection.roles)
-        if not selection.is_part:
-            yield from specials.omissions(moment)
+        granted = grants.read_grants(moment, facts)
+        yield from _unsaved(moment, facts, selection, granted)
         also = {"auth": self._auth, "storage": self._storage, "compress": self._compress}
-        script = Script(moment, selection, facts, jobs=self._jobs, **also)
+        script = Script(moment, selection, facts, granted, jobs=self._jobs, **also)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
-            inventory, left_out = take_inventory(moment, facts, selection, script.sequences, script.granted)
+            inventory, left_out = take_inventory(moment, facts, selection, script.sequences, granted)
             version = moment.session.server_version
             where = script.segments.written, script.statements
             yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
@@ -109,6 +104,21 @@ class DatabasePart:
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Catalogs and rows, without the rows of auth and storage. Reads only."""
         return compare.compare(backup, moment)
+
+
+def _unsaved(
+    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant]
+) -> Iterator[Omission | Problem]:
+    """All that can't come back, or can't be read, each by its name."""
+    yield from selection.omissions
+    for schema, name, oid, is_users in unreadable_tables(moment):
+        if is_users and oid not in selection.rowless:
+            yield Problem("database", f"table {qualified(schema, name)}", "this connection may not read it")
+    yield from roles.omissions(moment, selection.roles)
+    if not selection.is_part:
+        yield from additions.omissions(facts.additions)
+        yield from grants.omissions(granted)
+        yield from specials.omissions(moment)
 
 
 def _archive_entries(moment: Moment) -> list[TocEntry]:

@@ -16,6 +16,9 @@ API_ROLES = frozenset({"anon", "authenticated", "service_role"})
 # The platform's roles whose settings users change (F§4.3).
 SETTABLE_ROLES = API_ROLES | {"authenticator", "postgres"}
 
+# Roles of PostgreSQL's that reach out of the database: supautils lets nobody grant them (F§4.4).
+RESERVED_MEMBERSHIPS = frozenset({"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"})
+
 # Prefixes of the settings with a dot that postgres may set (F§4.4).
 SETTABLE_PREFIXES = frozenset(
     {"pgrst", "pgaudit", "auto_explain", "pg_stat_statements", "plan_filter", "safeupdate", "plpgsql", "cron"}

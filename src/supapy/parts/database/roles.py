@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from supapy.model import Omission
 from supapy.names import literal, quoted
@@ -13,6 +13,9 @@ from supapy.project.postgres import Row
 
 # The source's own secrets, of no use elsewhere (recipe §4).
 _SECRET_SETTINGS = frozenset({"app.settings.jwt_secret", "app.settings.jwt_exp"})
+
+_PRELOADED = "session_preload_libraries"
+_BY_PLATFORM = "Only a superuser can give it: ask the platform's support."
 
 
 # The roles that a part of a database needs; None for all of it.
@@ -32,16 +35,25 @@ def passwords_readable(moment: Moment) -> bool:
 
 
 def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
-    """A word on each setting that can't be restored, and on each role whose password can't be read."""
+    """A word on each setting, attribute and membership that can't be restored, and on passwords that can't be read."""
+    roles = user_roles(moment, only)
     for role, in_database, name, _ in _settings(moment, only):
-        if _for_superusers(name) and role not in platform.SETTABLE_ROLES:
-            whose = f"role {role}" + (" in the database" if in_database else "") if role else "the database"
-            yield Omission("database", f"setting {name} of {whose}", "Only a superuser can set it: ask the platform.")
+        if _for_superusers(name) and not _is_platforms(role, name):
+            yield Omission("database", f"setting {name} of {whose(role, in_database)}", _BY_PLATFORM)
+    for (role,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper ORDER BY rolname"):
+        if role in roles:
+            yield Omission("database", f"attribute SUPERUSER of role {role}", "No role of a project's may have it.")
+    for role, member, *_ in moment.rows(_memberships(moment)):
+        if {role, member} & roles and not _is_users(role, member, roles):
+            yield Omission("database", f"membership of {member} in {role}", _BY_PLATFORM)
+    for name, privilege, grantee in moment.rows(_PARAMETER_GRANTS):
+        if grantee in roles or (only is None and grantee in platform.API_ROLES):
+            yield Omission("database", f"{privilege} on parameter {name} to {grantee}", _BY_PLATFORM)
     if passwords_readable(moment):
         return
     logins = moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname")
     for (role,) in logins:
-        if role != "postgres" and not platform.is_platform_role(role) and (only is None or role in only):
+        if role in roles:
             remedy = f"Set it again after a restore: ALTER ROLE {quoted(role)} PASSWORD '...'."
             yield Omission("database", f"password of role {role}", remedy)
 
@@ -73,10 +85,20 @@ def _settings(moment: Moment, only: Roles) -> list[Row]:
     return [row for row in moment.rows(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
 
 
+def _is_platforms(role: str, name: str) -> bool:
+    """Whether the platform itself set it, in every project."""
+    return name == _PRELOADED and role in platform.SETTABLE_ROLES
+
+
+def whose(role: str, in_database: bool) -> str:
+    """Who has a setting, for people."""
+    return f"role {role}" + (" in the database" if in_database else "") if role else "the database"
+
+
 def _for_superusers(name: str) -> bool:
     """What is loaded into every session; and since 15 a name that no loaded module knows."""
     prefix, dot, _ = name.partition(".")
-    return name == "session_preload_libraries" or (bool(dot) and prefix not in platform.SETTABLE_PREFIXES)
+    return name == _PRELOADED or (bool(dot) and prefix not in platform.SETTABLE_PREFIXES)
 
 
 def read_database(moment: Moment) -> Row:
@@ -103,7 +125,10 @@ def roles_sql(moment: Moment, only: Roles = None) -> str:
             "supapy_settings",
             ["role text", "in_database boolean", "name text", "value text"],
             read_settings(moment, only),
-            sql_file("settings"),
+            sql_file("settings")
+            # Of a part only what was chosen is touched.
+            .replace(":settable", _sql_array(platform.SETTABLE_ROLES | {""} if only is None else ()))
+            .replace(":prefixes", _sql_array(platform.SETTABLE_PREFIXES)),
         )
         + (_database_sql(*read_database(moment)) if only is None else "")
     )
@@ -113,8 +138,14 @@ def _array(words: list[str]) -> str:
     return "{" + ",".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in words) + "}"
 
 
+def _sql_array(texts: Iterable[str]) -> str:
+    return f"{literal(_array(sorted(texts)))}::text[]"
+
+
 def _is_users(role: str, member: str, roles: set[str]) -> bool:
     """Whether a user granted it, and postgres may: what is reserved is refused, and the platform has its own."""
+    if role in platform.RESERVED_MEMBERSHIPS:
+        return False
     if role in platform.API_ROLES:
         return member in roles | platform.API_ROLES
     if role in roles or role == "postgres":
@@ -174,6 +205,11 @@ LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
 WHERE (s.setdatabase = 0 AND s.setrole <> 0)
     OR s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY 1, 2, 3
+"""
+_PARAMETER_GRANTS = """
+SELECT a.parname, x.privilege_type, pg_catalog.pg_get_userbyid(x.grantee)
+FROM pg_catalog.pg_parameter_acl a CROSS JOIN LATERAL pg_catalog.aclexplode(a.paracl) x
+WHERE x.grantee <> 0 ORDER BY 1, 2, 3
 """
 _DATABASE = """
 SELECT pg_catalog.shobj_description(oid, 'pg_database'), datconnlimit

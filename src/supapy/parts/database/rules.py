@@ -39,7 +39,17 @@ _OWN = frozenset(
 # Kinds that follow another entry.
 ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
 # What only a superuser may make (recipe §7): it can stem from a very old project only.
-_SUPERUSERS = frozenset({"OPERATOR CLASS", "OPERATOR FAMILY", "ACCESS METHOD", "PROCEDURAL LANGUAGE", "TRANSFORM"})
+_SUPERUSERS = frozenset(
+    {
+        "OPERATOR CLASS",
+        "OPERATOR FAMILY",
+        "ACCESS METHOD",
+        "PROCEDURAL LANGUAGE",
+        "TRANSFORM",
+        "TEXT SEARCH PARSER",
+        "TEXT SEARCH TEMPLATE",
+    }
+)
 # Pieces of a table: of a lost table they need no word of their own.
 _PIECES = frozenset(
     {
@@ -178,10 +188,12 @@ def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
         return Judged(entry, Fate.PLATFORM)
     if entry.kind in ATTRIBUTES:
         return _judge_attribute(entry, facts, seen)
+    if (reason := facts.impossible.get((entry.catalog, entry.oid))) is not None:
+        return Judged(entry, Fate.LOST, reason)
     fate, reason = _RULES.get(entry.kind, _in_schema)(entry, facts)
     if fate is not Fate.KEPT:
         return Judged(entry, fate, reason)
-    if entry.kind in _SUPERUSERS or (entry.catalog, entry.oid) in facts.superuser_objects:
+    if entry.kind in _SUPERUSERS:
         return Judged(entry, Fate.LOST, "Only a superuser can make it")
     if any(needed in seen and seen[needed].fate is Fate.LOST for needed in entry.needs):
         return Judged(entry, Fate.LOST, "" if entry.kind in _PIECES else "It needs something that can't be restored")

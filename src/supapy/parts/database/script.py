@@ -6,7 +6,7 @@ Where each segment lies is noted while it is written, so that one can be read, c
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from supapy.model import Json
@@ -58,8 +58,7 @@ _ORIGIN = "SET session_replication_role = origin;\n"
 class Script:
     """The script of one moment. Read `pieces` once, to the end.
 
-    Then `segments` and `statements` say what is where, `sequences` where each one stands in it, and `granted` who was
-    granted what.
+    Then `segments` and `statements` say what is where, and `sequences` where each one stands in it.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Script:
         moment: Moment,
         selection: Selection,
         facts: Facts,
+        granted: Sequence[grants.Grant],
         *,
         auth: bool,
         storage: bool,
@@ -76,6 +76,7 @@ class Script:
         self._moment = moment
         self._selection = selection
         self._facts = facts
+        self._granted = [one for one in granted if not one.beyond_postgres]
         self._auth = auth
         self._storage = storage
         self._jobs = jobs
@@ -84,7 +85,6 @@ class Script:
         self.segments = Segments()
         self.statements: list[Statement] = []
         self.sequences: list[specials.Sequence] = []
-        self.granted: list[grants.Grant] = []
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
@@ -142,8 +142,7 @@ class Script:
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
         yield "cron", chain([_ORIGIN], [] if chosen.is_part else specials.cron_sql(moment))
-        self.granted = grants.read_grants(moment, self._facts)
-        granted = grants.of_selection(self.granted, chosen)
+        granted = grants.of_selection(self._granted, chosen)
         defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
         yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]

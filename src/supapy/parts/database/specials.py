@@ -10,7 +10,7 @@ from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import do_block, perform
 from supapy.project.moment import Moment
-from supapy.project.schema import tables_of
+from supapy.project.schema import managed_schemas, tables_of
 
 # A statement per so many sequences: few round trips, and no statement of absurd length.
 SEQUENCES_PER_QUERY = 200
@@ -212,6 +212,12 @@ def omissions(moment: Moment) -> Iterator[Omission | Problem]:
                 )
     for (name,) in moment.rows("SELECT subname FROM pg_catalog.pg_subscription ORDER BY 1"):
         yield Omission("database", f"subscription {name}", "Only a superuser can make it: have it made anew.")
+    for (index,) in moment.rows(_INVALID_INDEXES, (sorted(managed_schemas(moment)),)):
+        yield Omission(
+            "database",
+            f"index {index}, which is invalid",
+            "No dump has it, and nothing uses it: what built it failed half-way. REINDEX it or drop it.",
+        )
     if large_objects(moment) and not large_objects_readable(moment):
         yield Problem("database", "large objects", "this connection may not read them")
     for table, count in _rows_left_with_extensions(moment):
@@ -279,6 +285,12 @@ WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 _MIGRATION_CONSTRAINTS = """
 SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint
 WHERE conrelid = %s AND contype IN ('p', 'u', 'c') ORDER BY contype DESC, conname
+"""
+_INVALID_INDEXES = """
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_' ORDER BY 1
 """
 _QUEUES = """
 SELECT n.nspname, c.relname

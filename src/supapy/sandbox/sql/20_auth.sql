@@ -105,9 +105,9 @@ create table oauth_clients (
   registration_type oauth_registration_type not null,
   redirect_uris text not null,
   grant_types text not null,
-  client_name text check (char_length(client_name) <= 1024),
-  client_uri text check (char_length(client_uri) <= 2048),
-  logo_uri text check (char_length(logo_uri) <= 2048),
+  client_name text constraint oauth_clients_client_name_length check (char_length(client_name) <= 1024),
+  client_uri text constraint oauth_clients_client_uri_length check (char_length(client_uri) <= 2048),
+  logo_uri text constraint oauth_clients_logo_uri_length check (char_length(logo_uri) <= 2048),
   created_at timestamptz not null default now(),
   updated_at timestamptz not null default now(),
   deleted_at timestamptz,
@@ -130,7 +130,7 @@ create table sessions (
   oauth_client_id uuid references oauth_clients on delete cascade,
   refresh_token_hmac_key text,
   refresh_token_counter bigint,
-  scopes text check (char_length(scopes) <= 4096)
+  scopes text constraint sessions_scopes_length check (char_length(scopes) <= 4096)
 );
 create index sessions_user_id_idx on sessions (user_id);
 create index sessions_not_after_idx on sessions (not_after desc);
@@ -177,7 +177,7 @@ create unique index mfa_factors_user_friendly_name_unique on mfa_factors (friend
 
 create table mfa_challenges (
   id uuid not null primary key,
-  factor_id uuid not null references mfa_factors on delete cascade,
+  factor_id uuid not null constraint mfa_challenges_auth_factor_id_fkey references mfa_factors on delete cascade,
   created_at timestamptz not null,
   verified_at timestamptz,
   ip_address inet not null,
@@ -233,7 +233,7 @@ create index idx_user_id_auth_method on flow_state (user_id, authentication_meth
 
 create table sso_providers (
   id uuid not null primary key,
-  resource_id text check (resource_id is null or char_length(resource_id) > 0),
+  resource_id text constraint "resource_id not empty" check (resource_id is null or char_length(resource_id) > 0),
   created_at timestamptz,
   updated_at timestamptz,
   disabled boolean
@@ -243,7 +243,7 @@ create unique index sso_providers_resource_id_idx on sso_providers (lower(resour
 create table sso_domains (
   id uuid not null primary key,
   sso_provider_id uuid not null references sso_providers on delete cascade,
-  domain text not null check (char_length(domain) > 0),
+  domain text not null constraint "domain not empty" check (char_length(domain) > 0),
   created_at timestamptz,
   updated_at timestamptz
 );
@@ -253,9 +253,9 @@ create unique index sso_domains_domain_idx on sso_domains (lower(domain));
 create table saml_providers (
   id uuid not null primary key,
   sso_provider_id uuid not null references sso_providers on delete cascade,
-  entity_id text not null unique check (char_length(entity_id) > 0),
-  metadata_xml text not null check (char_length(metadata_xml) > 0),
-  metadata_url text check (metadata_url is null or char_length(metadata_url) > 0),
+  entity_id text not null unique constraint "entity_id not empty" check (char_length(entity_id) > 0),
+  metadata_xml text not null constraint "metadata_xml not empty" check (char_length(metadata_xml) > 0),
+  metadata_url text constraint "metadata_url not empty" check (metadata_url is null or char_length(metadata_url) > 0),
   attribute_mapping jsonb,
   created_at timestamptz,
   updated_at timestamptz,
@@ -266,7 +266,7 @@ create index saml_providers_sso_provider_id_idx on saml_providers (sso_provider_
 create table saml_relay_states (
   id uuid not null primary key,
   sso_provider_id uuid not null references sso_providers on delete cascade,
-  request_id text not null check (char_length(request_id) > 0),
+  request_id text not null constraint "request_id not empty" check (char_length(request_id) > 0),
   for_email text,
   redirect_to text,
   created_at timestamptz,
@@ -281,9 +281,10 @@ create table oauth_consents (
   id uuid not null primary key,
   user_id uuid not null references users on delete cascade,
   client_id uuid not null references oauth_clients on delete cascade,
-  scopes text not null check (char_length(scopes) <= 2048),
+  scopes text not null constraint oauth_consents_scopes_length check (char_length(scopes) <= 2048),
   granted_at timestamptz not null default now(),
-  revoked_at timestamptz check (revoked_at is null or revoked_at >= granted_at),
+  revoked_at timestamptz
+    constraint oauth_consents_revoked_after_granted check (revoked_at is null or revoked_at >= granted_at),
   constraint oauth_consents_user_client_unique unique (user_id, client_id)
 );
 
@@ -292,8 +293,9 @@ create table oauth_authorizations (
   authorization_id text not null unique,
   client_id uuid not null references oauth_clients on delete cascade,
   user_id uuid references users on delete cascade,
-  redirect_uri text not null check (char_length(redirect_uri) <= 2048),
-  scope text not null check (char_length(scope) <= 4096),
+  redirect_uri text not null
+    constraint oauth_authorizations_redirect_uri_length check (char_length(redirect_uri) <= 2048),
+  scope text not null constraint oauth_authorizations_scope_length check (char_length(scope) <= 4096),
   state text,
   resource text,
   code_challenge text,
@@ -405,7 +407,8 @@ alter table sso_domains enable row level security;
 alter table saml_providers enable row level security;
 alter table saml_relay_states enable row level security;
 
--- postgres has all rights on the tables through the default privileges, but the server's own bookkeeping isn't its.
+-- postgres has all rights on the tables through the default privileges, and may let others read them; but the server's own bookkeeping isn't its.
+grant select on all tables in schema auth to postgres with grant option;
 revoke all on schema_migrations from postgres;
 insert into schema_migrations values
   ('00'), ('20210710035447'), ('20221208132122'), ('20231117164230'), ('20240427152123'), ('20250804100000'), ('20260625000000');
