@@ -86,3 +86,12 @@ def owner(cluster: Cluster) -> psycopg.Connection:
 def superuser(cluster: Cluster) -> psycopg.Connection:
     """A connection as `supabase_admin`, autocommit: for looking and for what only the platform does."""
     return psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True)
+
+
+def few_locks(cluster: Cluster) -> None:
+    """Let the server lock so little at once that a restore is many transactions, however small the database."""
+    with superuser(cluster) as connection:
+        connection.execute("ALTER SYSTEM SET max_locks_per_transaction = 10")
+        connection.execute("ALTER SYSTEM SET max_connections = 40")
+    cluster.stop()
+    cluster.start(cluster.port)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.fidelity import oracle
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
-from tests.projects import ClusterFactory, superuser
+from tests.projects import ClusterFactory, few_locks, superuser
 
 from supapy.model import Difference, Problem, Proof
 from supapy.parts.database.contents import Contents
@@ -191,15 +191,6 @@ def trip(
             *(source, source_major, saved, by_psql, by_part, in_pieces, target_major),
             *(problems["part"], problems["pieces"], done.stderr),
         )
-
-
-def few_locks(cluster: Cluster) -> None:
-    """Let the server lock so little at once that nothing much fits into one transaction."""
-    with superuser(cluster) as connection:
-        connection.execute("ALTER SYSTEM SET max_locks_per_transaction = 10")
-        connection.execute("ALTER SYSTEM SET max_connections = 40")
-    cluster.stop()
-    cluster.start()
 
 
 @pytest.fixture(params=["by_psql", "by_part", "in_pieces"])

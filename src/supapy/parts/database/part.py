@@ -18,6 +18,7 @@ from supapy.parts.database.inventory import take_inventory
 from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
+from supapy.project.journal import unfinished
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.postgres import LOCK_TIMEOUT_S
@@ -57,6 +58,8 @@ class DatabasePart:
 
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
+        if begun := unfinished(moment):
+            yield Problem(self.name, "the database as it should be", f"it is half restored: {begun} is on its way in")
         self._hold_tables(moment)
         facts = read_facts(moment)
         selection = choose(moment, self._patterns, select(_archive_entries(moment), facts), facts)
