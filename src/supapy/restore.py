@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 
 from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
 from supapy.errors import RestoreRefused, StoreError, SupapyError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
+from supapy.journal import Journal
 from supapy.known import remember
 from supapy.model import Difference, Match, Omission, Problem, Proof, Step
 from supapy.parts.base import Obstacle
@@ -63,7 +64,13 @@ class Outcome:
 
 
 def make_plan(
-    backup: Backup, project: Project, choice: Choice, into: str | None = None, *, jobs: int | None = None
+    backup: Backup,
+    project: Project,
+    choice: Choice,
+    journal: Journal,
+    into: str | None = None,
+    *,
+    jobs: int | None = None,
 ) -> Plan:
     """The plan for restoring into the project, or for going on with that. Reads only.
 
@@ -104,7 +111,7 @@ def make_plan(
             f"Choose an empty target with --env-file FILE, or say that you mean it: --into {project.ref}",
         )
     mark = replace(mark, held=tuple((one.part, one.text) for one in obstacles))
-    loaded = [one for part in parts for one in part.load(backup, project)]
+    loaded = [one for part in parts for one in part.load(backup, project, journal)]
     steps = [one for one in loaded if isinstance(one, Step)]
     omissions = [one for one in loaded if isinstance(one, Omission)]
     return Plan(
@@ -140,11 +147,12 @@ def restore(
     says that it is half restored.
     """
     check_files(backup, listener)
-    plan = make_plan(backup, project, choice or Choice(), into, jobs=jobs)
+    journal = Journal(backup.store, project.ref)
+    plan = make_plan(backup, project, choice or Choice(), journal, into, jobs=jobs)
     if not confirm(plan):
         raise RestoreRefused("not confirmed", "Nothing was written.")
     outcome = Outcome(plan)
-    with under_way(project, plan.mark) if plan.mark else nullcontext():
+    with closing(journal), under_way(project, plan.mark) if plan.mark else nullcontext():
         for step in plan.steps:
             try:
                 outcome.problems += _applied(step, listener)
@@ -160,6 +168,8 @@ def restore(
         elif finding.kind != "extra" or not plan.obstacles:
             # In a target that held something already, what is extra was known before and named in the plan.
             outcome.differences.append(finding)
+    # It has been compared: what differs all the same is looked at anew by the next run.
+    journal.drop()
     if matches:
         # It saves the next backup of the target work; where backups can only be read it doesn't.
         with suppress(StoreError):

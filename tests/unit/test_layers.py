@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("", "errors", "model", "names", "secret", "events"),
     ("settings", "retry", "stream", "frames", "loop"),
     ("store", "project"),
-    ("catalog", "draft", "backup", "known", "parts"),
+    ("catalog", "draft", "backup", "known", "journal", "parts"),
     ("choice", "back_up", "restore", "verify", "extract", "doctor"),
     ("doors", "sandbox"),
     ("cli", "__main__"),

@@ -12,6 +12,7 @@ from functools import partial
 from itertools import groupby
 from operator import itemgetter
 
+from supapy.journal import Journal
 from supapy.model import Difference, Dump, Finding, Item, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import literal, many, quoted
 from supapy.parts.base import Obstacle, Source
@@ -98,7 +99,7 @@ class AuthPart:
         if count:
             yield Obstacle(self.name, many(count, "user"), held=True)
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step]:
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
         """One step: all tables in one transaction."""
         users = backup.count(self.name, "users")
         title = f"{many(users, 'user')} with identities, factors and sessions"

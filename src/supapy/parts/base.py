@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from supapy.journal import Journal
 from supapy.model import Dump, Entry, Finding, Json, Omission, Step
 from supapy.project.moment import Moment
 from supapy.project.project import Project
@@ -67,8 +68,9 @@ class Part(Protocol):
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds already, where this part would write. Reads only."""
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
-        """The steps that bring the part back, in order; before them what is known not to come back."""
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
+        """The steps that bring the part back, in order; before them what is known not to come back. They may note in
+        the journal what the next restore needn't do again if this one is cut short."""
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """The differences between backup and live project, and what was found equal. Reads only."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Step
 from supapy.names import table_files
 from supapy.parts.base import Obstacle, Source
@@ -45,7 +46,7 @@ class TablesPart:
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         return iter(())
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step]:
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
         return iter(())
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:

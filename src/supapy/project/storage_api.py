@@ -19,6 +19,9 @@ from supapy.project.rows import members
 # Above this a file goes up in pieces that can be resumed, each but the last of exactly this size (F§1.7).
 TUS_PIECE_BYTES = 6 * 1024 * 1024
 # The server asks with every request, not only the first, whether it may replace what stands there.
+_RESUMABLE = "/storage/v1/upload/resumable"
+# What is noted of an upload may be read back from a file that somebody else wrote.
+_ADDRESS = re.compile(r"[A-Za-z0-9_=-]+")
 _TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
@@ -157,17 +160,29 @@ class StorageApi:
         cache_control: str,
         user_metadata: str | None = None,
         robots: str | None = None,
+        begun: str | None = None,
+        note_begun: Callable[[str], object] = lambda _: None,
     ) -> None:
         """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range;
         `user_metadata` is a JSON object as text, `robots` what the header X-Robots-Tag shall say.
 
-        Up to 6 MiB in one request, else resumable (F§1.7). What can't be said so is left out: `unsaid` tells.
+        Up to 6 MiB in one request, else resumable (F§1.7): `note_begun` is told the upload's address, and with that as
+        `begun` another run goes on where the server is, or anew where it knows of no such upload. What can't be said
+        so is left out: `unsaid` tells.
         """
         if size > TUS_PIECE_BYTES:
             named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
             if user_metadata and len(user_metadata.encode()) <= LARGEST_METADATA_IN_HEADER_BYTES:
                 named["metadata"] = user_metadata
-            await self._upload_in_pieces(named, read, size, cache_control)
+            if age := _MAX_AGE.fullmatch(cache_control):
+                # The one form that can be said here: a number of seconds (F§1.7).
+                named["cacheControl"] = age[1]
+            offset = await self._offset(begun, size) if begun else None
+            if begun is None or offset is None:
+                begun, offset = await self._begin(named, size), 0
+                note_begun(begun)
+            while offset < size:
+                offset = await self._put_piece(f"{_RESUMABLE}/{begun}", read, offset, size)
             return
         body = b"".join(read(0, None))
         headers = {"x-upsert": "true"} | ({"x-robots-tag": robots} if robots else {})
@@ -182,22 +197,27 @@ class StorageApi:
             headers=headers | {"Content-Type": mimetype, "Cache-Control": cache_control},
         )
 
-    async def _upload_in_pieces(self, named: dict[str, str], read: Read, size: int, cache_control: str) -> None:
-        if age := _MAX_AGE.fullmatch(cache_control):
-            # The one form that can be said here: a number of seconds (F§1.7).
-            named["cacheControl"] = age[1]
+    async def _begin(self, named: dict[str, str], size: int) -> str:
         metadata = ",".join(f"{name} {_base64(value)}" for name, value in named.items())
         created = await self._http.ask(
             "POST",
-            "/storage/v1/upload/resumable",
+            _RESUMABLE,
             headers=_TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata},
             expect=frozenset({201}),
         )
         # Only the end of it: the host is what the server believes of itself (F§1.7).
-        address = created.headers.get("Location", "").rpartition("/")[2]
-        offset = 0
-        while offset < size:
-            offset = await self._put_piece(f"/storage/v1/upload/resumable/{address}", read, offset, size)
+        return created.headers.get("Location", "").rpartition("/")[2]
+
+    async def _offset(self, address: str, size: int) -> int | None:
+        """How far an upload has come that was begun before; None when it is gone, or isn't one of that size."""
+        if not _ADDRESS.fullmatch(address):
+            return None
+        try:
+            answer = await self._http.ask("HEAD", f"{_RESUMABLE}/{address}", headers=_TUS)
+        except ApiError:
+            return None
+        said, length = (answer.headers.get(f"Upload-{name}", "") for name in ("Offset", "Length"))
+        return int(said) if said.isdecimal() and length == str(size) else None
 
     async def _put_piece(self, place: str, read: Read, offset: int, size: int) -> int:
         end = min(offset + TUS_PIECE_BYTES, size)

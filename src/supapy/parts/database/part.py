@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
@@ -100,7 +101,7 @@ class DatabasePart:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
         return load.obstacles(backup, moment)
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step]:
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
         """One step or a few. The rows of auth and storage are left to the parts of these names."""
         return load.steps(backup, project, self._jobs)
 

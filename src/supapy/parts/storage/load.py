@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 
+from supapy.journal import Journal
 from supapy.loop import side_by_side
 from supapy.model import Json, Problem, Progress, Step
 from supapy.names import many
@@ -17,6 +19,7 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, saved_buckets, saved_objects
 from supapy.parts.storage.selection import Selection
 from supapy.parts.storage.sending import has_bytes, send
+from supapy.parts.storage.sent import Sent
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
@@ -37,8 +40,8 @@ _OF_THE_FILE = "'{eTag,size,contentLength,httpStatusCode}'::text[]"
 _LIMITS = ("file_size_limit", "allowed_mime_types")
 
 
-def load(backup: Source, project: Project, only: Selection) -> Iterator[Step]:
-    """The steps for the objects meant, in order. Each may be applied again."""
+def load(backup: Source, project: Project, only: Selection, journal: Journal) -> Iterator[Step]:
+    """The steps for the objects meant, in order. Each may be applied again: what the journal says was sent isn't."""
     buckets = sum(1 for _ in saved_buckets(backup, only))
     rows = [parse(line)["path"] for line in saved_objects(backup, only)]
     sizes = [backup.size(path) for path in rows if path is not None and backup.has(path)]
@@ -47,7 +50,7 @@ def load(backup: Source, project: Project, only: Selection) -> Iterator[Step]:
     elif only.to_bucket is None:
         yield Step(PART, f"{many(buckets, 'bucket')}, where missing", partial(_add_buckets, backup, project, only))
     yield Step(PART, f"rows of {many(len(rows), 'object')}", partial(_load_objects, backup, project, only))
-    upload = partial(_upload_all, backup, project, only)
+    upload = partial(_upload_all, backup, project, only, journal)
     yield Step(PART, f"bytes of {many(len(sizes), 'object')}", upload, sum(sizes), "bytes")
     yield Step(PART, "owners, times and metadata of the objects", partial(_settle_objects, backup, project, only))
     if only.takes_whole_buckets:
@@ -120,40 +123,63 @@ def _unknown(table: Table, keys: dict[str, bool]) -> list[Problem]:
     return [Problem(PART, f"storage.{table.name}.{column}", reason) for column in unknown_columns(table, keys)]
 
 
-def _upload_all(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+def _upload_all(
+    backup: Source, project: Project, only: Selection, journal: Journal, progress: Progress
+) -> Iterable[Problem]:
     rows = (parse(line) for line in saved_objects(backup, only))
     there = (row for row in rows if row["path"] is not None and backup.has(row["path"]))
     failed: list[Problem | None] = []
-    with _quiet(project) as (session, _):
-        uploaded = _uploaded(session)
-    upload = partial(_upload, backup, project, only, uploaded, progress)
-    side_by_side(project.loop, there, upload, failed.append, at_once=project.at_once)
+    with project.session() as session:
+        found, sent = _uploaded(session), Sent(journal, session)
+        upload = partial(_upload, backup, project, only, found, sent, progress)
+        try:
+            side_by_side(project.loop, there, upload, failed.append, at_once=project.at_once)
+        finally:
+            sent.note_rest()
     return [problem for problem in failed if problem]
 
 
-def _uploaded(session: Session) -> dict[tuple[str, str], tuple[str, str]]:
-    """eTag and size of every object that has its bytes: those that an earlier run has brought back among them."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """An object that has its bytes, as its row tells of it."""
+
+    version: str
+    etag: str
+    size: str
+
+
+def _uploaded(session: Session) -> dict[tuple[str, str], _Found]:
+    """Every object that has its bytes: those that an earlier run has brought back among them."""
     rows = session.rows(
-        "SELECT bucket_id, name, metadata ->> 'eTag', metadata ->> 'size' FROM storage.objects "
+        "SELECT bucket_id, name, version, metadata ->> 'eTag', metadata ->> 'size' FROM storage.objects "
         f"WHERE version IS DISTINCT FROM {_waiting()} AND bucket_id IS NOT NULL AND name IS NOT NULL"
     )
-    return {(bucket, key): (str(etag), str(size)) for bucket, key, etag, size in rows}
+    return {(bucket, key): _Found(*map(str, about)) for bucket, key, *about in rows}
 
 
 async def _upload(
     backup: Source,
     project: Project,
     only: Selection,
-    uploaded: dict[tuple[str, str], tuple[str, str]],
+    found: dict[tuple[str, str], _Found],
+    sent: Sent,
     progress: Progress,
     row: Json,
 ) -> Problem | None:
     bucket, key, path = only.to_bucket or row["bucket_id"], row["name"], row["path"]
-    found = uploaded.get((bucket, key))
-    if found and await has_bytes(backup, project, path, bucket, key, *found):
-        progress(backup.size(path))
+    sha256, size = backup.sha256(path), backup.size(path)
+    live = found.get((bucket, key))
+    if live and sent.is_whole(sha256, bucket, key, live.version):
+        progress(size)
         return None
-    return await send(backup, project, bucket, row, progress)
+    problem = None
+    if live and await has_bytes(backup, project, path, bucket, key, live.etag, live.size):
+        progress(size)
+    else:
+        problem = await send(backup, project, bucket, row, progress, sent=sent)
+    if problem is None:
+        await sent.add(sha256, bucket, key, size)
+    return problem
 
 
 def _settle_objects(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:

@@ -12,6 +12,7 @@ from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
 from supapy.errors import ApiError, Unreadable
+from supapy.journal import Journal
 from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
 from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
@@ -76,9 +77,11 @@ class StoragePart:
         if bucket is not None and not any(True for _ in index.buckets(self._only.in_target(EVERYTHING))):
             yield Obstacle(self.name, f"it has no bucket {bucket}", final=True)
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
         """Buckets open, rows, bytes, rows set right, buckets' limits; without a database buckets and bytes only."""
-        return (load if project.has_database else load_by_api)(backup, project, self._only)
+        if project.has_database:
+            return load(backup, project, self._only, journal)
+        return load_by_api(backup, project, self._only)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 
 from supapy.errors import ApiError
 from supapy.loop import pump
 from supapy.model import Json, Problem, Progress
 from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object
+from supapy.parts.storage.sent import Sent
 from supapy.project.project import Project
 from supapy.project.storage_api import unsaid
 
@@ -43,24 +45,30 @@ async def send(
     *,
     user_metadata: str | None = None,
     robots: str | None = None,
+    sent: Sent | None = None,
 ) -> Problem | None:
     """Upload the bytes of a saved row into a bucket, over what stands there, with the type and the cache control that
-    its metadata name. Gives the problem when the server refuses, or can't be told all of it."""
+    its metadata name. Gives the problem when the server refuses, or can't be told all of it. With `sent`, a large
+    upload that was begun before is gone on with."""
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     key, path = row["name"], row["path"]
     size = backup.size(path)
     cache_control = _header(metadata.get("cacheControl"), "no-cache")
+    mimetype = _header(metadata.get("mimetype"), "application/octet-stream")
+    this = (backup.sha256(path), bucket, key, mimetype)
     try:
         await project.storage.upload(
             bucket,
             key,
             _reader(backup, path, progress),
             size,
-            mimetype=_header(metadata.get("mimetype"), "application/octet-stream"),
+            mimetype=mimetype,
             cache_control=cache_control,
             user_metadata=user_metadata,
             robots=robots,
+            begun=sent.begun(*this) if sent else None,
+            note_begun=partial(sent.note_begun, *this) if sent else lambda _: None,
         )
     except ApiError as error:
         if not about_one_object(error):
@@ -73,9 +81,17 @@ async def send(
 
 
 def _reader(backup: Source, path: str, progress: Progress) -> Callable[[int, int | None], Iterator[bytes]]:
+    furthest = 0
+
     def read(start: int, end: int | None) -> Iterator[bytes]:
+        # What is read again, or was sent by an earlier run, counts once all the same.
+        nonlocal furthest
+        at = start
         for piece in backup.read(path, start, end):
-            progress(len(piece))
+            at += len(piece)
+            if at > furthest:
+                progress(at - furthest)
+                furthest = at
             yield piece
 
     return read
