@@ -180,7 +180,7 @@ def test_a_restore_interrupted_among_the_files_can_be_done_again(
 
 
 def test_a_second_signal_while_it_ends_changes_nothing(supapy: Commands, source: SandboxProject) -> None:
-    with stalled(source, r"/storage/v1/object/authenticated/photos/") as held, supapy.started("backup") as child:
+    with stalled(source, r"/storage/v1/bucket") as held, supapy.started("backup") as child:
         until(held, child)
         child.send_signal(signal.SIGINT)
         interrupted(child, signal.SIGINT)
