@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import many, quoted
 from supapy.parts.auth.compare import Comparison
@@ -81,7 +82,7 @@ class AuthPart:
                 case "replace":
                     yield Obstacle(self.name, f"{text}, and those who are there are replaced)", held=True)
 
-    def load(self, backup: Source, project: Project) -> Iterator[Step | Omission]:
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
         """One step: all tables in one transaction; and what of the backup stays behind."""
         document, left_out = Document(backup), self._left_out(backup, project)
         load = self._load(document, left_out)
