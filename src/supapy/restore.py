@@ -94,22 +94,7 @@ def make_plan(
     if begun:
         # What is there by now is its own work; what was there before has been said.
         obstacles = [one for one in obstacles if not one.held] + [Obstacle(*held) for held in begun.held]
-    final = [obstacle for obstacle in obstacles if obstacle.final]
-    if into is None and project.ref == source_ref:
-        raise RestoreRefused(
-            f"project {project.ref} is the one this backup was made of",
-            f"Choose another target with --env-file FILE, or say that you mean it: --into {project.ref}",
-        )
-    if final:
-        raise RestoreRefused(
-            f"project {project.ref} can't take this backup: {_texts(final)}",
-            " ".join(dict.fromkeys(["Nothing was written.", *(one.hint or _MEND for one in final)])),
-        )
-    if into is None and obstacles:
-        raise RestoreRefused(
-            f"project {project.ref} isn't empty: it holds {_texts(obstacles)}",
-            f"Choose an empty target with --env-file FILE, or say that you mean it: --into {project.ref}",
-        )
+    _check_target(project.ref, source_ref, obstacles, into)
     mark = replace(mark, held=tuple((one.part, one.text) for one in obstacles))
     loaded = [one for part in parts for one in part.load(backup, project, journal)]
     steps = [one for one in loaded if isinstance(one, Step)]
@@ -118,6 +103,26 @@ def make_plan(
         *(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions),
         *(mark if project.has_database else None, bool(begun)),
     )
+
+
+def _check_target(ref: str, source_ref: str, obstacles: list[Obstacle], into: str | None) -> None:
+    """Raises RestoreRefused unless it can take the backup, and is empty and not the source or was named."""
+    final = [obstacle for obstacle in obstacles if obstacle.final]
+    if into is None and ref == source_ref:
+        raise RestoreRefused(
+            f"project {ref} is the one this backup was made of",
+            f"Choose another target with --env-file FILE, or say that you mean it: --into {ref}",
+        )
+    if final:
+        raise RestoreRefused(
+            f"project {ref} can't take this backup: {_texts(final)}",
+            " ".join(dict.fromkeys(["Nothing was written.", *(one.hint or _MEND for one in final)])),
+        )
+    if into is None and obstacles:
+        raise RestoreRefused(
+            f"project {ref} isn't empty: it holds {_texts(obstacles)}",
+            f"Choose an empty target with --env-file FILE, or say that you mean it: --into {ref}",
+        )
 
 
 def _half_restored(ref: str, begun: Unfinished, wanted: Unfinished) -> RestoreRefused:
