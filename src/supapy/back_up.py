@@ -50,7 +50,7 @@ def back_up(
         choice.check_in(moment)
         begun = catalog.draft(listener, project.loop, about=about, known=known, compress=compress)
         draft = stack.enter_context(begun)
-        for part in to_save(choice, jobs, compress=compress):
+        for part in to_save(choice, jobs, compress=compress, listener=listener):
             listener(Started(part.name, unit="bytes"))
             with closing(part.dump(moment)) as dumped:
                 draft.take_all(dumped, project.at_once if part.side_by_side else 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from supapy.errors import UsageError
+from supapy.events import Listener, ignore
 from supapy.model import Json
 from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
@@ -56,14 +57,17 @@ class Choice:
         )
 
 
-def to_save(choice: Choice, jobs: int | None = None, *, compress: bool = False) -> list[Part]:
+def to_save(
+    choice: Choice, jobs: int | None = None, *, compress: bool = False, listener: Listener = ignore
+) -> list[Part]:
     """The parts in the order they are saved: what reads the moment only, then what takes long. `jobs` is how many
-    connections read the database's rows at once; one a core, at most 8, unless told otherwise."""
+    connections read the database's rows at once; one a core, at most 8, unless told otherwise. The `listener` hears of
+    each table's rows."""
     parts: list[Part] = []
     if choice.database:
         also = {"auth": choice.auth, "storage": choice.storage, "compress": compress}
-        database = DatabasePart(jobs=jobs, patterns=choice.tables, **also)
-        parts += [database, TablesPart(jobs, database.has_rows_of)]
+        database = DatabasePart(jobs=jobs, patterns=choice.tables, listener=listener, **also)
+        parts += [database, TablesPart(jobs, database.has_rows_of, listener=listener)]
     if choice.auth:
         parts.append(AuthPart(jobs))
     if choice.storage:

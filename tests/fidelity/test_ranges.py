@@ -14,8 +14,9 @@ from tests.unit.project.test_pumps import children, until_gone
 from supapy.catalog import Catalog
 from supapy.model import Item
 from supapy.parts.database.contents import Contents
-from supapy.parts.database.data import Rows, pumped
+from supapy.parts.database.data import Rows
 from supapy.parts.database.part import DatabasePart
+from supapy.parts.database.reading import Reading
 from supapy.parts.tables import TablesPart
 from supapy.project.moment import Moment
 from supapy.project.rows import as_array, rows_out
@@ -72,8 +73,8 @@ def test_stretches_hold_what_one_read_of_the_whole_does_whatever_is_written_mean
             connection.execute(CHANGES.encode())
             connection.commit()
             connection.execute("VACUUM large")
-        outputs = pumped(moment, rows_of(moment), jobs)
-        assert {name: b"".join(output) for name, output in zip(names, outputs, strict=True)} == whole
+        outputs = Reading(moment, rows_of(moment), jobs).outputs()
+        assert {rows.table.name: b"".join(moving) for rows, moving in outputs} == whole
 
 
 @pytest.mark.parametrize("pg_major", MAJORS)
@@ -83,7 +84,8 @@ def test_a_stretch_is_found_without_reading_the_rest(source: Cluster, pg_major: 
         ((before,),) = watcher.execute(read).fetchall()
         with moment_of(source, pg_major) as moment:
             large = [rows for rows in rows_of(moment) if rows.table.name == "large"]
-            rows = sum(piece.count(b"\n") for output in pumped(moment, large, 2) for piece in output)
+            ((_, moving),) = Reading(moment, large, 2).outputs()
+            rows = sum(piece.count(b"\n") for piece in moving)
         until_gone(source)
         assert watcher.execute(read).fetchall() == [(before + rows,)]
 

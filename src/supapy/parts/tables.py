@@ -5,31 +5,40 @@ Nothing is loaded from them and nothing compared with them here: rows come back,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
+from supapy.events import Expected, Listener, ignore
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Step
 from supapy.names import table_files
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
+from supapy.project.moving import Moving
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.project.rows import as_array, rows_statement
 from supapy.project.schema import Table, looked_into_tables, user_tables
-from supapy.project.stretches import stretches
+from supapy.project.stretches import Stretches, stretches
 
 FOLDER = "tables_json"
 
 
 class TablesPart:
     """tables_json/: every user table's rows, read in the same moment as database.sql; or those of the tables that it
-    `takes`, which is asked once the part's turn has come."""
+    `takes`, which is asked once the part's turn has come. The `listener` hears of each table's rows."""
 
     name = "tables"
     side_by_side = False
 
-    def __init__(self, jobs: int | None = None, takes: Callable[[Table], bool] = lambda table: True) -> None:
+    def __init__(
+        self,
+        jobs: int | None = None,
+        takes: Callable[[Table], bool] = lambda table: True,
+        *,
+        listener: Listener = ignore,
+    ) -> None:
+        self._listener = listener
         self._jobs = usual_jobs() if jobs is None else jobs
         self._takes = takes
 
@@ -38,10 +47,12 @@ class TablesPart:
         connections at once. Tables this role may not read are the database part's to report."""
         tables = [table for table in user_tables(moment) if table.readable and self._takes(table)]
         files = table_files((table.schema, table.name) for table in tables)
-        outputs = moment.pumped(_statements(moment, tables), self._jobs)
-        for table, file in zip(tables, files, strict=True):
-            rows = partial(as_array, next(outputs))
-            yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", rows)
+        found = stretches(moment, tables)
+        outputs = moment.pumped(_statements(moment, tables, found), self._jobs)
+        self._listener(Expected(self.name, sum(each.size for each in found.values())))
+        for table, file, output in zip(tables, files, outputs, strict=True):
+            rows = Moving(output, table, found[table.oid], self.name, self._listener)
+            yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", partial(as_array, rows))
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         return iter(())
@@ -53,12 +64,12 @@ class TablesPart:
         return iter(())
 
 
-def _statements(moment: Moment, tables: list[Table]) -> list[list[str]]:
+def _statements(moment: Moment, tables: list[Table], found: Mapping[int, Stretches]) -> list[list[str]]:
     """For each table what gives its rows. Where planning looks into functions they find the usual search path."""
-    clauses, looked_into = stretches(moment, tables), looked_into_tables(moment)
+    looked_into = looked_into_tables(moment)
     return [
         [f"RESET search_path \\; {rows_statement(table)} \\; SET search_path = ''"]
         if table.oid in looked_into
-        else [rows_statement(table, clause) for clause in clauses[table.oid]]
+        else [rows_statement(table, clause) for clause in found[table.oid].clauses]
         for table in tables
     ]

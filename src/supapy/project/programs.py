@@ -12,9 +12,10 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import IO
 
 from supapy.errors import AccessDenied, ProjectError, SqlError, Unreachable
 from supapy.project.pgtools import PgTools
@@ -72,9 +73,23 @@ def run(
                 child.stdin.flush()
         with suppress(BrokenPipeError):
             child.stdin.close()
-        code = child.wait()
-        said.seek(0)
-        text = said.read().decode("utf-8", "replace")
+        return _ended(program, child, said)
+
+
+@contextmanager
+def beside(
+    tools: PgTools, program: str, arguments: Sequence[str], dsn: Secret
+) -> Iterator[Callable[[], list[Message]]]:
+    """A program that runs beside what the block does, and no longer. What this gives waits for the program's end, and
+    gives and raises what `run` does."""
+    with tempfile.TemporaryFile() as said, running(tools, program, arguments, dsn, said.fileno()) as child:
+        yield lambda: _ended(program, child, said)
+
+
+def _ended(program: str, child: subprocess.Popen[bytes], said: IO[bytes]) -> list[Message]:
+    code = child.wait()
+    said.seek(0)
+    text = said.read().decode("utf-8", "replace")
     if code != 0:
         raise failure(program, code, text)
     return _messages(text)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
@@ -21,17 +22,26 @@ FROM pg_catalog.pg_class WHERE oid = ANY(%s::bigint[]::oid[])
 """
 
 
-def stretches(moment: Moment, tables: Iterable[Table]) -> dict[int, list[str]]:
-    """For each table (by oid) the WHERE clauses that give its own rows once, in the order in which they lie on disk; a
-    single empty one for a small table.
+class Stretches(NamedTuple):
+    """The WHERE clauses that give a table's own rows once, in the order in which they lie on disk, a single empty one
+    for a small table; and how many bytes the table takes there."""
+
+    clauses: Sequence[str]
+    size: int
+
+
+def stretches(moment: Moment, tables: Iterable[Table]) -> dict[int, Stretches]:
+    """How each table, by its oid, is read.
 
     Rows may be added and changed meanwhile: the moment's stay where they are as long as the table is locked against
     being written anew. The last stretch is open, for the pages that were added.
     """
     oids = [table.oid for table in tables]
-    if moment.major < TID_RANGE_SCAN_SINCE:
-        return {oid: [""] for oid in oids}
-    return {oid: _clauses(size, pages) for oid, size, pages in moment.rows(_SIZES, (oids,))}
+    can_be_cut = moment.major >= TID_RANGE_SCAN_SINCE
+    return {
+        oid: Stretches(_clauses(size, pages) if can_be_cut else [""], size)
+        for oid, size, pages in moment.rows(_SIZES, (oids,))
+    }
 
 
 def _clauses(size_bytes: int, pages: int) -> list[str]:

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from supapy.frames import framed
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
-from supapy.project.pumps import Output
-from supapy.project.schema import (
-    AUTH_LEFT_OUT,
-    Reader,
-    Table,
-    looked_into_tables,
-    managed_schemas,
-    tables_of,
-    user_tables,
-)
-from supapy.project.stretches import stretches
+from supapy.project.schema import AUTH_LEFT_OUT, Reader, Table, managed_schemas, tables_of, user_tables
+from supapy.project.stretches import Stretches
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +73,12 @@ def _extension_rows(moment: Moment) -> Iterator[Rows]:
         yield Rows("database", table, condition)
 
 
-def unreadable_tables(moment: Moment) -> list[tuple[str, str, int, bool]]:
-    """(schema, name, oid, whether it is the user's) of the tables that this connection may not read.
+# (schema, name, oid, whether it is the user's)
+Unreadable = tuple[str, str, int, bool]
+
+
+def unreadable_tables(moment: Moment) -> list[Unreadable]:
+    """The tables that this connection may not read.
 
     pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
     """
@@ -92,24 +86,11 @@ def unreadable_tables(moment: Moment) -> list[tuple[str, str, int, bool]]:
     return [(schema, name, oid, schema not in managed) for schema, name, oid in moment.rows(_UNREADABLE)]
 
 
-def pumped(moment: Moment, saved: Sequence[Rows], jobs: int, *, compress: bool = False) -> Iterator[Output]:
-    """Of each of the tables its own rows in COPY's text format, in pieces; each is read to its end before the next.
-
-    Up to `jobs` connections read at once, also of one table: the rows come in the order in which they lie on disk. With
-    `compress` they come compressed as well, for whoever takes them so.
-    """
-    clauses = stretches(moment, [rows.table for rows in saved])
-    whole = looked_into_tables(moment)
-    return moment.pumped(
-        [
-            [copy_statement(rows.table.sql, rows.columns, clause) for clause in clauses[rows.table.oid]]
-            if rows.columns and not rows.where and rows.table.oid not in whole
-            else [copy_statement(rows.table.sql, rows.columns, rows.where)]
-            for rows in saved
-        ],
-        jobs,
-        framed if compress else bytes,
-    )
+def copy_statements(rows: Rows, found: Stretches, looked_into: Container[int]) -> list[str]:
+    """What gives the own rows of a table in COPY's text format, in the order in which they lie on disk."""
+    if rows.columns and not rows.where and rows.table.oid not in looked_into:
+        return [copy_statement(rows.table.sql, rows.columns, clause) for clause in found.clauses]
+    return [copy_statement(rows.table.sql, rows.columns, rows.where)]
 
 
 def copy_statement(table: str, columns: list[str], where: str) -> str:

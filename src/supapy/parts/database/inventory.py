@@ -89,15 +89,15 @@ def take_inventory(
     moment: Moment,
     facts: Facts,
     selection: Selection,
+    things: list[Thing],
     sequences: Iterable[specials.Sequence],
     granted: Sequence[grants.Grant],
 ) -> tuple[Inventory, list[str]]:
     """All that a restore of this moment is to bring back, and the names of the things that it can't.
 
-    `sequences` are the states that were saved, since sequences move on while they are looked at; `granted` is what
-    `read_grants` gives.
+    `things` is what `read_things` gives, `granted` what `read_grants` does; `sequences` are the states that were saved,
+    since sequences move on while they are looked at.
     """
-    things = list(_things(moment, facts))
     if selection.is_part:
         kept, lost = selection.kept_objects, {(entry.catalog, entry.oid) for entry in selection.lost}
         left_out = {thing.name for thing in things if (thing.catalog, thing.oid) in lost}
@@ -118,7 +118,7 @@ def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inven
     counts, and what belongs to a table that is in it."""
     sequences = specials.read_sequences(moment, facts.managed, set())
     granted = grants.read_grants(moment, facts)
-    things = list(_things(moment, facts))
+    things = read_things(moment, facts)
     if part is None:
         return _sorted(moment, facts, things, granted, sequences, left_out)
 
@@ -135,7 +135,8 @@ def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inven
     return live
 
 
-def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
+def read_things(moment: Moment, facts: Facts) -> list[Thing]:
+    """All that the catalogs know of the user's."""
     parameters = {
         "managed": sorted(facts.managed),
         "platform": platform.PLATFORM_ROLE_PATTERN,
@@ -144,10 +145,12 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         "platform_event_triggers": sorted(platform.EVENT_TRIGGERS),
         "platform_publication": platform.PLATFORM_PUBLICATION_PREFIX,
     }
-    for sort, query in INVENTORY.items():
-        query = query.replace("pg_user_mapping m", f"{specials.user_mappings(moment)} m")
-        for name, properties, catalog, oid, relation in moment.rows(query, parameters):
-            yield Thing(sort, name, properties, catalog, oid, relation)
+    mappings = f"{specials.user_mappings(moment)} m"
+    return [
+        Thing(sort, *row)
+        for sort, query in INVENTORY.items()
+        for row in moment.rows(query.replace("pg_user_mapping m", mappings), parameters)
+    ]
 
 
 def _sorted(
@@ -306,6 +309,11 @@ LEFT JOIN pg_catalog.pg_constraint k
 LEFT JOIN pg_catalog.pg_extension e ON d.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.oid = d.objoid
 LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
 WHERE d.description IS DISTINCT FROM a.comment
+    -- Nobody but the superuser says anything about the server's own functions and the like.
+    AND (d.objoid >= 16384 OR d.classoid IN (
+        'pg_catalog.pg_namespace'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass,
+        'pg_catalog.pg_language'::pg_catalog.regclass
+    ))
 """
 # A digest of the pages with their numbers, so that holes count too.
 _LARGE_OBJECT_DIGESTS = """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from supapy.events import Listener, ignore
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
@@ -13,9 +15,10 @@ from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import additions, compare, grants, load, roles, specials
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
-from supapy.parts.database.data import auth_rows, storage_rows, unreadable_tables
+from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
-from supapy.parts.database.inventory import take_inventory
+from supapy.parts.database.inventory import read_things, take_inventory
+from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
 from supapy.parts.database.toc import TocEntry, read_toc
@@ -23,10 +26,10 @@ from supapy.project.journal import unfinished
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.postgres import LOCK_TIMEOUT_S
-from supapy.project.programs import run
+from supapy.project.programs import beside
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
-from supapy.project.schema import Table, user_tables
+from supapy.project.schema import Table
 
 
 class DatabasePart:
@@ -35,7 +38,7 @@ class DatabasePart:
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
     `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed; of the tables
-    only those that the `patterns` name.
+    only those that the `patterns` name. The `listener` hears of each table's rows.
     """
 
     name = "database"
@@ -49,7 +52,9 @@ class DatabasePart:
         *,
         compress: bool = False,
         patterns: Patterns = ALL_TABLES,
+        listener: Listener = ignore,
     ) -> None:
+        self._listener = listener
         self._patterns = patterns
         self._rowless: set[int] = set()
         self._auth = auth
@@ -61,18 +66,24 @@ class DatabasePart:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
         if begun := unfinished(moment):
             yield Problem(self.name, "the database as it should be", f"it is half restored: {begun} is on its way in")
-        self._hold_tables(moment)
-        facts = read_facts(moment)
-        selection = choose(moment, self._patterns, select(_archive_entries(moment), facts), facts)
+        unreadable = unreadable_tables(moment)
+        saved = self._tables(moment)
+        _hold(moment, saved)
+        reading = Reading(moment, saved, self._jobs, compress=self._compress, listener=self._listener)
+        if self._patterns.is_everything:
+            # From here on rows are read ahead; of some tables only once it is known which.
+            reading.begin()
+        with _archive(moment, unreadable) as entries:
+            facts = read_facts(moment)
+            things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
+            selection = choose(moment, self._patterns, select(entries(), facts), facts)
         self._rowless = selection.lost_relations
-        granted = grants.read_grants(moment, facts)
-        yield from _unsaved(moment, facts, selection, granted)
-        also = {"auth": self._auth, "storage": self._storage, "compress": self._compress}
-        script = Script(moment, selection, facts, granted, jobs=self._jobs, **also)
+        yield from _unsaved(moment, facts, selection, granted, unreadable)
+        script = Script(moment, selection, facts, reading, granted)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
-            inventory, left_out = take_inventory(moment, facts, selection, script.sequences, granted)
+            inventory, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
             version = moment.session.server_version
             where = script.segments.written, script.statements
             yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
@@ -85,17 +96,11 @@ class DatabasePart:
         """Whether the rows of a readable table are among those that `dump` saves, which is known once it has begun."""
         return table.oid not in self._rowless
 
-    def _hold_tables(self, moment: Moment) -> None:
-        """Keep the tables as they are until the moment ends: what pg_dump describes must be what COPY reads, in as many
-        statements as it may be."""
-        tables = user_tables(moment)
-        if self._auth:
-            tables += [rows.table for rows in auth_rows(moment)]
-        if self._storage:
-            tables += [rows.table for rows in storage_rows(moment)]
-        names = [table.sql for table in tables if table.readable]
-        if names:
-            moment.session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
+    def _tables(self, moment: Moment) -> list[Rows]:
+        """The tables whose rows go into the script, unless they turn out to have no place there, in its order."""
+        auth = auth_rows(moment) if self._auth else []
+        storage = storage_rows(moment) if self._storage else []
+        return [*auth, *storage, *database_rows(moment, set())]
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
@@ -111,11 +116,11 @@ class DatabasePart:
 
 
 def _unsaved(
-    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant]
+    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant], unreadable: list[Unreadable]
 ) -> Iterator[Omission | Problem]:
     """All that can't come back, or can't be read, each by its name."""
     yield from selection.omissions
-    for schema, name, oid, is_users in unreadable_tables(moment):
+    for schema, name, oid, is_users in unreadable:
         if is_users and oid not in selection.rowless:
             yield Problem("database", f"table {qualified(schema, name)}", "this connection may not read it")
     yield from roles.omissions(moment, selection.roles)
@@ -125,10 +130,20 @@ def _unsaved(
         yield from specials.omissions(moment)
 
 
-def _archive_entries(moment: Moment) -> list[TocEntry]:
-    """What pg_dump says of the schema, in the moment's snapshot."""
+def _hold(moment: Moment, saved: list[Rows]) -> None:
+    """Keep the tables as they are until the moment ends: what pg_dump describes must be what COPY reads, in as many
+    statements as it may be."""
+    names = [rows.table.sql for rows in saved if rows.table.readable]
+    if names:
+        moment.session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
+
+
+@contextmanager
+def _archive(moment: Moment, unreadable: list[Unreadable]) -> Iterator[Callable[[], list[TocEntry]]]:
+    """What pg_dump says of the schema, in the moment's snapshot: it runs beside the block, and is waited for when what
+    this gives is called."""
     tools = moment.project.tools(moment.major)
-    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _, _ in unreadable_tables(moment)]
+    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _, _ in unreadable]
     with tempfile.TemporaryDirectory(prefix="supapy-") as folder:
         archive = Path(folder) / "schema.archive"
         arguments = [
@@ -136,5 +151,10 @@ def _archive_entries(moment: Moment) -> list[TocEntry]:
             *("--format=custom", "--compress=0", "--schema-only", "--no-subscriptions", "--no-tablespaces"),
             *(f"--snapshot={moment.snapshot}", f"--lock-wait-timeout={LOCK_TIMEOUT_S}s", f"--file={archive}"),
         ]
-        run(tools, "pg_dump", arguments, moment.project.db_url)
-        return read_toc(archive.read_bytes())
+        with beside(tools, "pg_dump", arguments, moment.project.db_url) as ended:
+
+            def entries() -> list[TocEntry]:
+                ended()
+                return read_toc(archive.read_bytes())
+
+            yield entries

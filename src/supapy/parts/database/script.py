@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from supapy.model import Json
 from supapy.names import literal
 from supapy.parts.database import grants, roles, specials
-from supapy.parts.database.data import Rows, auth_rows, database_rows, head_and_tail, pumped, storage_rows
+from supapy.parts.database.data import Rows, head_and_tail
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.facts import Facts
+from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection
 from supapy.parts.database.segments import Segments, Statement
 from supapy.parts.database.statements import comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
+from supapy.project.moving import Moving
 
 PREAMBLE = """\
 SET client_encoding = 'UTF8';
@@ -66,21 +68,14 @@ class Script:
         moment: Moment,
         selection: Selection,
         facts: Facts,
+        reading: Reading,
         granted: Sequence[grants.Grant],
-        *,
-        auth: bool,
-        storage: bool,
-        jobs: int,
-        compress: bool,
     ) -> None:
         self._moment = moment
         self._selection = selection
         self._facts = facts
         self._granted = [one for one in granted if not one.beyond_postgres]
-        self._auth = auth
-        self._storage = storage
-        self._jobs = jobs
-        self._compress = compress
+        self._reading = reading
         self._kept = {entry.id for entry in selection.kept}
         self.segments = Segments()
         self.statements: list[Statement] = []
@@ -88,23 +83,21 @@ class Script:
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
-        others = list(self._others_rows())
-        own = database_rows(self._moment, self._selection.lost_relations)
-        # Begun first, so that rows are at hand when their turn comes.
-        outputs = pumped(self._moment, [*others, *own], self._jobs, compress=self._compress)
+        outputs = self._reading.outputs(self._selection.lost_relations)
+        others = [rows for rows in self._reading.saved if rows.part != "database"]
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
         key = secrets.token_hex(16)
         yield from self._texts("begin", [f"\\restrict {key}\n", PREAMBLE, NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
-        for rows in others:
-            yield from self._rows(rows, next(outputs))
+        for rows, moving in islice(outputs, len(others)):
+            yield from self._rows(rows, moving)
         # A check or a generated column may call a function that uses names only the usual search path finds.
         yield from self._texts("usual search path", [USUAL_PATH])
-        for rows in own:
-            yield from self._rows(rows, next(outputs))
+        for rows, moving in outputs:
+            yield from self._rows(rows, moving)
         yield from self._texts("no search path", [NO_PATH])
-        if self._auth:
+        if any(rows.part == "auth" for rows in others):
             sequence = specials.sequences_sql(specials.auth_sequence(self._moment))
             yield from self._texts("auth sequence", [sequence], part="auth")
         for name, texts in self._after_data():
@@ -120,12 +113,6 @@ class Script:
         yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
         yield "pre-data", chain([REPLICA], entries_sql(chosen.pre_data, self._facts))
         yield "migration history", [specials.migrations_sql(self._moment, chosen.lost_relations)]
-
-    def _others_rows(self) -> Iterator[Rows]:
-        if self._auth:
-            yield from auth_rows(self._moment)
-        if self._storage:
-            yield from storage_rows(self._moment)
 
     def _after_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
         moment, chosen = self._moment, self._selection
@@ -164,11 +151,11 @@ class Script:
                 yield refresh_sql(entry)
 
     def _analyzes(self) -> Iterator[str]:
-        for rows in database_rows(self._moment, self._selection.lost_relations):
-            if not rows.where:
+        for rows in self._reading.without(self._selection.lost_relations):
+            if rows.part == "database" and not rows.where:
                 yield f"ANALYZE {rows.table.sql};\n"
 
-    def _rows(self, rows: Rows, output: Iterator[bytes]) -> Iterator[bytes]:
+    def _rows(self, rows: Rows, moving: Moving) -> Iterator[bytes]:
         name = f"rows of {rows.table.schema}.{rows.table.name}"
         table: Json = {
             "schema": rows.table.schema,
@@ -177,18 +164,15 @@ class Script:
             "load_into": list(rows.table.load_into),
             "where": rows.where,
         }
-        return self.segments.write(name, "data", self._copied(rows, output, name, table), part=rows.part, table=table)
+        return self.segments.write(name, "data", self._copied(rows, moving, name, table), part=rows.part, table=table)
 
-    def _copied(self, rows: Rows, output: Iterator[bytes], name: str, table: Json) -> Iterator[bytes]:
-        """A table's statement with its rows, counted into `table` on the way."""
+    def _copied(self, rows: Rows, moving: Moving, name: str, table: Json) -> Iterator[bytes]:
+        """A table's statement with its rows, which `table` tells of."""
         head, tail = (text.encode() for text in head_and_tail(rows))
         head = comment(name).encode() + head
-        table.update(rows=0, rows_start=len(head), rows_length=0)
         yield head
-        for piece in output:
-            table["rows"] += piece.count(b"\n")
-            table["rows_length"] += len(piece)
-            yield piece
+        yield from moving
+        table.update(rows=moving.rows, rows_start=len(head), rows_length=moving.bytes)
         yield tail
 
     def _texts(self, name: str, texts: Iterable[str | Written], *, part: str = "database") -> Iterator[bytes]:
