@@ -81,12 +81,14 @@ class Board:
         print(f"{'held ' if holds else 'SHORT'}  {text}  {detail}".rstrip(), flush=True)
 
 
-def turns(contenders: dict[str, Contender], rounds: int) -> dict[str, float]:
-    """The median time of each in seconds; in every round each has its turn, and each round begins with another one."""
+def turns(contenders: dict[str, Contender], rounds: int, between: Contender = lambda: None) -> dict[str, float]:
+    """The median time of each in seconds; in every round each has its turn, and each round begins with another one.
+    What is done `between` two turns isn't counted."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     for number in range(rounds):
         for name in order[number % len(order) :] + order[: number % len(order)]:
+            between()
             begin = time.perf_counter()
             contenders[name]()
             times[name].append(time.perf_counter() - begin)
