@@ -82,20 +82,22 @@ def keyed_lines(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
         wanted, at = wanted - at, 0
 
 
-def stage_chunks(session: Session, rows: Iterable[bytes]) -> Iterator[int]:
-    """Put any number of JSON lines into the staging table, some at a time, and give their number each time."""
+def stage_chunks(session: Session, rows: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Put any number of JSON lines into the staging table, some at a time, and give those each time."""
     session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
     for chunk in _chunks(rows):
         session.execute(f"TRUNCATE {STAGE}")
-        lines = b"".join((_HEAD, *chunk, _END))
-        session.copy_in(f"COPY {STAGE} (line) FROM STDIN (FORMAT binary)", [lines])
-        yield len(chunk)
+        values = [piece for line in chunk for piece in (_ONE_VALUE.pack(1, len(line)), line)]
+        whole = b"".join((_HEAD, *values, _END))
+        session.copy_in(f"COPY {STAGE} (line) FROM STDIN (FORMAT binary)", [whole])
+        yield chunk
 
 
 def _chunks(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
-    chunk, size = [], 0
+    chunk: list[bytes] = []
+    size = 0
     for row in rows:
-        chunk.append(_ONE_VALUE.pack(1, len(row)) + row)
+        chunk.append(row)
         size += len(row)
         if size >= CHUNK_BYTES:
             yield chunk

@@ -58,7 +58,11 @@ def sections(
     Users come by ranges of their ids, of which several are read at once. What is nested is read first, range by range,
     and put into the lines here: a join costs the server more than reading both tables does.
     """
-    nested = [tables[name] for name in NESTED if name in tables]
+    nested = [
+        table
+        for table in (tables[name] for name in NESTED if name in tables)
+        if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})")
+    ]
     ranges = _ranges(moment, [tables["users"], *nested]) if "users" in names else []
     statements = [
         statement

@@ -102,8 +102,8 @@ class Load:
 
 def _made(maker: Session, rows: Iterator[bytes], targets: list[Target]) -> Iterator[tuple[int, list[list[bytes]]]]:
     """For each chunk of lines their number, and for each target the rows made of them."""
-    for count in stage_chunks(maker, rows):
-        yield count, [target.made(maker) for target in targets]
+    for chunk in stage_chunks(maker, rows):
+        yield len(chunk), [target.made(maker) if target.is_in(chunk) else [] for target in targets]
 
 
 def _one_ahead(things: Iterator[T]) -> Iterator[T]:

@@ -24,6 +24,7 @@ class Target:
 
     name: str
     table: Table | None
+    mark: bytes | None
     rows: str
     values: dict[str, str]
     columns: list[Column]
@@ -70,6 +71,7 @@ class Target:
         return cls(
             name,
             table if columns else None,
+            name.encode() if nested else None,
             rows,
             values,
             columns,
@@ -87,6 +89,10 @@ class Target:
             query = f"SELECT {self._names} FROM {self.table.sql} WITH NO DATA"
             taker.execute(f"CREATE TEMPORARY TABLE {self.arrived} ON COMMIT DROP AS {query}")
 
+    def is_in(self, chunk: list[bytes]) -> bool:
+        """Whether any of the lines may have rows of it: each look into a line that hasn't costs the server a parse."""
+        return self.mark is None or any(self.mark in line for line in chunk)
+
     def made(self, maker: Session) -> list[bytes]:
         """The rows that the staged lines make, in COPY's binary form."""
         for condition, problem in list(self.lost.items()):
@@ -102,7 +108,7 @@ class Target:
 
     def take(self, taker: Session, pieces: list[bytes]) -> None:
         """Take rows in."""
-        if self.table:
+        if self.table and pieces:
             place = f"pg_temp.{self.arrived}" if self.arrived else self.table.sql
             taker.copy_in(f"COPY {place} ({self._names}) FROM STDIN (FORMAT binary)", pieces)
 
