@@ -53,7 +53,7 @@ def back_up(
         for part in to_save(choice, jobs, compress=compress, listener=listener):
             listener(Started(part.name, unit="bytes"))
             with closing(part.dump(moment)) as dumped:
-                draft.take_all(dumped, project.at_once if part.side_by_side else 1)
+                draft.take_all(dumped, project.at_once if part.side_by_side else None)
             listener(Finished(part.name))
         draft.commit(_metadata(draft, moment, choice))
     return catalog.open(draft.label)

@@ -81,9 +81,10 @@ class Draft:
         self._digest = Meter()
         self._manifest = SpooledTemporaryFile(LARGEST_MANIFEST_IN_MEMORY_BYTES)  # noqa: SIM115 (closed by `close`)
 
-    def take_all(self, dumped: Iterable[Dumped], at_once: int = 1) -> None:
-        """Save every item and note every problem, in order; up to `at_once` items are open at the same time."""
-        if at_once > 1:
+    def take_all(self, dumped: Iterable[Dumped], at_once: int | None = None) -> None:
+        """Save every item and note every problem, in order; up to `at_once` items are open side by side, or else one
+        after the other."""
+        if at_once is not None:
             side_by_side(self._loop, dumped, self._take, self._note, at_once=at_once, quick=self._at_hand)
             return
         for one in dumped:

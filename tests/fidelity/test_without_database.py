@@ -460,6 +460,7 @@ def test_the_commands_do_all_this_without_a_database(
     made = here("backup", "--no-database", "--no-auth")
     assert made.code == 0
     assert f"left out: {LOST_IN_A_BACKUP.name}" in made.out
+    assert here("backup", "--no-database", "--no-auth", "--full", "--concurrency", "1").code == 0
     back = there("restore", "--latest", "--yes", "--no-database", "--no-auth")
     assert back.code == 0, back.err
     assert back.out.count("won't come back: ") == 4

@@ -75,7 +75,8 @@ def outcome(screen: Screen, restored: Outcome) -> None:
     differing(screen, restored.differences)
     said = f"{restored.plan.label} is restored into project {shown(restored.plan.target_ref)}"
     if restored.is_whole:
-        screen.say(f"{said}: the two are equal", "bold green")
+        but = ", but for what the plan said won't come back" if restored.plan.omissions else ""
+        screen.say(f"{said}: the two are equal{but}", "bold green")
         return
     problems, differences = len(restored.problems), len(restored.differences)
     lacks = f"{many(problems, 'thing')} could not be brought back, {many(differences, 'difference')} found"
