@@ -221,7 +221,7 @@ def _line(fields: dict[str, str]) -> bytes:
 def _bucket_fields(bucket: Json) -> dict[str, str]:
     said = {name: bucket[name] for name in _OF_A_BUCKET if name in bucket}
     if isinstance(types := said.get("allowed_mime_types"), list):
-        said["allowed_mime_types"] = _array(types)
+        said["allowed_mime_types"] = array_text(types)
     fields = {name: json.dumps(value, ensure_ascii=False) for name, value in said.items()}
     return fields | {name: _time(json.dumps(bucket.get(name))) for name in ("created_at", "updated_at")}
 
@@ -235,7 +235,7 @@ def _time(text: str) -> str:
     return f'"{found[1]} {found[2]}{"." if fraction else ""}{fraction}+00"'
 
 
-def _array(values: Iterable[Any]) -> str:
+def array_text(values: Iterable[Any]) -> str:
     """An array of texts as PostgreSQL writes it."""
     texts = (str(value) for value in values)
     quoted = (re.sub(r'(["\\])', r"\\\1", text) if _TO_BE_QUOTED.search(text) else text for text in texts)
