@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 
 from supapy.backup import Backup
-from supapy.errors import UsageError
+from supapy.errors import NotFound, UsageError
 from supapy.model import Entry
 from supapy.store.base import Store
 
@@ -21,8 +22,8 @@ def extract(backup: Backup, wanted: Sequence[str], target: Store) -> Iterator[tu
     each.
 
     One is wanted by its "<bucket>/<key>", by a begin of that which ends with a slash, or by a pattern. Raises
-    UsageError before anything is written when one of these fits nothing, IntegrityError when a file isn't what was
-    saved.
+    UsageError before anything is written when one of these fits nothing or a file is there already, IntegrityError
+    when a file isn't what was saved.
     """
     saved = [entry for entry in backup.entries(PART) if entry.name not in _LISTS]
     found = {one: [entry for entry in saved if _fits(entry, one)] for one in wanted}
@@ -31,9 +32,15 @@ def extract(backup: Backup, wanted: Sequence[str], target: Store) -> Iterator[tu
             raise UsageError(
                 f"{backup.label} has no {one}", "Say BUCKET/KEY, BUCKET/FOLDER/ or a pattern like 'b/*.jpg'."
             )
-    for entry in dict.fromkeys(entry for entries in found.values() for entry in entries):
-        path = entry.path.removeprefix(FOLDER)
-        target.put(path, backup.read(entry.path))
+    files = {entry.path.removeprefix(FOLDER): entry for entries in found.values() for entry in entries}
+    for path in files:
+        with suppress(NotFound):
+            target.stat(path)
+            raise UsageError(
+                f"there is a file already: {target.place}/{path}", "Take it away, or write --to elsewhere."
+            )
+    for path, entry in files.items():
+        target.put(path, backup.read(entry.path), if_absent=True)
         yield entry.name, path
 
 

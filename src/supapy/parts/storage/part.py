@@ -11,7 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from tempfile import SpooledTemporaryFile
 
-from supapy.errors import ApiError, Unreadable
+from supapy.errors import ApiError, Unreadable, UsageError
 from supapy.journal import Journal
 from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
 from supapy.names import folder_names, many, object_paths
@@ -25,10 +25,13 @@ from supapy.parts.storage.files import (
     PART,
     about_one_object,
     fingerprint,
+    saved_buckets,
+    saved_objects,
+    takes_row,
 )
 from supapy.parts.storage.index import index_of
 from supapy.parts.storage.load import load
-from supapy.parts.storage.selection import EVERYTHING, Selection
+from supapy.parts.storage.selection import EVERYTHING, Fitting, Scope, Selection
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import as_array, parse
@@ -55,12 +58,14 @@ class StoragePart:
         index = index_of(moment)
         yield from index.check()
         # Read at once: the items after it are opened by other threads, and the moment has one connection.
-        chosen = list(index.buckets(self._only))
+        scope = EVERYTHING if self._only.is_everything else Fitting(self._only)
+        chosen = list(index.buckets(scope))
         buckets = b"".join(as_array(line + b"\n" for line in chosen))
         yield Item(self.name, "buckets", BUCKETS, lambda: [buckets], counts={"buckets": len(chosen)})
         listed = _Listed()
-        for line in index.objects(self._only):
+        for line in index.objects(scope):
             listed.add(line)
+        yield from _unused(scope)
         paths = list(_paths(map(parse, listed.lines())))
         for row, path in zip(map(parse, listed.lines()), paths, strict=True):
             yield _saved(moment.project, row, path)
@@ -79,6 +84,7 @@ class StoragePart:
 
     def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
         """Buckets open, rows, bytes, rows set right, buckets' limits; without a database buckets and bytes only."""
+        _check_meant(backup, self._only)
         if project.has_database:
             return load(backup, project, self._only, journal)
         return load_by_api(backup, project, self._only)
@@ -104,6 +110,34 @@ class _Listed:
         """All of them, from the first. One reader at a time."""
         self._file.seek(0)
         return iter(self._file)
+
+
+def _unused(scope: Scope) -> Iterator[Problem | Omission]:
+    """What was asked for and isn't there: it isn't saved. What was to be left out and isn't there is no loss."""
+    if isinstance(scope, Fitting):
+        for said in scope.unused_buckets.values():
+            yield Problem(PART, said, "there is no such bucket")
+        for said in scope.unused_prefixes.values():
+            yield Problem(PART, said, "no file that is meant begins like this")
+        for said in scope.unused_exclusions.values():
+            yield Omission(PART, f"{said}: no file looks like this", "Nothing was left out by it: is it spelt right?")
+
+
+def _check_meant(backup: Source, only: Selection) -> None:
+    """Raises UsageError when something that was said of the files fits none of the backup."""
+    if only.is_everything:
+        return
+    fitting = Fitting(only)
+    buckets = [parse(line)["id"] for line in saved_buckets(backup, EVERYTHING)]
+    meant = [bucket for bucket in buckets if fitting.takes_bucket(bucket)]
+    some = [takes_row(fitting, parse(line)) for line in saved_objects(backup, EVERYTHING)]
+    if fitting.unused:
+        raise UsageError(
+            f"the backup has nothing that fits {', '.join(fitting.unused)}",
+            f"Nothing was written. It has files of the buckets: {', '.join(buckets) or 'none'}.",
+        )
+    if not any(some) and not (meant and only.takes_whole_buckets):
+        raise UsageError("of the backup's files none is left", "Nothing was written. Say less with --exclude.")
 
 
 def _saved(project: Project, row: Json, path: str | None) -> Item | Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol
@@ -109,3 +110,35 @@ class _Moved:
 
 
 EVERYTHING = Selection()
+
+
+class Fitting:
+    """The same objects as a selection; once it has been asked about all there are, it knows what fitted none."""
+
+    def __init__(self, only: Selection) -> None:
+        self._only = only
+        # As they are said on the command line.
+        self.unused_buckets = {pattern: f"--bucket {pattern}" for pattern in only.buckets}
+        self.unused_prefixes = {prefix: f"--prefix {prefix}" for prefix in only.prefixes}
+        self.unused_exclusions = {pattern: f"--exclude {pattern}" for pattern in only.excluded}
+
+    def takes_bucket(self, bucket: str) -> bool:
+        _strike(self.unused_buckets, lambda pattern: fnmatchcase(bucket, pattern))
+        return self._only.takes_bucket(bucket)
+
+    def takes(self, bucket: str, key: str) -> bool:
+        if not self.takes_bucket(bucket):
+            return False
+        _strike(self.unused_prefixes, key.startswith)
+        _strike(self.unused_exclusions, lambda pattern: fnmatchcase(f"{bucket}/{key}", pattern))
+        return self._only.takes(bucket, key)
+
+    @property
+    def unused(self) -> list[str]:
+        """All that fitted none."""
+        return [*self.unused_buckets.values(), *self.unused_prefixes.values(), *self.unused_exclusions.values()]
+
+
+def _strike(unused: dict[str, str], fits: Callable[[str], bool]) -> None:
+    for one in [one for one in unused if fits(one)]:
+        del unused[one]
