@@ -47,7 +47,7 @@ class Server:
         self._infos = infos
 
     def __call__(self, request: Request) -> Reply:
-        if request.target.endswith("/bucket"):
+        if request.target == "/storage/v1/bucket":
             said: Any = [{"id": "b", "name": "b", "public": False}]
         elif "/list-v2/" in request.target:
             said = self._lists(json.loads(request.body))
