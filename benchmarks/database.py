@@ -249,12 +249,19 @@ def memory(board: Board, folder: Path, tools: PgTools, megabytes: int) -> None:
 def memory_of(jobs: int, folder: Path) -> None:
     """Dump the database whose connection string comes by standard input; print the memory that took, in MB."""
     dump(Secret(sys.stdin.read()), find_or_install(MAJOR), folder, jobs)
+    print(peak_mb())
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak / 1024 / (1024 if sys.platform == "darwin" else 1))
+    return peak / 1024 / (1024 if sys.platform == "darwin" else 1)
 
 
-def run(size: Size) -> int:
-    """Measure all; gives the exit code."""
+def run(size: Size, only: str | None = None) -> int:
+    """Measure all, or one of them; gives the exit code."""
+    from database_load import large_load  # it stands on what is here
+
     tools = find_or_install(MAJOR)
     print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {size.rounds} rounds")
     board = Board()
@@ -265,10 +272,15 @@ def run(size: Size) -> int:
     folder.chmod(0o755)
     with ExitStack() as cleanup:
         cleanup.callback(shutil.rmtree, folder)
-        large_table(board, folder, tools, size)
-        over_a_line(board, folder, tools, size)
-        small_tables(board, folder, tools, size)
-        if size.huge_mb:
+        for name, measure in (
+            ("large", large_table),
+            ("line", over_a_line),
+            ("small", small_tables),
+            ("load", large_load),
+        ):
+            if only in (None, name):
+                measure(board, folder, tools, size)
+        if size.huge_mb and only in (None, "memory"):
             memory(board, folder, tools, size.huge_mb)
     print(f"{board.held} held, {board.short} short")
     return 1 if board.short else 0
@@ -278,12 +290,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less data, one round, under a minute")
+    parser.add_argument("--only", choices=("large", "line", "small", "load", "memory"), help="one of them")
     parser.add_argument("--memory-of", nargs=2, metavar=("JOBS", "FOLDER"), help=argparse.SUPPRESS)
     said = parser.parse_args(arguments)
     if said.memory_of:
         memory_of(int(said.memory_of[0]), Path(said.memory_of[1]))
         return 0
-    return run(QUICK if said.quick else FULL)
+    return run(QUICK if said.quick else FULL, said.only)
 
 
 if __name__ == "__main__":

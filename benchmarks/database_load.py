@@ -1,0 +1,177 @@
+"""The other way: a large table with indexes loaded into an empty project, against psql and pg_restore."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg
+from database import Board, Contender, Size, fill, peak_mb, program, server
+
+from supapy.model import Entry, Item
+from supapy.parts.database.part import DatabasePart
+from supapy.project.journal import Unfinished, under_way
+from supapy.project.pgtools import PgTools
+from supapy.project.project import Project
+from supapy.project.pumps import usual_jobs
+from supapy.sandbox.cluster import Cluster
+from supapy.secret import Secret
+
+INDEXES = """
+ALTER TABLE large ADD PRIMARY KEY (id);
+CREATE INDEX large_owner ON large (owner);
+CREATE INDEX large_at ON large (at);
+"""
+# The same for all: a server with the usual settings stops for a checkpoint every gigabyte of its log, now in one's
+# turn, now in another's.
+SETTINGS = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'")
+MARK = Unfinished("backup_20261122_071500", "source", "digest", "choice")
+PIECE_BYTES = 256 * 1024
+
+
+class Folder:
+    """The files of a dump as a backup gives them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.metadata: dict[str, Any] = {}
+
+    def entries(self, part: str) -> list[Entry]:
+        return []
+
+    def has(self, path: str) -> bool:
+        return (self._path / path).exists()
+
+    def count(self, part: str, what: str) -> int:
+        return 0
+
+    def size(self, path: str) -> int:
+        return (self._path / path).stat().st_size
+
+    def sha256(self, path: str) -> str:
+        return ""
+
+    def read(self, path: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        with (self._path / path).open("rb") as file:
+            file.seek(start)
+            left = (self.size(path) if end is None else end) - start
+            while left and (piece := file.read(min(left, PIECE_BYTES))):
+                left -= len(piece)
+                yield piece
+
+    def read_json(self, path: str) -> dict[str, Any]:
+        said: dict[str, Any] = json.loads((self._path / path).read_bytes())
+        return said
+
+
+def load(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
+    """What a restore does for this part, with its journal."""
+    with project_of(db_url, tools) as project, under_way(project, MARK):
+        for step in DatabasePart(jobs=jobs).load(Folder(folder), project):
+            problems = [*step.apply(lambda _: None)]
+            assert not problems, problems
+
+
+def save(db_url: Secret, tools: PgTools, folder: Path) -> None:
+    """The files of a backup, not compressed, as they are unless told otherwise."""
+    with project_of(db_url, tools) as project, project.moment() as moment:
+        for one in DatabasePart().dump(moment):
+            if isinstance(one, Item):
+                with (folder / one.path).open("wb") as file:
+                    file.writelines(one.open())  # type: ignore[arg-type]
+
+
+def project_of(db_url: Secret, tools: PgTools) -> Project:
+    """A project of which only the database is there."""
+    return Project("http://127.0.0.1:9", Secret("sb_secret_unused"), db_url, pg_bin=tools.bin)
+
+
+def large_load(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+    """One large table with three indexes."""
+    files = {name: folder / name for name in ("plain.sql", "archive", "directory")}
+    with server(folder, tools, "source") as (cluster, connection):
+        fill(connection, "large", size.large_mb)
+        connection.execute(INDEXES.encode())
+        save(cluster.dsn, tools, folder)
+        for form, file in zip(("plain", "custom", "directory"), files.values(), strict=True):
+            program(
+                tools,
+                cluster.dsn,
+                *("pg_dump", "--table=public.large", "--compress=0", f"--format={form}", f"--file={file}"),
+            )()
+    with server(folder, tools, "target") as (cluster, _):
+        _settle(cluster)
+        restore = ("pg_restore", "--exit-on-error", "--dbname=postgres", "--jobs=2")
+        found = _turns(
+            {
+                "ours": lambda: load(cluster.dsn, tools, folder, usual_jobs()),
+                "psql": program(tools, cluster.dsn, "psql", "-X", "-q", "-f", files["plain.sql"]),
+                "custom": program(tools, cluster.dsn, *restore, files["archive"]),
+                "directory": program(tools, cluster.dsn, *restore, files["directory"]),
+            },
+            size.rounds,
+            cluster,
+        )
+        peak = _memory(cluster, folder)
+    work = f"load of one {size.large_mb} MB table, 3 indexes"
+    detail = "{ours:.2f} s, {psql:.2f} s, {custom:.2f} s, {directory:.2f} s".format(**found)
+    board.row(work, "psql -f", found["ours"] / found["psql"], 0.75, detail)
+    board.row(work, "pg_restore -Fc -j2", found["ours"] / found["custom"], 0.8, "")
+    board.row(work, "pg_restore -Fd -j2", found["ours"] / found["directory"], 0.8, "")
+    board.amount(f"peak memory of it, --jobs {usual_jobs()}", peak, 200, "MB")
+    for file in files.values():
+        subprocess.run(["rm", "-r", file], check=True)
+
+
+def _settle(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True) as connection:
+        for setting in SETTINGS:
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+        connection.execute("SELECT pg_reload_conf()")
+
+
+def _turns(contenders: dict[str, Contender], rounds: int, cluster: Cluster) -> dict[str, float]:
+    """As for dumps; each finds the project empty and the server's log written out."""
+    times: dict[str, list[float]] = {name: [] for name in contenders}
+    order = list(contenders)
+    for number in range(rounds):
+        for name in order[number % len(order) :] + order[: number % len(order)]:
+            _empty(cluster)
+            begin = time.perf_counter()
+            contenders[name]()
+            times[name].append(time.perf_counter() - begin)
+    return {name: median(taken) for name, taken in times.items()}
+
+
+def _empty(cluster: Cluster) -> None:
+    with psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True) as connection:
+        connection.execute("DROP TABLE IF EXISTS public.large")
+        connection.execute("CHECKPOINT")
+
+
+def _memory(cluster: Cluster, folder: Path) -> float:
+    _empty(cluster)
+    command = [sys.executable, __file__, str(usual_jobs()), str(folder)]
+    ran = subprocess.run(
+        command, input=cluster.dsn.reveal(), env=dict(os.environ), capture_output=True, text=True, check=True
+    )
+    return float(ran.stdout)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Load what a folder has into the database whose connection string comes by standard input; print the memory."""
+    from database import MAJOR, find_or_install
+
+    load(Secret(sys.stdin.read()), find_or_install(MAJOR), Path(arguments[1]), int(arguments[0]))
+    print(peak_mb())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
