@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from database import Board, Contender, Size, fill, peak_mb, program, server
 
+from supapy.journal import Journal
 from supapy.model import Entry, Item
 from supapy.parts.database.part import DatabasePart
 from supapy.project.journal import Unfinished, under_way
@@ -23,6 +24,7 @@ from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
+from supapy.store.memory import MemoryStore
 
 INDEXES = """
 ALTER TABLE large ADD PRIMARY KEY (id);
@@ -74,7 +76,7 @@ class Folder:
 def load(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
     """What a restore does for this part, with its journal."""
     with project_of(db_url, tools) as project, under_way(project, MARK):
-        for step in DatabasePart(jobs=jobs).load(Folder(folder), project):
+        for step in DatabasePart(jobs=jobs).load(Folder(folder), project, Journal(MemoryStore(), "ref")):
             problems = [*step.apply(lambda _: None)]
             assert not problems, problems
 

@@ -11,13 +11,15 @@ from pathlib import Path
 
 from tests.projects import tools
 
-from supapy.model import Entry, Item, Json, Omission, Problem
+from supapy.journal import Journal
+from supapy.model import Entry, Item, Json, Omission, Problem, Step
 from supapy.parts.database.part import DatabasePart
 from supapy.project.moment import Moment
 from supapy.project.postgres import environment
 from supapy.project.project import Project
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
+from supapy.store.memory import MemoryStore
 
 
 def project_of(cluster: Cluster, major: int) -> Project:
@@ -81,6 +83,11 @@ def save(cluster: Cluster, major: int, folder: Path, part: DatabasePart | None =
                 case Problem():
                     saved.problems.append(one)
     return saved
+
+
+def steps_of(saved: Saved, project: Project, part: DatabasePart | None = None) -> list[Step]:
+    """What the part would do to bring it back."""
+    return list((part or DatabasePart()).load(saved, project, Journal(MemoryStore(), project.ref)))
 
 
 def psql(cluster: Cluster, major: int, script: Path, *, admin: bool = False) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.fidelity import oracle
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
+from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
 from tests.projects import ClusterFactory, few_locks, superuser
 
 from supapy.model import Difference, Problem, Proof
@@ -184,7 +184,7 @@ def trip(
         for name, target in (("part", by_part), ("pieces", in_pieces)):
             assert psql(target, target_major, HERE / "people.sql").returncode == 0
             with project_of(target, target_major) as project, under_way(project, ANY_RESTORE):
-                steps = list(DatabasePart(jobs=3).load(saved, project))
+                steps = steps_of(saved, project, DatabasePart(jobs=3))
                 assert len(steps) == (1 if name == "part" else 4)
                 problems[name] = [one for step in steps for one in step.apply(lambda _: None)]
         yield Trip(

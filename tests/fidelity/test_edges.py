@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
+from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
 from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
 
 from supapy.model import Difference, Item, Omission, Problem
@@ -89,7 +89,7 @@ def test_the_segments_of_users_and_files_are_not_loaded_by_the_part(
         fed += amount
 
     with project_of(target, DEFAULT_MAJOR) as project:
-        (step,) = DatabasePart().load(saved, project)
+        (step,) = steps_of(saved, project)
         assert list(step.apply(count)) == []
     assert fed == step.total
     with superuser(target) as connection:
@@ -248,7 +248,7 @@ def test_an_event_trigger_that_the_target_refuses_is_a_problem(cluster_factory: 
         connection.execute("ALTER ROLE postgres NOSUPERUSER")
     saved = save(source, DEFAULT_MAJOR, tmp_path)
     with project_of(target, DEFAULT_MAJOR) as project:
-        (step,) = DatabasePart().load(saved, project)
+        (step,) = steps_of(saved, project)
         problems = list(step.apply(lambda _: None))
     assert [problem.name for problem in problems] == ["event trigger watcher"]
     assert [one.name for one in differences(saved, target)] == ["event trigger watcher"]

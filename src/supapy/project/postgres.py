@@ -53,6 +53,23 @@ SETTINGS: Mapping[str, str] = {
 # Since 17 a role may also be given so long for a whole transaction: a moment is one.
 _SINCE_17: Mapping[str, str] = {"transaction_timeout": "0"}
 
+_DISK = "The project's disk is full: enlarge it in the dashboard (Settings > Compute and Disk), or free some space."
+_LIMIT = "The server's limit on temporary files is too low for this: have temp_file_limit raised."
+_LOCKED = "Another session holds a lock on it: end that one (pg_stat_activity shows it), then run the command again."
+_READ_ONLY = "The database takes no changes now; on a hosted project it becomes so when its disk is full."
+# What helps, by the server's SQLSTATE or, where that isn't told, by a part of its message.
+_REMEDIES = (
+    ("53100", _DISK),
+    ("No space left on device", _DISK),
+    ("could not extend file", _DISK),
+    ("53400", _LIMIT),
+    ("temp_file_limit", _LIMIT),
+    ("55P03", _LOCKED),
+    ("due to lock timeout", _LOCKED),
+    ("25006", _READ_ONLY),
+    ("in a read-only transaction", _READ_ONLY),
+)
+
 POOLER_HINT = (
     "Use the session pooler's string (port 5432, user postgres.<ref>) from the dashboard: "
     "Connect > Session pooler; it is reachable over IPv4."
@@ -239,7 +256,13 @@ def _sql_error(error: psycopg.Error) -> SqlError | AccessDenied:
         return AccessDenied(
             f"the database refused: {message}", "Connect as the project's postgres role, which supapy is made for."
         )
-    return SqlError(f"the database refused: {message}", sqlstate=error.sqlstate or "")
+    sqlstate = error.sqlstate or ""
+    return SqlError(f"the database refused: {message}", remedy(f"{sqlstate} {message}"), sqlstate=sqlstate)
+
+
+def remedy(said: str) -> str | None:
+    """What helps against an error of the server, by its SQLSTATE or its text; None when nothing general can be said."""
+    return next((hint for text, hint in _REMEDIES if text in said), None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,9 +17,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from supapy.errors import AccessDenied, ProjectError, SqlError, Unreachable
+from supapy.errors import AccessDenied, ProjectError, SqlError, ToolMissing, Unreachable
 from supapy.project.pgtools import PgTools
-from supapy.project.postgres import environment
+from supapy.project.postgres import environment, remedy
 from supapy.secret import Secret
 
 # No start-up file, no chatter, a stop at the first error, and of an error only its first line: details quote rows.
@@ -165,4 +165,9 @@ def failure(program: str, code: int, text: str) -> ProjectError:
         return AccessDenied(
             f"{program} was refused: {first}", "Connect as the project's postgres role, which supapy is made for."
         )
-    return SqlError(f"{program} stopped: {first}")
+    if "invalid command \\restrict" in text:
+        return ToolMissing(
+            f"this {program} is too old to be safe: it doesn't know \\restrict",
+            "Take one of 15.14, 16.10, 17.6 or newer: `supapy pg install 17`, or update the system's.",
+        )
+    return SqlError(f"{program} stopped: {first}", remedy(first))

@@ -101,14 +101,16 @@ def steps(backup: Source, project: Project, jobs: int) -> Iterator[Step]:
     tables, rows = (backup.count("database", what) for what in ("tables", "rows"))
     counted = f"{many(tables, 'table')} with {many(rows, 'row')}"
     if loader.goes_at_once():
-        total = sum(segment.length for segment in contents.own_segments)
-        yield Step("database", f"the database: schema, {counted}, grants", loader.all_at_once, total, "bytes")
+        yield Step(
+            "database", f"the database: schema, {counted}, grants", loader.all_at_once, loader.all_bytes, "bytes"
+        )
         return
-    yield Step("database", "the database's schema", loader.schema)
-    yield Step("database", f"the database's {counted}", loader.rows, loader.rows_bytes, "bytes")
+    before, rows_bytes, after = loader.step_bytes
+    yield Step("database", "the database's schema", loader.schema, before, "bytes")
+    yield Step("database", f"the database's {counted}", loader.rows, rows_bytes, "bytes")
     made = loader.made_over_rows
     yield Step("database", "its indexes, constraints, triggers and policies", loader.over_the_rows, made, "statements")
-    yield Step("database", "its materialized views, owners and grants", loader.ending)
+    yield Step("database", "its materialized views, owners and grants", loader.ending, after, "bytes")
 
 
 _COLUMN = """

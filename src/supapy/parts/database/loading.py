@@ -69,7 +69,7 @@ END $$;
 _MARK = "supapy: "
 _BETWEEN = " -- "
 # What psql says when a script that it was told to trust in nothing gives it a command.
-_RESTRICTED = "backslash commands are restricted"
+_RESTRICTED = ("backslash commands are restricted", "\\unrestrict: wrong key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,21 @@ class Loader:
         self._post_data = own[named.index(post_data.SEGMENT)]
 
     @property
+    def all_bytes(self) -> int:
+        """The bytes of all that is to be run."""
+        return _total(self._contents.own_segments[1:-1])
+
+    @property
     def rows_bytes(self) -> int:
         """The bytes of all rows."""
         return sum(segment.table["rows_length"] for segment in self._contents.row_segments)
+
+    @property
+    def step_bytes(self) -> tuple[int, int, int]:
+        """The bytes that pass in the steps `schema`, `rows` and `ending`."""
+        at = self._after.index(self._post_data)
+        before, beside, after = (_total(one) for one in (self._before, self._after[:at], self._after[at + 1 :]))
+        return before, self.rows_bytes + beside, after
 
     @property
     def made_over_rows(self) -> int:
@@ -168,7 +180,7 @@ class Loader:
                 feeder.take(segment, done)
             feeder.settle()
             problems = list(_problems_of(pumps.warnings))
-        at = [segment.name for segment in self._after].index(post_data.SEGMENT)
+        at = self._after.index(self._post_data)
         return problems + self._run([Unit(one.offset, _end(one)) for one in self._after[:at]], progress)
 
     def over_the_rows(self, progress: Progress) -> list[Problem]:
@@ -190,7 +202,7 @@ class Loader:
         """Materialized views, statistics, then in one transaction what remains, with roles borrowed and given back."""
         names = [segment.name for segment in self._after]
         last = names.index("cron")
-        between = self._after[names.index(post_data.SEGMENT) + 1 : last]
+        between = self._after[self._after.index(self._post_data) + 1 : last]
         units = [Unit(one.offset, _end(one), whole=one.name != "statistics") for one in between]
         units.append(Unit(self._after[last].offset, _end(self._after[-1])))
         return self._run(units, progress, first=_FETCH, last=_RELOAD)
@@ -237,7 +249,7 @@ class Loader:
         try:
             return list(_problems(psql(tools, self._project.db_url, feed())))
         except SqlError as error:
-            if _RESTRICTED in error.message:
+            if any(text in error.message for text in _RESTRICTED):
                 raise IntegrityError(
                     f"{FILE} holds a command for psql, which no backup does; it was not obeyed",
                     "Somebody has changed the backup: take another one.",
@@ -263,6 +275,10 @@ def _statements_at_once(session: Session) -> int:
 
 def _end(segment: Segment) -> int:
     return segment.offset + segment.length
+
+
+def _total(segments: list[Segment]) -> int:
+    return sum(segment.length for segment in segments)
 
 
 def stretches(segments: list[Segment]) -> list[tuple[int, int]]:
