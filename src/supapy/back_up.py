@@ -92,8 +92,10 @@ def _newest(moment: Moment, schema: str, table: str, column: str) -> Any:
 
 
 def _included(choice: Choice) -> Json:
-    some = {} if choice.only.is_everything else {"storage_only": choice.only.to_json()}
+    some: Json = {} if choice.only.is_everything else {"storage_only": choice.only.to_json()}
     if not choice.tables.is_everything:
         some["database_only"] = choice.tables.to_json()
+    if choice.database and choice.vault_plaintext:
+        some["vault_plaintext"] = True
     components = {"database": choice.database, "storage": choice.storage, "auth": choice.auth}
     return {f"include_{name}": chosen for name, chosen in components.items()} | some

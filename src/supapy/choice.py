@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supapy.errors import UsageError
 from supapy.events import Listener, ignore
@@ -10,6 +10,7 @@ from supapy.model import Json
 from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
+from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
 from supapy.project.moment import Moment
@@ -21,7 +22,11 @@ from supapy.project.project import Project
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects, of
-    the database some `tables`, of auth some `people`. Raises UsageError for none."""
+    the database some `tables`, of auth some `people`. Raises UsageError for none.
+
+    A backup has the values of the vault, readably, with `vault_plaintext`; `quiesce` says what sleeps after a restore,
+    None that the target decides.
+    """
 
     database: bool = True
     storage: bool = True
@@ -29,6 +34,8 @@ class Choice:
     only: Selection = EVERYTHING
     tables: Patterns = ALL_TABLES
     people: People = EVERYBODY
+    vault_plaintext: bool = False
+    quiesce: Quiesce | None = None
 
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
@@ -47,14 +54,17 @@ class Choice:
 
     def within(self, metadata: Json) -> Choice:
         """The same, without what a backup doesn't have. Raises UsageError when nothing is left."""
-        return Choice(
-            self.database and bool(metadata.get("include_database")),
-            self.storage and bool(metadata.get("include_storage")),
-            self.auth and bool(metadata.get("include_auth")),
-            self.only,
-            self.tables,
-            self.people,
+        return replace(
+            self,
+            database=self.database and bool(metadata.get("include_database")),
+            storage=self.storage and bool(metadata.get("include_storage")),
+            auth=self.auth and bool(metadata.get("include_auth")),
         )
+
+    def into(self, *, same_project: bool) -> Choice:
+        """The same for a target: nothing in another project acts by itself before it is woken, and in the backup's own
+        project what slept sleeps on."""
+        return replace(self, quiesce=self.quiesce or (Quiesce.AS_SAVED if same_project else Quiesce.ALL))
 
 
 def to_save(
@@ -65,8 +75,15 @@ def to_save(
     each table's rows."""
     parts: list[Part] = []
     if choice.database:
-        also = {"auth": choice.auth, "storage": choice.storage, "compress": compress}
-        database = DatabasePart(jobs=jobs, patterns=choice.tables, listener=listener, **also)
+        database = DatabasePart(
+            choice.auth,
+            choice.storage,
+            jobs,
+            compress=compress,
+            patterns=choice.tables,
+            listener=listener,
+            vault_plaintext=choice.vault_plaintext,
+        )
         parts += [database, TablesPart(jobs, database.has_rows_of, listener=listener)]
     if choice.auth:
         parts.append(AuthPart(jobs))
@@ -88,5 +105,6 @@ def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = N
     if choice.storage:
         parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
     if choice.database:
-        parts.append(DatabasePart(auth=choice.auth, storage=choice.storage, jobs=jobs))
+        quiesce = choice.quiesce or Quiesce.ALL
+        parts.append(DatabasePart(choice.auth, choice.storage, jobs, quiesce=quiesce))
     return parts

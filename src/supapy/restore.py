@@ -77,9 +77,9 @@ def make_plan(
     Raises RestoreRefused when the target isn't empty or is the backup's own source, unless `into` names it by its
     ref; and always when something stands in the way that would have to be overwritten.
     """
-    choice = choice.within(backup.metadata)
-    choice.check(project)
     source_ref = str(backup.metadata.get("source", {}).get("ref"))
+    choice = choice.within(backup.metadata).into(same_project=project.ref == source_ref)
+    choice.check(project)
     if into is not None and into != project.ref:
         raise RestoreRefused(
             f"the settings lead to project {project.ref}, not to {into}", "Choose its settings with --env-file FILE."

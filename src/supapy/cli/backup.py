@@ -16,6 +16,7 @@ from supapy.cli.options import (
     jobs_option,
     selection_options,
     table_options,
+    vault_option,
 )
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, SupapyError
@@ -35,6 +36,7 @@ _NOTHING_STAYS = "Nothing of it was kept; the backups made before are as they we
 @jobs_option("read the database's rows")
 @click.option("--compress", is_flag=True, help="Compress all but the files of Storage: they lie in it as .zst.")
 @table_options
+@vault_option
 @selection_options
 @concurrency_option
 @click.option("--full", is_flag=True, help="Fetch every file, also those that an earlier backup has.")
@@ -51,6 +53,7 @@ def backup(
     resume: bool,
     only: Selection,
     tables: Patterns,
+    vault_plaintext: bool,
     **components: Any,
 ) -> int:
     """Back up the project: database, files and users, at one instant.
@@ -62,7 +65,10 @@ def backup(
     from supapy.choice import Choice
     from supapy.cli import render
 
-    screen, choice = shell.screen, Choice(only=only, tables=tables, **components)
+    screen, choice = (
+        shell.screen,
+        Choice(only=only, tables=tables, quiesce=None, vault_plaintext=vault_plaintext, **components),
+    )
     with _told_what_stays(screen) as listener, shell.project(concurrency) as project:
         made = back_up(
             project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume, compress=compress

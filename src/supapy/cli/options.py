@@ -129,6 +129,30 @@ def people_options(command: F) -> F:
     return cast(F, gathered)
 
 
+vault_option = click.option(
+    "--vault-plaintext", is_flag=True, help="Save the vault's secrets as well, readable to whoever has the backup."
+)
+
+
+def quiesce_option(command: F) -> F:
+    """What sleeps after a restore; it reaches the command as `quiesce`, a `Quiesce` or None."""
+
+    @wraps(command)
+    def gathered(*arguments: Any, quiesce: bool | None, **others: Any) -> Any:
+        from supapy.parts.database.quiesced import Quiesce
+
+        chosen = None if quiesce is None else Quiesce.ALL if quiesce else Quiesce.NONE
+        return command(*arguments, quiesce=chosen, **others)
+
+    option = click.option(
+        "--quiesce/--no-quiesce",
+        default=None,
+        help="Let cron jobs and webhooks sleep until `supapy activate`, or run at once. Unless told, they sleep in "
+        "another project and run in the backup's own.",
+    )
+    return cast(F, option(gathered))
+
+
 concurrency_option = click.option(
     "--concurrency",
     type=click.IntRange(min=1, max=1000),

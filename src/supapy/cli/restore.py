@@ -16,6 +16,7 @@ from supapy.cli.options import (
     folder_option,
     jobs_option,
     people_options,
+    quiesce_option,
     selection_options,
 )
 from supapy.cli.shell import Shell
@@ -24,6 +25,7 @@ from supapy.errors import Interrupted, RestoreRefused, UsageError
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
     from supapy.parts.auth import People
+    from supapy.parts.database.quiesced import Quiesce
     from supapy.parts.storage import Selection
     from supapy.restore import Plan
 
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 @selection_options
 @people_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
+@quiesce_option
 @concurrency_option
 @jobs_option("bring the database back")
 @click.option("--into", metavar="REF", help="Write into this project though it isn't empty, or is the source itself.")
@@ -56,6 +59,7 @@ def restore(
     jobs: int | None,
     only: Selection,
     people: People,
+    quiesce: Quiesce | None,
     **components: Any,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
@@ -70,7 +74,7 @@ def restore(
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
     screen = shell.screen
-    choice = Choice(only=replace(only, to_bucket=to_bucket), people=people, **components)
+    choice = Choice(only=replace(only, to_bucket=to_bucket), people=people, quiesce=quiesce, **components)
     backup = shell.backup(named, folder)
     begun: Plan | None = None
 

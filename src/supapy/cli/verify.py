@@ -48,7 +48,7 @@ def verify(
     from supapy.names import many
     from supapy.project.patterns import ALL_TABLES
 
-    choice = Choice(only=only, tables=ALL_TABLES, **components)
+    choice = Choice(only=only, tables=ALL_TABLES, quiesce=None, **components)
     screen, backup = shell.screen, shell.backup(named, folder)
     files = _check(shell, backup)
     # One setting alone is a mistake to be told of; none at all is somebody who has a backup and no project.

@@ -35,6 +35,8 @@ PLATFORM_SCHEMAS = frozenset(
         "etl",
         "supabase_subscription_mgmt",
         JOURNAL_SCHEMA,
+        # Our own, in a project that was restored: what sleeps there.
+        "_supapy",
     ]
 )
 

@@ -10,11 +10,21 @@ from typing import Any
 from supapy.model import Difference, Finding, Proof
 from supapy.names import qualified
 from supapy.parts.base import Source
+from supapy.parts.database import vault
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
 from supapy.parts.database.facts import read_facts
-from supapy.parts.database.inventory import STATEMENT, Inventory, Properties, is_preinstalled, live_inventory
+from supapy.parts.database.inventory import (
+    STATEMENT,
+    VAULT_SECRETS,
+    Inventory,
+    Properties,
+    is_preinstalled,
+    live_inventory,
+    vault_inventory,
+)
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
+from supapy.parts.database.quiesced import read_quiesced
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
@@ -56,11 +66,16 @@ def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
     contents = Contents.of(backup)
     part = contents.inventory if contents.is_part else None
     live = live_inventory(moment, read_facts(moment), set(contents.left_out), part)
+    if VAULT_SECRETS in contents.inventory:
+        # Values of the vault are looked at only where the backup has any.
+        live |= vault_inventory(vault.read_secrets(moment))
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.
         yield from _compare_sort(sort, contents, live, moment.major)
     yield from _compare_rows(backup, contents, moment)
+    if asleep := len(read_quiesced(moment)):
+        yield Proof("database", "triggers and cron jobs asleep until `supapy activate`", asleep)
 
 
 def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:
@@ -88,7 +103,8 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
 
 def _comparable(properties: Properties, saved_major: int, live_major: int) -> Properties:
     """Without what one of the two servers can't say, or says in other words."""
-    unsaid = {STATEMENT}
+    # A secret of the vault gets a new id in every project.
+    unsaid = {STATEMENT, "id"}
     if saved_major != live_major:
         unsaid |= {"definition"}
     else:

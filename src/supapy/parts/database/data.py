@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
+from supapy.parts.database.queues import queue_tables
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
 from supapy.project.schema import AUTH_LEFT_OUT, Reader, Table, managed_schemas, tables_of, user_tables
@@ -39,11 +40,14 @@ class Rows:
 def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
     """The user's own tables in the order of loading; those that are `lost` (oids) have nowhere to go."""
     calling = calling_tables(moment)
-    tables = [table for table in user_tables(moment) if table.readable and table.oid not in lost]
+    queues = queue_tables(moment)
+    apart = lost | {table.oid for table in queues}
+    tables = [table for table in user_tables(moment) if table.readable and table.oid not in apart]
     # What a constraint's function reads must be there first (recipe §6.4).
     tables.sort(key=lambda table: table.oid in calling)
     others = (rows for rows in _extension_rows(moment) if rows.table.oid not in lost)
-    return [*(Rows("database", table) for table in tables), *others]
+    kept = (*tables, *(table for table in queues if table.oid not in lost))
+    return [*(Rows("database", table) for table in kept), *others]
 
 
 def calling_tables(reader: Reader) -> frozenset[int]:

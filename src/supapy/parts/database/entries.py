@@ -11,6 +11,7 @@ from supapy.parts.database.platform import PREINSTALLED
 from supapy.parts.database.rules import title
 from supapy.parts.database.statements import comment, do_block
 from supapy.parts.database.toc import TocEntry
+from supapy.parts.database.webhooks import webhook_sql
 
 # How tables keep their rows unless they say otherwise.
 USUAL_ACCESS_METHOD = "heap"
@@ -39,6 +40,9 @@ def _kept_by_its_method(entry: TocEntry, sql: str) -> str:
 
 def _sql(entry: TocEntry, facts: Facts) -> str:
     match entry.kind:
+        case "SCHEMA" if any(entry.name == schema for _, schema in facts.extensions.values()):
+            # Who makes ready a project switches extensions on, and their schemas come with them.
+            return entry.sql.replace("CREATE SCHEMA", "CREATE SCHEMA IF NOT EXISTS", 1)
         case "EXTENSION":
             return _extension(entry, *facts.extensions[entry.oid])
         case "FK CONSTRAINT":
@@ -49,8 +53,17 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return _computed(entry)
         case "EVENT TRIGGER":
             return _event_trigger(entry)
+        case "TRIGGER" if entry.oid in facts.webhooks:
+            return webhook_sql(facts.webhooks[entry.oid])
+        case "COMMENT" if facts.webhooks and entry.name.startswith("TRIGGER "):
+            return _if_made(entry)
         case _:
             return entry.sql
+
+
+def _if_made(entry: TocEntry) -> str:
+    """A trigger that reaches out may wait for what it calls."""
+    return do_block(f"BEGIN\n    {entry.sql}EXCEPTION WHEN undefined_object THEN\n    NULL;\nEND")
 
 
 def _extension(entry: TocEntry, name: str, schema: str) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from supapy.parts.database.additions import Addition, impossible, read_additions
 from supapy.parts.database.data import calling_tables
+from supapy.parts.database.queues import made_by_pgmq
+from supapy.parts.database.webhooks import Webhook, read_webhooks
 from supapy.project.moment import Moment
 from supapy.project.schema import managed_schemas
 
@@ -29,7 +31,8 @@ class Facts:
     be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
     tables; `extensions` are (name, schema); `computed` are the indexes on expressions or with a condition, and the
     tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
-    indexes, constraints, triggers and the like belong to.
+    indexes, constraints, triggers and the like belong to; `webhooks` are the triggers that reach out; `queues` is what
+    pgmq makes with a queue.
     """
 
     managed: frozenset[str]
@@ -42,14 +45,17 @@ class Facts:
     extensions: dict[int, tuple[str, str]]
     computed: frozenset[int]
     tables: dict[tuple[int, int], tuple[str, str]]
+    webhooks: dict[int, Webhook]
+    queues: frozenset[tuple[int, int]]
 
 
 def read_facts(moment: Moment) -> Facts:
     """The catalogs' side of the rules."""
     additions = read_additions(moment)
     superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
+    managed = frozenset(managed_schemas(moment))
     return Facts(
-        frozenset(managed_schemas(moment)),
+        managed,
         {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
         {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
         dict(moment.rows(_PUBLICATION_MEMBERS)),
@@ -59,6 +65,8 @@ def read_facts(moment: Moment) -> Facts:
         {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
         {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
+        read_webhooks(moment, managed),
+        made_by_pgmq(moment),
     )
 
 

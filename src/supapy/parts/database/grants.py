@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from supapy.model import Omission
 from supapy.names import literal
-from supapy.parts.database import platform
+from supapy.parts.database import platform, quiesced
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.rules import Selection, owned
 from supapy.parts.database.statements import Value, do_block, over_rows, sql_file
@@ -82,7 +82,7 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
         lost_owner = owner if users and not platform.can_own(owner) else None
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
         owner, grantor, grantee = ("postgres" if role == lost_owner else role for role in (owner, grantor, grantee))
-        if _is_platforms_business(obj, grantee):
+        if _is_platforms_business(obj, grantee) or schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}":
             continue
         grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable), *key)
         if users or not platform.is_platform_role(owner):
@@ -163,9 +163,13 @@ def put_back_sql() -> str:
     )
 
 
-def borrow_sql(selection: Selection, grants: Iterable[Grant], defaults: Iterable[tuple[Value, ...]]) -> str:
-    """Statements that make one a member of every role that owns or grants something, until `give_back_sql`."""
-    roles = {owner for _, _, owner, _ in _owner_rows(selection)}
+def borrow_sql(
+    selection: Selection, grants: Iterable[Grant], defaults: Iterable[tuple[Value, ...]], others: Iterable[str] = ()
+) -> str:
+    """Statements that make one a member of every role that owns or grants something, and of `others`, until
+    `give_back_sql`."""
+    roles = set(others)
+    roles |= {owner for _, _, owner, _ in _owner_rows(selection)}
     roles |= {grant.grantor for grant in grants if grant.privilege} | {str(owner) for owner, *_ in defaults}
     wanted = sorted(role for role in roles if role not in ("postgres", "pg_database_owner") and platform.can_own(role))
     return "CREATE TEMPORARY TABLE supapy_borrowed (name text);\n" + over_rows(

@@ -15,7 +15,7 @@ from typing import Any
 
 from supapy.model import Json
 from supapy.names import qualified
-from supapy.parts.database import grants, platform, roles, specials
+from supapy.parts.database import cron, grants, platform, queues, roles, specials, vault, webhooks
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.inventory_sql import INVENTORY
 from supapy.parts.database.rules import Selection
@@ -27,13 +27,23 @@ Inventory = dict[str, dict[str, Properties]]
 # Sorts of what other things are pieces of.
 _TABLES = frozenset({"tables", "views"})
 # Sorts that don't hang on tables: of a part of a database only what it names is looked at.
-_BY_NAME = ("sequence values", "default privileges", "roles", "memberships", "settings", "large objects")
+_BY_NAME = (
+    "sequence values",
+    "default privileges",
+    "roles",
+    "memberships",
+    "settings",
+    "large objects",
+    "cron jobs",
+    "queues",
+)
 # The property that names the statement (its id) which makes a thing. No comparison looks at it.
 STATEMENT = "statement"
+VAULT_SECRETS = "vault secrets"
 # A longer text stands as its digest: the text itself is in database.sql.
 LONGEST_TEXT_CHARACTERS = 120
 # Properties that hold passwords, or may.
-_SECRET_PROPERTIES = frozenset({"password", "users"})
+_SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 _PG_CLASS = 1259
 
@@ -135,8 +145,17 @@ def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inven
     return live
 
 
+def vault_inventory(secrets: Iterable[vault.VaultSecret]) -> Inventory:
+    """The secrets of the vault, where a backup has them: digests of their values."""
+    return {VAULT_SECRETS: {name: _plain(properties) for name, properties in vault.inventory(secrets)}}
+
+
 def read_things(moment: Moment, facts: Facts) -> list[Thing]:
     """All that the catalogs know of the user's."""
+    return list(_things(moment, facts))
+
+
+def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     parameters = {
         "managed": sorted(facts.managed),
         "platform": platform.PLATFORM_ROLE_PATTERN,
@@ -146,11 +165,17 @@ def read_things(moment: Moment, facts: Facts) -> list[Thing]:
         "platform_publication": platform.PLATFORM_PUBLICATION_PREFIX,
     }
     mappings = f"{specials.user_mappings(moment)} m"
-    return [
-        Thing(sort, *row)
-        for sort, query in INVENTORY.items()
-        for row in moment.rows(query.replace("pg_user_mapping m", mappings), parameters)
-    ]
+    for sort, query in INVENTORY.items():
+        query = query.replace("pg_user_mapping m", mappings)
+        for name, properties, catalog, oid, relation in moment.rows(query, parameters):
+            if (_PG_CLASS, relation) in facts.queues and sort not in ("policies", "triggers"):
+                continue  # It comes with its queue, in whatever form the server's pgmq gives it.
+            if sort == "triggers" and oid in facts.webhooks:
+                # One that sleeps counts as what it will be.
+                properties["enabled"] = facts.webhooks[oid].state
+            yield Thing(sort, name, properties, catalog, oid, relation)
+    for hook in webhooks.unmade(moment):
+        yield Thing("triggers", hook.title, {"definition": hook.definition, "enabled": hook.state}, 0, 0, 0)
 
 
 def _sorted(
@@ -182,6 +207,8 @@ def _sorted(
         ("settings", _settings(moment, only)),
         ("comments", _comments(moment, facts, things, makers)),
         ("large objects", _large_objects(moment) if whole else ()),
+        ("cron jobs", cron.inventory(cron.read_jobs(moment)) if whole else ()),
+        ("queues", queues.inventory(moment) if whole else ()),
     ):
         inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}
     return {sort: named for sort, named in inventory.items() if named}

@@ -13,6 +13,7 @@ from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inv
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.loading import Loader
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
+from supapy.parts.database.quiesced import Quiesce
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import tables_of
@@ -43,6 +44,9 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
     if both:
         text = f"{len(both)} objects of the backup exist there already ({_named(both)})"
         yield Obstacle("database", text, final=True, held=True)
+    queues = sorted(live.get("queues", {}).keys() & contents.inventory.get("queues", {}).keys())
+    if queues:
+        yield Obstacle("database", f"queues of the backup ({_named(queues)})", final=True, held=True)
     for table in tables_of(moment, MIGRATIONS_SCHEMA):
         if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
             yield Obstacle("database", f"rows in {MIGRATIONS_SCHEMA}.{table.name}", final=True, held=True)
@@ -91,13 +95,13 @@ def _named(names: set[str] | list[str]) -> str:
     return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")
 
 
-def steps(backup: Source, project: Project, jobs: int) -> Iterator[Step]:
+def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce) -> Iterator[Step]:
     """One step where all of it may be one transaction; else several, of which the project's journal knows what is done.
 
     The rows that other parts bring back are left out.
     """
     contents = Contents.of(backup)
-    loader = Loader(backup, contents, project, jobs)
+    loader = Loader(backup, contents, project, jobs, quiesce)
     tables, rows = (backup.count("database", what) for what in ("tables", "rows"))
     counted = f"{many(tables, 'table')} with {many(rows, 'row')}"
     if loader.goes_at_once():

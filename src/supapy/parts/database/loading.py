@@ -18,6 +18,7 @@ from supapy.parts.base import Source
 from supapy.parts.database import post_data
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import calling_tables
+from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.rows_in import Feeder, Note
 from supapy.parts.database.script import NO_PATH, PREAMBLE, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment
@@ -85,11 +86,12 @@ class Loader:
     """One restore of the database part into one project, by `jobs` connections. Each method is one step of it, and
     passes over what the project's journal says is done."""
 
-    def __init__(self, backup: Source, contents: Contents, project: Project, jobs: int) -> None:
+    def __init__(self, backup: Source, contents: Contents, project: Project, jobs: int, quiesce: Quiesce) -> None:
         self._backup = backup
         self._contents = contents
         self._project = project
         self._jobs = jobs
+        self._quiesce = f"SET supapy.quiesce = '{quiesce.value}';\n"
         own = contents.own_segments
         named = [segment.name for segment in own]
         # Neither the beginning nor the end of the script, in whose place stand our own.
@@ -201,14 +203,14 @@ class Loader:
     def ending(self, progress: Progress) -> list[Problem]:
         """Materialized views, statistics, then in one transaction what remains, with roles borrowed and given back."""
         names = [segment.name for segment in self._after]
-        last = names.index("cron")
+        last = names.index("memberships borrowed")
         between = self._after[self._after.index(self._post_data) + 1 : last]
         units = [Unit(one.offset, _end(one), whole=one.name != "statistics") for one in between]
         units.append(Unit(self._after[last].offset, _end(self._after[-1])))
         return self._run(units, progress, first=_FETCH, last=_RELOAD)
 
     def _pumps(self, more: str = "") -> LoadingPumps:
-        return LoadingPumps(self._project.db_url, self._jobs, [OPENING + more])
+        return LoadingPumps(self._project.db_url, self._jobs, [OPENING + self._quiesce + more])
 
     def _journal(self) -> tuple[list[tuple[int, int]], Note]:
         """What is done, and how more is noted; not at all where nobody has begun a journal."""
@@ -243,7 +245,7 @@ class Loader:
         tools = self._project.tools(self._server_major())
 
         def feed() -> Iterator[bytes]:
-            yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}".encode()
+            yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}{self._quiesce}".encode()
             yield from script
 
         try:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from supapy.errors import SqlError
 from supapy.events import Listener, ignore
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import additions, compare, grants, load, roles, specials
+from supapy.parts.database import additions, compare, grants, load, queues, roles, specials, vault
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
-from supapy.parts.database.inventory import read_things, take_inventory
+from supapy.parts.database.inventory import read_things, take_inventory, vault_inventory
+from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
@@ -38,7 +40,8 @@ class DatabasePart:
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
     `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed; of the tables
-    only those that the `patterns` name. The `listener` hears of each table's rows.
+    only those that the `patterns` name. The `listener` hears of each table's rows. With `vault_plaintext` the values of
+    the vault stand in the script; `quiesce` says what sleeps after a restore.
     """
 
     name = "database"
@@ -53,8 +56,12 @@ class DatabasePart:
         compress: bool = False,
         patterns: Patterns = ALL_TABLES,
         listener: Listener = ignore,
+        vault_plaintext: bool = False,
+        quiesce: Quiesce = Quiesce.ALL,
     ) -> None:
         self._listener = listener
+        self._vault_plaintext = vault_plaintext
+        self._quiesce = quiesce
         self._patterns = patterns
         self._rowless: set[int] = set()
         self._auth = auth
@@ -79,11 +86,14 @@ class DatabasePart:
             selection = choose(moment, self._patterns, select(entries(), facts), facts)
         self._rowless = selection.lost_relations
         yield from _unsaved(moment, facts, selection, granted, unreadable)
-        script = Script(moment, selection, facts, reading, granted)
+        secrets = [] if selection.is_part else (yield from self._secrets(moment))
+        script = Script(moment, selection, facts, reading, granted, secrets)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         def contents() -> Iterator[bytes]:
             inventory, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
+            if secrets:
+                inventory |= vault_inventory(secrets)
             version = moment.session.server_version
             where = script.segments.written, script.statements
             yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
@@ -102,13 +112,24 @@ class DatabasePart:
         storage = storage_rows(moment) if self._storage else []
         return [*auth, *storage, *database_rows(moment, set())]
 
+    def _secrets(self, moment: Moment) -> Generator[Omission | Problem, None, list[vault.VaultSecret]]:
+        """The secrets of the vault, where they are to be saved; else a word on them."""
+        if not self._vault_plaintext:
+            yield from vault.left_out(moment)
+            return []
+        try:
+            return vault.read_secrets(moment)
+        except SqlError as error:
+            yield Problem(self.name, "vault secrets", error.message)
+            return []
+
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
         return load.obstacles(backup, moment)
 
     def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
         """One step or a few. The rows of auth and storage are left to the parts of these names."""
-        return load.steps(backup, project, self._jobs)
+        return load.steps(backup, project, self._jobs, self._quiesce)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Catalogs and rows, without the rows of auth and storage. Reads only."""
@@ -128,6 +149,7 @@ def _unsaved(
         yield from additions.omissions(facts.additions)
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)
+        yield from queues.omissions(moment)
 
 
 def _hold(moment: Moment, saved: list[Rows]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from supapy.model import Omission
-from supapy.parts.database import platform
+from supapy.parts.database import platform, quiesced
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.toc import Section, TocEntry
 
@@ -184,7 +184,7 @@ def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, 
 
 def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     is_history = (entry.name if entry.kind == "SCHEMA" else entry.schema) == platform.MIGRATIONS_SCHEMA
-    if entry.kind in _OWN or is_history:
+    if entry.kind in _OWN or is_history or _is_ours(entry) or (entry.catalog, entry.oid) in facts.queues:
         return Judged(entry, Fate.PLATFORM)
     if entry.kind in ATTRIBUTES:
         return _judge_attribute(entry, facts, seen)
@@ -198,6 +198,11 @@ def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     if any(needed in seen and seen[needed].fate is Fate.LOST for needed in entry.needs):
         return Judged(entry, Fate.LOST, "" if entry.kind in _PIECES else "It needs something that can't be restored")
     return Judged(entry, Fate.KEPT)
+
+
+def _is_ours(entry: TocEntry) -> bool:
+    """Whether it is of the list of what sleeps, whose things are saved as what they are, with what is said of them."""
+    return (entry.name if entry.kind == "SCHEMA" else entry.schema) == quiesced.SCHEMA
 
 
 def _judge_attribute(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:

@@ -5,13 +5,13 @@ Where each segment lies is noted while it is written, so that one can be read, c
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
+from secrets import token_hex
 
 from supapy.model import Json
 from supapy.names import literal
-from supapy.parts.database import grants, roles, specials
+from supapy.parts.database import cron, grants, queues, quiesced, roles, specials, vault
 from supapy.parts.database.data import Rows, head_and_tail
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.facts import Facts
@@ -20,6 +20,7 @@ from supapy.parts.database.rules import Selection
 from supapy.parts.database.segments import Segments, Statement
 from supapy.parts.database.statements import comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry
+from supapy.parts.database.webhooks import unmade, webhook_sql
 from supapy.project.moment import Moment
 from supapy.project.moving import Moving
 
@@ -70,12 +71,19 @@ class Script:
         facts: Facts,
         reading: Reading,
         granted: Sequence[grants.Grant],
+        secrets: Sequence[vault.VaultSecret] = (),
     ) -> None:
         self._moment = moment
         self._selection = selection
         self._facts = facts
         self._granted = [one for one in granted if not one.beyond_postgres]
         self._reading = reading
+        self._secrets = secrets
+        self._unmade = [] if selection.is_part else list(unmade(moment))
+        self._jobs_of_cron = [] if selection.is_part else cron.read_jobs(moment)
+        # A part of a database is one of its own tables: queues come and go as a whole.
+        queued = {table.oid for table in queues.queue_tables(moment)} if selection.is_part else set()
+        self._rowless = selection.lost_relations | queued
         self._kept = {entry.id for entry in selection.kept}
         self.segments = Segments()
         self.statements: list[Statement] = []
@@ -83,10 +91,10 @@ class Script:
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
-        outputs = self._reading.outputs(self._selection.lost_relations)
+        outputs = self._reading.outputs(self._rowless)
         others = [rows for rows in self._reading.saved if rows.part != "database"]
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
-        key = secrets.token_hex(16)
+        key = token_hex(16)
         yield from self._texts("begin", [f"\\restrict {key}\n", PREAMBLE, NO_PATH])
         for name, texts in self._before_data():
             yield from self._texts(name, texts)
@@ -111,6 +119,9 @@ class Script:
         aside = [grants.put_aside_sql()] if chosen.is_part else []
         yield "default privileges away", [*aside, grants.neutralise_sql(public=chosen.uses_public)]
         yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
+        yield "queues", [queues.queues_sql(self._moment) if not chosen.is_part else ""]
+        if self._facts.webhooks or self._unmade or self._jobs_of_cron:
+            yield "list of what sleeps", [quiesced.prepare_sql()]
         yield "pre-data", chain([REPLICA], entries_sql(chosen.pre_data, self._facts))
         yield "migration history", [specials.migrations_sql(self._moment, chosen.lost_relations)]
 
@@ -124,18 +135,21 @@ class Script:
         yield "large objects", specials.large_objects_sql(moment, objects)
         publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
+        yield "webhooks that sleep", [webhook_sql(hook) for hook in self._unmade]
         yield "materialized views", chain([USUAL_PATH], self._refreshes(), [NO_PATH])
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
-        yield "cron", chain([_ORIGIN], [] if chosen.is_part else specials.cron_sql(moment))
+        yield "vault", [vault.vault_sql(self._secrets)]
         granted = grants.of_selection(self._granted, chosen)
         defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
-        yield "memberships borrowed", [grants.borrow_sql(chosen, granted, defaults)]
+        masters = {job.username for job in self._jobs_of_cron}
+        yield "memberships borrowed", [_ORIGIN, grants.borrow_sql(chosen, granted, defaults, masters)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
         yield "grants", [grants.grants_sql(granted, moment.major)]
         back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)
         yield "default privileges", [back]
+        yield "cron", [cron.cron_sql(self._jobs_of_cron, moment), quiesced.finish_sql()]
         yield "event triggers", entries_sql(chosen.event_triggers, self._facts)
         yield "memberships given back", [grants.give_back_sql()]
 
@@ -151,7 +165,7 @@ class Script:
                 yield refresh_sql(entry)
 
     def _analyzes(self) -> Iterator[str]:
-        for rows in self._reading.without(self._selection.lost_relations):
+        for rows in self._reading.without(self._rowless):
             if rows.part == "database" and not rows.where:
                 yield f"ANALYZE {rows.table.sql};\n"
 

@@ -1,4 +1,4 @@
-"""What has statements of its own: sequences, large objects, user mappings, publications, migration history, cron."""
+"""What has statements of its own: sequences, large objects, user mappings, publications, migration history."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> l
 
     It isn't part of a snapshot: never behind the rows, maybe ahead.
     """
-    found = [row for row in moment.rows(_SEQUENCES, (sorted(managed - {"extensions"}),)) if row[0] not in lost]
+    found = [row for row in moment.rows(_SEQUENCES, (sorted(managed - {"extensions", "pgmq"}),)) if row[0] not in lost]
     sequences: list[Sequence] = []
     for start in range(0, len(found), SEQUENCES_PER_QUERY):
         some = {oid: (schema, name) for oid, schema, name in found[start : start + SEQUENCES_PER_QUERY]}
@@ -172,36 +172,8 @@ def migrations_sql(moment: Moment, lost: Container[int]) -> str:
     return "".join(statements)
 
 
-def cron_sql(moment: Moment) -> Iterator[str]:
-    """Statements that schedule the jobs again, switched off: they may call what the old project called."""
-    for job in _cron_jobs(moment):
-        name, schedule, command, database, username = job[1:]
-        arguments = ", ".join(literal(text) for text in (name, schedule, command) if text is not None)
-        alter = (
-            f"SELECT cron.alter_job(cron.schedule({arguments}), database := {literal(database)}, active := false);\n"
-        )
-        if username == "postgres":
-            yield alter
-        else:
-            yield f"SET ROLE {quoted(username)};\n{alter}RESET ROLE;\n"
-
-
 def omissions(moment: Moment) -> Iterator[Omission | Problem]:
     """What of all this can't be saved in a plain backup, or doesn't come back as it was."""
-    for number, name, *_ in _cron_jobs(moment):
-        title = f"active state of cron job {name or number}"
-        yield Omission(
-            "database",
-            title,
-            "It comes back switched off: look at what it calls, then SELECT cron.alter_job(jobid, active := true).",
-        )
-    if _has_extension(moment, "supabase_vault"):
-        for identity, name in moment.rows("SELECT id::text, name FROM vault.secrets ORDER BY 1"):
-            yield Omission(
-                "database",
-                f"vault secret {name or identity}",
-                "A plain backup holds no vault values: SELECT vault.create_secret(value, name, description) after it.",
-            )
     if not user_mappings(moment).endswith("pg_user_mapping"):
         for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
             if options is None:
@@ -220,35 +192,6 @@ def omissions(moment: Moment) -> Iterator[Omission | Problem]:
         )
     if large_objects(moment) and not large_objects_readable(moment):
         yield Problem("database", "large objects", "this connection may not read them")
-    for table, count in _rows_left_with_extensions(moment):
-        yield Omission(
-            "database",
-            f"{count} rows of {table}",
-            "They belong to an extension that says nothing of saving them: read them out with its functions.",
-        )
-
-
-def _has_extension(moment: Moment, name: str) -> bool:
-    return bool(moment.rows("SELECT FROM pg_catalog.pg_extension WHERE extname = %s", (name,)))
-
-
-def _cron_jobs(moment: Moment) -> list[tuple[int, str | None, str, str, str, str]]:
-    if not _has_extension(moment, "pg_cron"):
-        return []
-    return [
-        (number, name, schedule, command, database, username)
-        for number, name, schedule, command, database, username in moment.rows(
-            "SELECT jobid, jobname, schedule, command, database, username FROM cron.job ORDER BY jobid"
-        )
-    ]
-
-
-def _rows_left_with_extensions(moment: Moment) -> Iterator[tuple[str, int]]:
-    """Queues of pgmq: its tables are members of the extension, so no dump has their rows (F§4.6)."""
-    for schema, name in moment.rows(_QUEUES):
-        count = moment.value(f"SELECT count(*) FROM {qualified(schema, name)}")
-        if count:
-            yield f"{schema}.{name}", count
 
 
 _SEQUENCES = """
@@ -291,14 +234,4 @@ SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.reln
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_' ORDER BY 1
-"""
-_QUEUES = """
-SELECT n.nspname, c.relname
-FROM pg_catalog.pg_extension e
-JOIN pg_catalog.pg_depend d ON d.refobjid = e.oid AND d.deptype = 'e'
-    AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'r'
-JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE e.extname = 'pgmq' AND c.relname ~ '^[qa]_'
-ORDER BY 1, 2
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib import resources
@@ -32,6 +33,11 @@ def _field(value: Value) -> str:
             return "t" if value else "f"
         case _:
             return str(value).translate(_ESCAPES)
+
+
+def filled(body: str, **pieces: str) -> str:
+    """A text with a piece of SQL in the place of each `:name`; what stands in the pieces is left alone."""
+    return re.sub(r"(?<!:):([a-z]+)\b", lambda found: pieces.get(found[1], found[0]), body)
 
 
 def do_block(body: str) -> str:

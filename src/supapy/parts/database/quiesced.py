@@ -1,0 +1,76 @@
+"""What a restore leaves asleep: it acts by itself, so it waits until somebody says `supapy activate`.
+
+The target itself keeps the list, in a table of our own, with the SQL that wakes each thing, so that it can be done from
+any machine, also without supapy: `SELECT statement FROM _supapy.quiesced ORDER BY number \\gexec`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from supapy.parts.database.statements import do_block, filled, sql_file
+from supapy.project.schema import Reader
+
+SCHEMA = "_supapy"
+TABLE = f"{SCHEMA}.quiesced"
+CRON_JOB = "cron job"
+TRIGGER = "trigger"
+
+
+class Quiesce(Enum):
+    """What becomes of the things that act by themselves: cron jobs and webhook triggers. The values are those of the
+    script's own setting `supapy.quiesce`."""
+
+    ALL = "on"
+    # Those that slept at the source still sleep; into the source itself nothing else must be put to sleep.
+    AS_SAVED = "kept"
+    NONE = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Quiesced:
+    """One thing that sleeps. `name` is what people and comparisons call it, `statement` wakes it.
+
+    A cron job has `job` and `owner`; a trigger `relation`, `trigger`, the state it wakes to (pg_trigger.tgenabled) and
+    the `routine` it calls. `source` is the host of the project that it comes from.
+    """
+
+    number: int
+    sort: str
+    name: str
+    job: int | None
+    relation: str | None
+    trigger: str | None
+    state: str
+    routine: str | None
+    owner: str | None
+    statement: str
+    source: str
+
+    @property
+    def is_unmade(self) -> bool:
+        """Whether it is a trigger that isn't there before it wakes."""
+        return self.sort == TRIGGER and not self.statement.startswith("ALTER ")
+
+
+def read_quiesced(reader: Reader) -> list[Quiesced]:
+    """All that sleeps, in the order in which it is to wake."""
+    if not reader.rows("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (TABLE,)):
+        return []
+    return [Quiesced(*row) for row in reader.rows(_QUIESCED)]
+
+
+def prepare_sql() -> str:
+    """A statement that makes the list, so that what comes after it may be run side by side."""
+    return do_block(filled("BEGIN\n        :record\nEND", record=sql_file("quiesced").rstrip()))
+
+
+def finish_sql() -> str:
+    """A statement that takes the list away when nothing is on it."""
+    return do_block(sql_file("nothing_sleeps"))
+
+
+_QUIESCED = f"""
+SELECT number, sort, name, job, relation, trigger, state, routine, owner, statement, source FROM {TABLE} ORDER BY number
+"""

@@ -1,0 +1,45 @@
+-- Makes a trigger that reaches out of the database. One that is to sleep is disabled in the same statement; on a table of
+-- the platform's, where postgres can't disable it, it isn't made before it is to wake. A partition's own state (without
+-- a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
+DECLARE
+    mode text := coalesce(nullif(current_setting('supapy.quiesce', true), ''), 'on');
+    title text := :title;
+    relation text := :relation;
+    trigger text := :trigger;
+    definition text := :definition;
+    state text := :state;
+    managed boolean := :managed;
+    sleeps boolean := mode <> 'off' AND (:waiting OR (mode = 'on' AND (state <> 'D' OR definition = '')));
+    waking text := format('ALTER TABLE %s %s TRIGGER %s', relation, CASE state
+        WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, trigger);
+BEGIN
+    BEGIN
+        IF managed THEN
+            waking := definition;
+        END IF;
+        IF definition <> '' AND NOT (managed AND sleeps) THEN
+            EXECUTE definition;
+        END IF;
+        IF NOT managed AND sleeps THEN
+            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %s', relation, trigger);
+        ELSIF NOT managed AND (state <> 'O' OR definition = '') THEN
+            EXECUTE waking;
+        END IF;
+    EXCEPTION
+        WHEN undefined_function OR invalid_schema_name THEN
+            -- Database Webhooks were never switched on here. What sleeps loses nothing by not being there yet.
+            IF NOT sleeps THEN
+                RAISE WARNING 'supapy: % -- switch Database Webhooks on, then supapy activate: %', title, SQLERRM;
+            END IF;
+            waking := definition;
+            sleeps := true;
+        WHEN insufficient_privilege OR undefined_table OR undefined_object THEN
+            RAISE WARNING 'supapy: % -- this project refuses it: %', title, SQLERRM;
+            sleeps := false;
+    END;
+    IF sleeps THEN
+        :record
+        INSERT INTO _supapy.quiesced (sort, name, relation, trigger, state, routine, statement, source)
+        VALUES ('trigger', title, relation, trigger, state, :routine, waking, :source);
+    END IF;
+END

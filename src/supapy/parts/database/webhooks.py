@@ -1,0 +1,141 @@
+"""Triggers that reach out of the database: found by the function they call, restored so that none fires unasked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from supapy.names import literal
+from supapy.parts.database import platform
+from supapy.parts.database.quiesced import TRIGGER, read_quiesced
+from supapy.parts.database.statements import do_block, filled, sql_file
+from supapy.project.moment import Moment
+
+# What Database Webhooks call, pg_net's functions, and those of the extension http, which are called without a schema.
+_REACHES_OUT = re.compile(
+    r'\b"?supabase_functions"?\s*\.\s*"?http_request\b|\b"?net"?\s*\.\s*"?http_\w+'
+    r'|\b"?http(?:_(?:get|post|put|patch|delete|head))?"?\s*\(',
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A trigger that reaches out. `name` and `relation` are as SQL writes them. `definition` makes it, and is empty for
+    a partition's own copy, which differs from its parent's in nothing but its state (pg_trigger.tgenabled). On a
+    `managed` table postgres can't disable it. One that is `waiting` sleeps already, and has the state it will wake to.
+    `source` is the host of its project."""
+
+    name: str
+    relation: str
+    definition: str
+    state: str
+    routine: str
+    managed: bool
+    waiting: bool
+    source: str
+
+    @property
+    def title(self) -> str:
+        """What people and inventories call it."""
+        return f"trigger {self.name} on {self.relation}"
+
+
+def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[int, Webhook]:
+    """All of them by oid, but for those that sleep by not being there."""
+    reaching = _reaching(moment)
+    if not reaching:
+        return {}
+    asleep = {one.name: one for one in read_quiesced(moment) if one.sort == TRIGGER}
+    hooks = {}
+    for oid, name, schema, table, owner, definition, state, function, routine in moment.rows(_TRIGGERS):
+        if function in reaching:
+            theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
+            known = asleep.get(f"trigger {name} on {table}") if definition and state == "D" else None
+            state = known.state if known else state
+            hooks[oid] = Webhook(name, table, definition, state, routine, theirs, known is not None, _host(moment))
+    return hooks
+
+
+def unmade(moment: Moment) -> Iterator[Webhook]:
+    """Those that sleep by not being there: their tables are the platform's, or Database Webhooks aren't switched on."""
+    for one in read_quiesced(moment):
+        if one.sort == TRIGGER and one.relation and one.trigger and one.is_unmade:
+            managed = moment.value(_IS_MANAGED, (platform.PLATFORM_ROLE_PATTERN, one.relation))
+            yield Webhook(
+                one.trigger,
+                one.relation,
+                one.statement,
+                one.state,
+                one.routine or "",
+                bool(managed),
+                True,
+                _host(moment),
+            )
+
+
+def webhook_sql(hook: Webhook) -> str:
+    """The statement that makes it, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
+    return do_block(
+        filled(
+            sql_file("webhook"),
+            title=literal(hook.title),
+            relation=literal(hook.relation),
+            trigger=literal(hook.name),
+            definition=literal(hook.definition),
+            state=literal(hook.state),
+            managed=str(hook.managed).lower(),
+            waiting=str(hook.waiting).lower(),
+            routine=literal(hook.routine),
+            source=literal(hook.source),
+            record=sql_file("quiesced").rstrip(),
+        )
+    )
+
+
+def _host(moment: Moment) -> str:
+    return urlsplit(moment.project.url).netloc
+
+
+def _reaching(moment: Moment) -> frozenset[int]:
+    """The oids of functions that reach out, themselves or by others that they call."""
+    bodies = {oid: (name, body) for oid, name, body in moment.rows(_FUNCTIONS)}
+    reaching = {oid for oid, (name, body) in bodies.items() if name == _HTTP_REQUEST or _REACHES_OUT.search(body)}
+    new = set(reaching)
+    while new:
+        names = {bodies[oid][0].rpartition(".")[2] for oid in new}
+        calls = re.compile(r'\b"?(?:' + "|".join(map(re.escape, sorted(names))) + r')"?\s*\(', re.IGNORECASE)
+        new = {oid for oid, (_, body) in bodies.items() if oid not in reaching and calls.search(body)}
+        reaching |= new
+    return frozenset(reaching)
+
+
+_HTTP_REQUEST = "supabase_functions.http_request"
+_IS_MANAGED = """
+SELECT pg_catalog.pg_get_userbyid(relowner) ~ %s FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)
+"""
+# The user's own functions, and the one of Database Webhooks.
+_FUNCTIONS = """
+SELECT p.oid::bigint, n.nspname || '.' || p.proname, coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p') AND p.oid >= 16384
+    AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+"""
+# A partition's copy counts where its state is not its parent's: it comes after it.
+_TRIGGERS = """
+SELECT t.oid::bigint, pg_catalog.quote_ident(t.tgname), n.nspname,
+    pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+    pg_catalog.pg_get_userbyid(c.relowner),
+    CASE WHEN p.oid IS NULL THEN pg_catalog.pg_get_triggerdef(t.oid) ELSE '' END, t.tgenabled::text,
+    t.tgfoid::bigint, t.tgfoid::pg_catalog.regprocedure::text
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_trigger p ON p.oid = t.tgparentid
+WHERE NOT t.tgisinternal AND t.tgenabled IS DISTINCT FROM p.tgenabled
+ORDER BY t.oid
+"""

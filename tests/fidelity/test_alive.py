@@ -1,0 +1,237 @@
+"""What acts by itself comes back whole and asleep: jobs, webhooks, queues, secrets of the vault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.extensions import has_cron
+from tests.fidelity.alive import ASLEEP_JOBS, ASLEEP_TRIGGERS, extended, fill
+from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
+from tests.projects import MAJORS, owner, superuser
+
+from supapy.model import Difference, Problem, Proof
+from supapy.parts.database.part import DatabasePart
+from supapy.parts.database.quiesced import Quiesce
+from supapy.sandbox.cluster import Cluster
+
+pytestmark = pytest.mark.parametrize("source", MAJORS, indirect=True)
+TRIGGERS = """
+SELECT tgrelid::regclass::text, tgname, tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')
+FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text !~ '^storage' ORDER BY 1, 2
+"""
+JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobname, schedule"
+
+
+@dataclass
+class Source:
+    cluster: Cluster
+    major: int
+    saved: Saved
+    with_secrets: Saved
+
+
+@pytest.fixture(scope="module")
+def source(
+    request: pytest.FixtureRequest, server_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Source]:
+    """A project with an app that acts by itself, and two backups of it: without and with the values of the vault."""
+    major = request.param
+    with extended(server_folder, [major]) as (cluster,):
+        fill(cluster, jobs=has_cron(major))
+        saved = save(cluster, major, tmp_path_factory.mktemp("saved"))
+        part = DatabasePart(vault_plaintext=True)
+        yield Source(cluster, major, saved, save(cluster, major, tmp_path_factory.mktemp("secrets"), part))
+
+
+@pytest.fixture
+def target(source: Source, server_folder: Path) -> Iterator[Cluster]:
+    with extended(server_folder, [source.major]) as (cluster,):
+        yield cluster
+
+
+def asked(cluster: Cluster, query: str) -> list[tuple[Any, ...]]:
+    with superuser(cluster) as connection:
+        return connection.execute(query.encode()).fetchall()
+
+
+def asleep(cluster: Cluster) -> set[str]:
+    if not asked(cluster, "SELECT WHERE to_regclass('_supapy.quiesced') IS NOT NULL"):
+        return set()
+    return {name for (name,) in asked(cluster, "SELECT name FROM _supapy.quiesced")}
+
+
+def expected(source: Source) -> set[str]:
+    unnamed = {f"cron job {number}" for number in (2,)}
+    return ASLEEP_TRIGGERS | (ASLEEP_JOBS | unnamed if has_cron(source.major) else set())
+
+
+def loaded(saved: Saved, target: Cluster, major: int, quiesce: Quiesce) -> list[Problem]:
+    with project_of(target, major) as project:
+        steps = DatabasePart(quiesce=quiesce).load(saved, project)
+        return [problem for step in steps for problem in step.apply(lambda _: None)]
+
+
+def differences(saved: Saved, target: Cluster, major: int) -> list[Difference]:
+    with moment_of(target, major) as moment:
+        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
+
+
+def test_after_psql_alone_nothing_fires_and_everything_is_on_the_list(source: Source, target: Cluster) -> None:
+    done = psql(target, source.major, source.saved.script)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert asleep(target) == expected(source)
+    with owner(target) as connection:
+        connection.execute("INSERT INTO orders VALUES (1, 1); UPDATE orders SET id = 2; DELETE FROM orders")
+        connection.execute("INSERT INTO parts VALUES (1); INSERT INTO ledger VALUES (1)")
+        connection.execute("INSERT INTO auth.users (id) VALUES (gen_random_uuid())")
+    assert asked(target, "SELECT url FROM net.http_request_queue") == []
+    if has_cron(source.major):
+        assert asked(target, "SELECT count(*) FROM cron.job WHERE active") == [(0,)]
+        assert asked(target, "SELECT count(*) FROM cron.job") == [(4,)]
+
+
+def test_what_sleeps_is_no_difference_but_is_counted(source: Source, target: Cluster) -> None:
+    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    with moment_of(target, source.major) as moment:
+        found = list(DatabasePart().compare(source.saved, moment))
+    assert [one for one in found if isinstance(one, Difference)] == []
+    counts = {one.sort: one.count for one in found if isinstance(one, Proof)}
+    assert counts["triggers and cron jobs asleep until `supapy activate`"] == len(expected(source))
+    assert counts["queues"] == 2
+
+
+def test_without_supapy_the_list_wakes_everything_by_its_own_statements(source: Source, target: Cluster) -> None:
+    assert psql(target, source.major, source.saved.script).returncode == 0
+    statements = asked(target, "SELECT statement FROM _supapy.quiesced ORDER BY number")
+    with owner(target) as connection:
+        connection.execute('GRANT "the clerk" TO postgres')
+        for (statement,) in statements:
+            connection.execute(statement.encode())
+    for query in (TRIGGERS, *([JOBS] if has_cron(source.major) else [])):
+        assert asked(target, query) == asked(source.cluster, query)
+
+
+def test_told_to_run_at_once_everything_is_as_at_the_source(source: Source, target: Cluster) -> None:
+    assert loaded(source.saved, target, source.major, Quiesce.NONE) == []
+    assert asked(target, "SELECT to_regnamespace('_supapy')") == [(None,)]
+    for query in (TRIGGERS, *([JOBS] if has_cron(source.major) else [])):
+        assert asked(target, query) == asked(source.cluster, query)
+    assert differences(source.saved, target, source.major) == []
+
+
+def test_a_backup_of_what_sleeps_keeps_it_asleep_even_in_its_own_project(
+    source: Source, target: Cluster, server_folder: Path, tmp_path: Path
+) -> None:
+    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    with owner(target) as connection:
+        # One of them is wanted already.
+        connection.execute("ALTER TABLE orders ENABLE TRIGGER teller")
+    again = save(target, source.major, tmp_path)
+    assert "_supapy" not in {
+        segment["schema"] for segment in again.read_json("database.toc.json")["segments"] if "schema" in segment
+    }
+    assert again.omissions == []
+    with extended(server_folder, [source.major]) as (third,):
+        assert loaded(again, third, source.major, Quiesce.AS_SAVED) == []
+        # The partition's own trigger sleeps by its parent's doing.
+        awake = {"trigger teller on public.orders", "trigger on_parts on public.parts_1"}
+        assert asleep(third) == expected(source) - awake
+        assert differences(again, third, source.major) == []
+        assert differences(source.saved, third, source.major) == []
+
+
+def test_a_project_without_database_webhooks_gets_them_when_they_wake(
+    source: Source, server_folder: Path, target: Cluster
+) -> None:
+    with superuser(target) as connection:
+        connection.execute("DROP SCHEMA supabase_functions CASCADE")
+    assert psql(target, source.major, source.saved.script).returncode == 0
+    assert 'trigger "on order" on public.orders' in asleep(target)
+    assert asked(target, "SELECT FROM pg_trigger WHERE tgname = 'on order'") == []
+    # What isn't there can't be commented on.
+    assert [one.name for one in differences(source.saved, target, source.major)] == [
+        "comment on trigger on order on table public.orders"
+    ]
+
+
+def test_told_to_run_at_once_a_webhook_that_cannot_be_made_is_a_problem(source: Source, target: Cluster) -> None:
+    with superuser(target) as connection:
+        connection.execute("DROP SCHEMA supabase_functions CASCADE")
+    problems = loaded(source.saved, target, source.major, Quiesce.NONE)
+    assert {one.name for one in problems} == {
+        "trigger welcome on auth.users",
+        'trigger "on order" on public.orders',
+    }
+    assert all("switch Database Webhooks on" in one.reason for one in problems)
+
+
+def test_a_job_that_is_there_already_is_left_as_it_is_and_told(source: Source, target: Cluster) -> None:
+    if not has_cron(source.major):
+        pytest.skip("this server has no pg_cron")
+    with owner(target) as connection:
+        connection.execute("CREATE EXTENSION pg_cron")
+        connection.execute("SELECT cron.schedule('nightly', '1 1 * * *', 'SELECT 99')")
+        connection.execute("SELECT cron.schedule('5 * * * *', 'VACUUM')")
+    problems = loaded(source.saved, target, source.major, Quiesce.ALL)
+    assert [one.name for one in problems] == ["cron job nightly"]
+    jobs = asked(target, "SELECT jobname, command, active FROM cron.job ORDER BY jobid")
+    assert jobs[:2] == [("nightly", "SELECT 99", True), (None, "VACUUM", False)]
+    assert [one.name for one in differences(source.saved, target, source.major)] == ["cron job nightly of postgres"]
+
+
+def test_messages_archives_and_numbers_of_queues_come_back(source: Source, target: Cluster) -> None:
+    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    for query in (
+        "SELECT * FROM pgmq.q_mail",
+        "SELECT * FROM pgmq.a_mail",
+        "SELECT * FROM pgmq.q_fast",
+        "SELECT queue_name, is_partitioned, is_unlogged FROM pgmq.meta ORDER BY 1",
+        "SELECT relname, relpersistence FROM pg_class WHERE relname ~ '^[qa]_(mail|fast)$' ORDER BY 1",
+        "SELECT objid::regclass::text FROM pg_depend WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e' "
+        "AND classid = 'pg_class'::regclass AND objid::regclass::text ~ 'pgmq' ORDER BY 1",
+    ):
+        assert asked(target, query) == asked(source.cluster, query), query
+    assert asked(target, "SELECT pgmq.send('mail', '{}')") == [(3,)]
+
+
+def test_a_queue_that_is_there_already_is_told_before_anything_is_written(source: Source, target: Cluster) -> None:
+    with owner(target) as connection:
+        connection.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('mail')")
+    with moment_of(target, source.major) as moment:
+        obstacles = list(DatabasePart().obstacles(source.saved, moment))
+    assert [(one.final, one.text) for one in obstacles] == [(True, "queues of the backup (queue mail)")]
+
+
+def test_values_of_the_vault_are_saved_only_when_that_is_asked_for(source: Source) -> None:
+    (omission,) = [one for one in source.saved.omissions if "vault" in one.name]
+    assert omission.name.startswith("2 vault secrets (")
+    assert "stripe" in omission.name
+    for file in source.saved.folder.iterdir():
+        for value in (b"s3cret-value", b"nameless-value", b"eulav-terc3s"):
+            assert value not in file.read_bytes()
+    assert not [one for one in source.with_secrets.omissions if "vault" in one.name]
+    assert b"s3cret-value" in source.with_secrets.script.read_bytes()
+    assert "s3cret-value" not in (source.with_secrets.folder / "database.toc.json").read_text()
+
+
+def test_secrets_of_the_vault_come_back_with_names_and_descriptions(source: Source, target: Cluster) -> None:
+    assert loaded(source.with_secrets, target, source.major, Quiesce.ALL) == []
+    query = "SELECT name, description, decrypted_secret FROM vault.decrypted_secrets ORDER BY 3"
+    assert asked(target, query) == asked(source.cluster, query)
+    assert differences(source.with_secrets, target, source.major) == []
+
+
+def test_a_secret_that_is_there_already_is_not_overwritten(source: Source, target: Cluster) -> None:
+    with owner(target) as connection:
+        connection.execute("SELECT vault.create_secret('mine', 'stripe')")
+    problems = loaded(source.with_secrets, target, source.major, Quiesce.ALL)
+    assert [one.name for one in problems] == ["vault secret stripe"]
+    assert asked(target, "SELECT decrypted_secret FROM vault.decrypted_secrets WHERE name = 'stripe'") == [("mine",)]
+    (found,) = differences(source.with_secrets, target, source.major)
+    assert found.name == "vault secret stripe"
+    assert "mine" not in found.detail
+    assert "s3cret" not in found.detail
