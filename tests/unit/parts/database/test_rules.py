@@ -45,6 +45,8 @@ FACTS = Facts(
     extensions={},
     computed=frozenset(),
     tables={},
+    webhooks={},
+    queues=frozenset(),
 )
 
 
