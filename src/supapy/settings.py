@@ -22,19 +22,22 @@ PROJECT_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "SUPABASE_KEY": ("SUPABASE_KEY", "SUPABASE_SERVICE_ROLE_KEY", "SUPABASE_SECRET_KEY"),
     "SUPABASE_DB_URL": ("SUPABASE_DB_URL",),
 }
+# Only asked for where an old project's key is to be replaced by it.
+ANON_KEY_NAMES = ("SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
 DEFAULT_BACKUP_DIR = "./backups"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """What the user set; values may be secret. `origin` says where a missing one was looked for, `origins` where each
-    one that is set was found."""
+    """What the user set; values and `anon_key` may be secret. `origin` says where a missing one was looked for,
+    `origins` where each one that is set was found."""
 
     values: Mapping[str, str]
     backup_dir: Path
     pg_bin: Path | None
     origin: str
     origins: Mapping[str, str] = field(default_factory=dict)
+    anon_key: str = ""
 
     def need(self, name: str) -> str:
         """A setting that can't be done without. Raises UsageError naming it."""
@@ -60,6 +63,7 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
     naming_the_project = (filed,) if env_file else both
     found = {name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()}
     others = {name: _first(both, (name,)) for name in ("BACKUP_DIR", "SUPAPY_PG_BIN")}
+    anon_key, _ = _first(naming_the_project, ANON_KEY_NAMES)
     backup_dir, pg_bin = (value for value, _ in others.values())
     return Settings(
         values={name: value for name, (value, _) in found.items()},
@@ -67,6 +71,7 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
         pg_bin=Path(pg_bin) if pg_bin else None,
         origin=str(env_file) if env_file else "the environment or .env",
         origins={name: origin for name, (_, origin) in (found | others).items() if origin},
+        anon_key=anon_key,
     )
 
 

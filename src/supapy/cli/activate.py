@@ -1,0 +1,111 @@
+"""`supapy activate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from supapy.cli.shell import Shell
+from supapy.errors import UsageError
+
+if TYPE_CHECKING:
+    from supapy.activate import Sleeper
+    from supapy.cli.screen import Screen
+    from supapy.secret import Secret
+
+
+@click.command()
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Wake everything that sleeps.")
+@click.option("--rewrite", "pairs", metavar="OLD=NEW", multiple=True, help="Replace an address. May be given again.")
+@click.option("--rewrite-keys", is_flag=True, help="Replace the old project's keys by this project's, of the settings.")
+@click.option("--in-functions", is_flag=True, help="Rewrite the functions as well that jobs and webhooks call.")
+@click.pass_obj
+def activate(
+    shell: Shell,
+    names: tuple[str, ...],
+    everything: bool,
+    pairs: tuple[str, ...],
+    rewrite_keys: bool,
+    in_functions: bool,
+) -> int:
+    """Show the cron jobs and webhooks that a restore left asleep, and what they call; wake those that are named, or
+    all.
+
+    Without a name and --all nothing is changed. Ends with 3 when something could not be woken: it sleeps on.
+    """
+    from supapy.activate import activate as wake
+    from supapy.activate import rewriting, sleepers
+    from supapy.cli import render
+    from supapy.cli.screen import shown
+    from supapy.names import many
+
+    if names and everything:
+        raise UsageError("either names or --all", "Leave one of them out.")
+    wakes = bool(names or everything)
+    if not wakes and (pairs or rewrite_keys or in_functions):
+        raise UsageError("rewrite in what?", "Name what is to wake, or say --all.")
+    how = rewriting(pairs, _keys(shell) if rewrite_keys else {}, in_functions=in_functions)
+    screen = shell.screen
+    with shell.project() as project:
+        ref = shown(project.ref)
+        if not wakes:
+            found = sleepers(project)
+            _show(screen, found)
+            said = f"{many(len(found), 'thing')} asleep in project {ref}"
+            screen.say(
+                f"{said}: supapy activate NAME, or --all" if found else f"nothing sleeps in project {ref}", "bold"
+            )
+            screen.result({"asleep": [asdict(one) for one in found], "exit_code": 0})
+            return 0
+        outcome = wake(project, None if everything else names, how, lambda one: _tell(screen, one))
+    for problem in outcome.problems:
+        screen.say(f"{shown(problem.name)}: {shown(problem.reason)}", "red", lead="not woken: ", always=True)
+    code = 3 if outcome.problems else 0
+    left = f"{many(len(outcome.asleep), 'thing')} asleep still" if outcome.asleep else "nothing sleeps any more"
+    summary = f"{many(len(outcome.woken), 'thing')} woken in project {ref}, {left}"
+    screen.say(summary, "bold yellow" if code else "bold green", always=bool(code))
+    screen.result(
+        {
+            "woken": [asdict(one) for one in outcome.woken],
+            "asleep": [asdict(one) for one in outcome.asleep],
+            "problems": render.items_json(outcome.problems),
+            "exit_code": code,
+        }
+    )
+    return code
+
+
+def _keys(shell: Shell) -> dict[str, Secret]:
+    """This project's keys by their roles."""
+    from supapy.secret import Secret
+
+    keys = {"service_role": Secret(shell.settings.need("SUPABASE_KEY"))}
+    return keys | ({"anon": Secret(shell.settings.anon_key)} if shell.settings.anon_key else {})
+
+
+def _tell(screen: Screen, one: Sleeper) -> None:
+    screen.tell({"event": "woken", **asdict(one)})
+    _describe(screen, one, "woken: ")
+
+
+def _show(screen: Screen, found: list[Sleeper]) -> None:
+    for one in found:
+        _describe(screen, one, "asleep: ")
+    screen.say()
+
+
+def _describe(screen: Screen, one: Sleeper, lead: str) -> None:
+    from supapy.cli.screen import shown
+
+    screen.say(shown(one.name) + (", which is gone" if one.gone else ""), lead=lead)
+    blank = " " * len(lead)
+    for url in one.urls:
+        old = url in one.old_urls
+        screen.say(shown(url) + (", of the old project" if old else ""), "yellow" if old else "", lead=f"{blank}calls ")
+    for key in one.keys:
+        screen.say(shown(key), "yellow", lead=f"{blank}with ")
+    if one.functions:
+        screen.say(shown(", ".join(one.functions)), lead=f"{blank}in   ")

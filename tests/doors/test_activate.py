@@ -1,0 +1,226 @@
+"""After a restore nothing fires by itself until its owner says so: `supapy activate`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+from tests.doors.commands import Commands, env_file, settings_of
+from tests.extensions import extended_tools, has_cron, preload_cron
+from tests.fidelity.alive import fill, switch_on
+from tests.projects import owner, superuser
+
+from supapy.sandbox.project import SandboxProject
+
+MAJOR = 15
+OLD = "https://oldoldoldoldoldoldol.supabase.co"
+NEW = "https://newnewnewnewnewnewne.supabase.co"
+TRIGGERS = "SELECT tgname, tgenabled FROM pg_trigger WHERE tgrelid = 'orders'::regclass ORDER BY 1"
+
+
+@contextmanager
+def projects(folder: Path, *refs: str) -> Iterator[list[SandboxProject]]:
+    with ExitStack() as cleanup:
+        made = []
+        for ref in refs:
+            root = Path(mkdtemp(dir=folder))
+            root.chmod(0o755)
+            project = SandboxProject(root, ref, extended_tools(MAJOR))
+            cleanup.callback(project.down)
+            project.up()
+            if has_cron(MAJOR):
+                port = project.database.port
+                project.database.stop()
+                preload_cron(project.database)
+                project.database.start(port)
+            switch_on(project.database)
+            made.append(project)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def source(server_folder: Path) -> Iterator[SandboxProject]:
+    with projects(server_folder, "source") as (project,):
+        fill(project.database, jobs=has_cron(MAJOR))
+        yield project
+
+
+@pytest.fixture(scope="module")
+def saved(source: SandboxProject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    commands = Commands(folder, settings_of(source))
+    ran = commands("backup", "--vault-plaintext")
+    assert ran.code == 0, ran.err
+    return folder / "backups" / commands.labels[0]
+
+
+@pytest.fixture
+def supapy(saved: Path, server_folder: Path, tmp_path: Path) -> Iterator[tuple[Commands, SandboxProject]]:
+    """The command, set up for a project that this backup was restored into."""
+    with projects(server_folder, "target") as (target,):
+        commands = Commands(tmp_path, settings_of(target))
+        ran = commands("restore", saved, "--yes")
+        assert ran.code == 0, ran.out + ran.err
+        yield commands, target
+
+
+Setup = tuple[Commands, SandboxProject]
+
+
+def test_what_sleeps_is_shown_with_what_it_calls_and_no_key(supapy: Setup) -> None:
+    commands, _ = supapy
+    ran = commands("activate")
+    assert ran.code == 0
+    assert f"{OLD}/functions/v1/mail" in ran.out
+    assert "https://example.com/hook" in ran.out
+    assert "a secret key" in ran.out
+    assert "oldkey" not in ran.out
+    said = commands("--json", "activate").result
+    names = {one["name"] for one in said["asleep"]}
+    assert {'trigger "on order" on public.orders', "trigger welcome on auth.users"} <= names
+    assert ("cron job nightly" in names) == has_cron(MAJOR)
+    through = next(one for one in said["asleep"] if one["name"] == "trigger through on public.orders")
+    assert through["functions"] == ["public.told(integer)"]
+
+
+def test_all_of_it_wakes_and_is_as_at_the_source(supapy: Setup, source: SandboxProject, saved: Path) -> None:
+    commands, target = supapy
+    ran = commands("activate", "--all")
+    assert ran.code == 0, ran.err
+    assert "nothing sleeps any more" in ran.out
+    with superuser(source.database) as before, superuser(target.database) as after:
+        assert after.execute(TRIGGERS).fetchall() == before.execute(TRIGGERS).fetchall()
+        assert after.execute("SELECT to_regnamespace('_supapy')").fetchall() == [(None,)]
+        if has_cron(MAJOR):
+            jobs = "SELECT jobname, schedule, command, username, active FROM cron.job ORDER BY 1, 2"
+            assert after.execute(jobs).fetchall() == before.execute(jobs).fetchall()
+        members = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'postgres'::regrole ORDER BY 1"
+        assert after.execute(members).fetchall() == before.execute(members).fetchall()
+        with owner(target.database) as connection:
+            connection.execute("INSERT INTO orders VALUES (1, 1)")
+        assert after.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(1,)]
+    assert commands("verify", saved).code == 0
+    assert "nothing sleeps" in commands("activate").out
+
+
+def test_one_wakes_by_its_name_with_another_address_and_this_projects_key(supapy: Setup) -> None:
+    commands, target = supapy
+    ran = commands("activate", "on order", "--rewrite", f"{OLD}={NEW}", "--rewrite-keys")
+    assert ran.code == 0, ran.err
+    key = target.service_key.reveal()
+    assert key not in ran.out + ran.err
+    with superuser(target.database) as connection:
+        ((definition, state, comment),) = connection.execute(
+            "SELECT pg_get_triggerdef(oid), tgenabled, obj_description(oid, 'pg_trigger') "
+            "FROM pg_trigger WHERE tgname = 'on order'"
+        ).fetchall()
+        assert f"{NEW}/functions/v1/mail" in definition
+        assert key in definition
+        assert OLD not in definition
+        assert (state, comment) == ("O", "sends mails")
+        assert connection.execute("SELECT tgenabled FROM pg_trigger WHERE tgname = 'teller'").fetchall() == [("D",)]
+
+
+def test_what_is_on_the_platforms_table_is_made_with_the_new_address(supapy: Setup) -> None:
+    commands, target = supapy
+    assert commands("activate", "trigger welcome on auth.users", "--rewrite", f"{OLD}={NEW}").code == 0
+    with superuser(target.database) as connection:
+        found = connection.execute("SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = 'welcome'").fetchone()
+    assert found
+    assert NEW in found[0]
+
+
+def test_a_job_of_another_role_wakes_with_what_is_rewritten(supapy: Setup) -> None:
+    commands, target = supapy
+    if not has_cron(MAJOR):
+        pytest.skip("this server has no pg_cron")
+    assert commands("activate", "books").code == 0
+    assert commands("activate", "nightly", "--rewrite", f"{OLD}={NEW}").code == 0
+    with superuser(target.database) as connection:
+        jobs = connection.execute("SELECT jobname, active, username, command FROM cron.job ORDER BY 1").fetchall()
+    assert [job[:3] for job in jobs if job[1]] == [("books", True, "the clerk"), ("nightly", True, "postgres")]
+    assert NEW in next(job[3] for job in jobs if job[0] == "nightly")
+
+
+def test_functions_are_rewritten_only_when_that_is_said(supapy: Setup) -> None:
+    commands, target = supapy
+    refused = commands("activate", "teller", "--rewrite", f"{OLD}={NEW}")
+    assert refused.code == 2
+    assert "only in public.tell()" in refused.err
+    assert "--in-functions" in refused.err
+    assert commands("activate", "teller", "--rewrite", f"{OLD}={NEW}", "--in-functions").code == 0
+    with superuser(target.database) as connection:
+        (body,) = connection.execute("SELECT prosrc FROM pg_proc WHERE proname = 'tell'").fetchone() or ("",)
+    assert NEW in body
+    assert OLD not in body
+
+
+def test_what_is_gone_meanwhile_is_taken_off_the_list(supapy: Setup) -> None:
+    commands, target = supapy
+    with owner(target.database) as connection:
+        connection.execute("DROP TRIGGER teller ON orders")
+    assert "which is gone" in commands("activate").out
+    assert commands("activate", "teller").code == 0
+    assert "teller" not in commands("activate").out
+
+
+def test_what_cannot_wake_sleeps_on_and_is_a_problem(supapy: Setup) -> None:
+    commands, target = supapy
+    with superuser(target.database) as connection:
+        connection.execute("DROP FUNCTION supabase_functions.http_request CASCADE")
+    ran = commands("--json", "activate", "--all")
+    assert ran.code == 3
+    assert [one["name"] for one in ran.result["problems"]] == ["trigger welcome on auth.users"]
+    assert [one["name"] for one in ran.result["asleep"]] == ["trigger welcome on auth.users"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nobody"], "nobody doesn't sleep here"),
+        (["teller", "--all"], "either names or --all"),
+        (["--rewrite", "a=b"], "rewrite in what?"),
+        (["--all", "--rewrite", "nothing"], "isn't OLD=NEW"),
+        (["--all", "--rewrite", "https://a='; DROP TABLE x"], "isn't OLD=NEW"),
+        (["--all", "--rewrite", "https://unheard.of=https://b"], "nowhere in what is to wake"),
+        (["--all", "--rewrite", "sb_secret_oldkey=sb_secret_newkey"], "takes addresses, not keys"),
+    ],
+)
+def test_what_makes_no_sense_changes_nothing(
+    saved: Path, source: SandboxProject, tmp_path: Path, arguments: list[str], said: str, asleep: Commands
+) -> None:
+    ran = asleep("activate", *arguments)
+    assert ran.code == 2
+    assert said in ran.err
+    assert "newkey" not in ran.err
+    assert "hint:" in ran.err
+    assert len(asleep("--json", "activate").result["asleep"]) >= 6
+
+
+@pytest.fixture(scope="module")
+def asleep(saved: Path, server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
+    """The command for a project in which all sleeps, and that the tests leave so."""
+    with projects(server_folder, "asleep") as (target,):
+        commands = Commands(tmp_path_factory.mktemp("asleep"), settings_of(target))
+        assert commands("restore", saved, "--yes").code == 0
+        yield commands
+
+
+def test_into_its_own_project_things_run_unless_they_slept(source: SandboxProject, saved: Path, tmp_path: Path) -> None:
+    commands = Commands(tmp_path, settings_of(source))
+    plan = commands("--json", "restore", saved)
+    assert plan.code == 60
+    assert commands("activate").out.strip() == "nothing sleeps in project source"
+
+
+def test_told_to_run_at_once_nothing_sleeps(saved: Path, server_folder: Path, tmp_path: Path) -> None:
+    with projects(server_folder, "target") as (target,):
+        commands = Commands(tmp_path, {})
+        ran = commands("--env-file", env_file(target, tmp_path), "restore", saved, "--yes", "--no-quiesce")
+        assert ran.code == 0, ran.out
+        assert "nothing sleeps" in commands("--env-file", env_file(target, tmp_path), "activate").out
+        with superuser(target.database) as connection:
+            assert connection.execute("SELECT tgenabled FROM pg_trigger WHERE tgname = 'teller'").fetchall() == [("O",)]
