@@ -91,6 +91,9 @@ def test_all_of_it_wakes_and_is_as_at_the_source(supapy: Setup, source: SandboxP
     ran = commands("activate", "--all")
     assert ran.code == 0, ran.err
     assert "nothing sleeps any more" in ran.out
+    verified = commands("verify", saved)
+    assert verified.code == 0, verified.out
+    assert "asleep" not in verified.out
     with superuser(source.database) as before, superuser(target.database) as after:
         assert after.execute(TRIGGERS).fetchall() == before.execute(TRIGGERS).fetchall()
         assert after.execute("SELECT to_regnamespace('_supapy')").fetchall() == [(None,)]
@@ -102,7 +105,6 @@ def test_all_of_it_wakes_and_is_as_at_the_source(supapy: Setup, source: SandboxP
         with owner(target.database) as connection:
             connection.execute("INSERT INTO orders VALUES (1, 1)")
         assert after.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(1,)]
-    assert commands("verify", saved).code == 0
     assert "nothing sleeps" in commands("activate").out
 
 

@@ -13,10 +13,12 @@ from tests.fidelity.alive import ASLEEP_JOBS, ASLEEP_TRIGGERS, extended, fill
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
 from tests.projects import MAJORS, owner, superuser
 
-from supapy.model import Difference, Problem, Proof
+from supapy.journal import Journal
+from supapy.model import Difference, Problem, Proof, Step
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.database.quiesced import Quiesce
 from supapy.sandbox.cluster import Cluster
+from supapy.store.memory import MemoryStore
 
 pytestmark = pytest.mark.parametrize("source", MAJORS, indirect=True)
 TRIGGERS = """
@@ -71,8 +73,8 @@ def expected(source: Source) -> set[str]:
 
 def loaded(saved: Saved, target: Cluster, major: int, quiesce: Quiesce) -> list[Problem]:
     with project_of(target, major) as project:
-        steps = DatabasePart(quiesce=quiesce).load(saved, project)
-        return [problem for step in steps for problem in step.apply(lambda _: None)]
+        steps = DatabasePart(quiesce=quiesce).load(saved, project, Journal(MemoryStore(), "target"))
+        return [one for step in steps if isinstance(step, Step) for one in step.apply(lambda _: None)]
 
 
 def differences(saved: Saved, target: Cluster, major: int) -> list[Difference]:

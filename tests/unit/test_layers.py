@@ -20,7 +20,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("settings", "retry", "stream", "frames", "loop"),
     ("store", "project"),
     ("catalog", "draft", "backup", "known", "journal", "parts"),
-    ("choice", "back_up", "restore", "verify", "extract", "doctor"),
+    ("choice", "back_up", "restore", "activate", "cutover", "verify", "extract", "doctor"),
     ("doors", "sandbox"),
     ("cli", "__main__"),
 )

@@ -11,7 +11,7 @@ from supapy.cli.shell import Shell
 from supapy.errors import UsageError
 
 if TYPE_CHECKING:
-    from supapy.activate import Sleeper
+    from supapy.activate import Awakened, Sleeper
     from supapy.cli.screen import Screen
     from supapy.secret import Secret
 
@@ -38,9 +38,6 @@ def activate(
     """
     from supapy.activate import activate as wake
     from supapy.activate import rewriting, sleepers
-    from supapy.cli import render
-    from supapy.cli.screen import shown
-    from supapy.names import many
 
     if names and everything:
         raise UsageError("either names or --all", "Leave one of them out.")
@@ -48,33 +45,29 @@ def activate(
     if not wakes and (pairs or rewrite_keys or in_functions):
         raise UsageError("rewrite in what?", "Name what is to wake, or say --all.")
     how = rewriting(pairs, _keys(shell) if rewrite_keys else {}, in_functions=in_functions)
-    screen = shell.screen
     with shell.project() as project:
-        ref = shown(project.ref)
-        if not wakes:
-            found = sleepers(project)
-            _show(screen, found)
-            said = f"{many(len(found), 'thing')} asleep in project {ref}"
-            screen.say(
-                f"{said}: supapy activate NAME, or --all" if found else f"nothing sleeps in project {ref}", "bold"
-            )
-            screen.result({"asleep": [asdict(one) for one in found], "exit_code": 0})
-            return 0
-        outcome = wake(project, None if everything else names, how, lambda one: _tell(screen, one))
+        if wakes:
+            outcome = wake(project, None if everything else names, how, lambda one: _tell(shell.screen, one))
+            return _ending(shell.screen, project.ref, outcome)
+        found = sleepers(project)
+    _show(shell.screen, project.ref, found)
+    return 0
+
+
+def _ending(screen: Screen, ref: str, outcome: Awakened) -> int:
+    from supapy.cli import render
+    from supapy.cli.screen import shown
+    from supapy.names import many
+
     for problem in outcome.problems:
         screen.say(f"{shown(problem.name)}: {shown(problem.reason)}", "red", lead="not woken: ", always=True)
     code = 3 if outcome.problems else 0
     left = f"{many(len(outcome.asleep), 'thing')} asleep still" if outcome.asleep else "nothing sleeps any more"
-    summary = f"{many(len(outcome.woken), 'thing')} woken in project {ref}, {left}"
+    summary = f"{many(len(outcome.woken), 'thing')} woken in project {shown(ref)}, {left}"
     screen.say(summary, "bold yellow" if code else "bold green", always=bool(code))
-    screen.result(
-        {
-            "woken": [asdict(one) for one in outcome.woken],
-            "asleep": [asdict(one) for one in outcome.asleep],
-            "problems": render.items_json(outcome.problems),
-            "exit_code": code,
-        }
-    )
+    woken, asleep = ([asdict(one) for one in some] for some in (outcome.woken, outcome.asleep))
+    problems = render.items_json(outcome.problems)
+    screen.result({"woken": woken, "asleep": asleep, "problems": problems, "exit_code": code})
     return code
 
 
@@ -91,10 +84,17 @@ def _tell(screen: Screen, one: Sleeper) -> None:
     _describe(screen, one, "woken: ")
 
 
-def _show(screen: Screen, found: list[Sleeper]) -> None:
+def _show(screen: Screen, ref: str, found: list[Sleeper]) -> None:
+    from supapy.cli.screen import shown
+    from supapy.names import many
+
     for one in found:
         _describe(screen, one, "asleep: ")
-    screen.say()
+    if found:
+        screen.say()
+    said = f"{many(len(found), 'thing')} asleep in project {shown(ref)}: supapy activate NAME, or --all"
+    screen.say(said if found else f"nothing sleeps in project {shown(ref)}", "bold")
+    screen.result({"asleep": [asdict(one) for one in found], "exit_code": 0})
 
 
 def _describe(screen: Screen, one: Sleeper, lead: str) -> None:

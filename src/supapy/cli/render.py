@@ -68,6 +68,14 @@ def differing(screen: Screen, differences: Sequence[Difference]) -> None:
         screen.say(f"… and {many(rest, 'more difference')}; `supapy -v` names them all", "yellow", always=True)
 
 
+def restored(screen: Screen, outcome_: Outcome) -> int:
+    """What a restore came to, for people or programs; gives the exit code."""
+    outcome(screen, outcome_)
+    said = outcome_json(outcome_)
+    screen.result(said)
+    return int(said["exit_code"])
+
+
 def outcome(screen: Screen, restored: Outcome) -> None:
     """What a restore proved, what it could not bring back, what differs, and the sum of it."""
     proved(screen, restored.proofs)

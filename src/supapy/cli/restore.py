@@ -91,10 +91,7 @@ def restore(
             )
     except (KeyboardInterrupt, click.Abort):
         raise Interrupted("interrupted", begun.cut_short if begun else "Nothing was written.") from None
-    render.outcome(screen, outcome)
-    said = render.outcome_json(outcome)
-    screen.result(said)
-    return int(said["exit_code"])
+    return render.restored(screen, outcome)
 
 
 def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
