@@ -114,11 +114,13 @@ class SupabaseRestore(_Door):
         confirm: bool = False,
         *,
         into: str | None = None,
+        jobs: int | None = None,
     ) -> dict[str, Any]:
         """Bring a backup into the project and compare the two; gives what `verify_restore` gives.
 
         `confirm=True` says that this project is meant: without it nothing is written and RestoreRefused tells the
-        plan. A target that isn't empty must be named by its ref with `into` as well.
+        plan. A target that isn't empty must be named by its ref with `into` as well. The database comes back by
+        `jobs` connections at once. What was cut short is finished by the same call.
         """
         choice = Choice(restore_database, restore_storage, restore_auth)
         with self._project() as project:
@@ -128,6 +130,7 @@ class SupabaseRestore(_Door):
                 choice,
                 into=into,
                 confirm=lambda plan: confirm,
+                jobs=jobs,
                 listener=self._listener,
             )
         return _verdict(outcome.plan.choice, outcome.problems, outcome.differences)
