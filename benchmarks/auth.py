@@ -26,6 +26,7 @@ from supapy.back_up import back_up
 from supapy.backup import Backup
 from supapy.catalog import Catalog
 from supapy.choice import Choice
+from supapy.journal import Journal
 from supapy.model import Difference, Step
 from supapy.parts.auth import AuthPart
 from supapy.project.pgtools import PgTools, find_or_install
@@ -78,7 +79,7 @@ def save(dsn: Secret, tools: PgTools, folder: Path) -> Backup:
 def load(backup: Backup, dsn: Secret, tools: PgTools) -> None:
     """What a restore does for the users, without reading the file twice and without the comparison."""
     with opened(dsn, tools) as project:
-        for step in AuthPart().load(backup, project):
+        for step in AuthPart().load(backup, project, Journal(backup.store, project.ref)):
             assert isinstance(step, Step)
             assert list(step.apply(lambda amount: None)) == []
 

@@ -43,7 +43,8 @@ class Choice:
 
     def check(self, project: Project) -> None:
         """Raises UsageError when something is chosen that this project's settings don't suffice for."""
-        needy = [name for name in ("database", "auth") if getattr(self, name)]
+        by_sql = {"database": self.database, "auth": self.auth and self.people.via == "sql"}
+        needy = [name for name, chosen in by_sql.items() if chosen]
         if needy and not project.has_database:
             raise no_database(f"the {needy[0]} part")
 

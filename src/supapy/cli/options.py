@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 if TYPE_CHECKING:
-    from supapy.parts.auth.people import OnConflict
+    from supapy.parts.auth.people import OnConflict, Via
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -93,13 +93,20 @@ def people_options(command: F) -> F:
         on_conflict: OnConflict,
         sessions: bool | None,
         audit_log: bool | None,
+        via: Via,
         **others: Any,
     ) -> Any:
         from supapy.parts.auth import People
 
-        return command(*arguments, people=People(users, on_conflict, sessions, audit_log), **others)
+        return command(*arguments, people=People(users, on_conflict, sessions, audit_log, via), **others)
 
     options = (
+        click.option(
+            "--via",
+            type=click.Choice(["sql", "api"]),
+            default="sql",
+            help="How users come back: by SQL, or by the Auth server with less, which the plan names.",
+        ),
         click.option(
             "--audit-log/--no-audit-log",
             default=None,

@@ -1,10 +1,17 @@
-"""The calls of Supabase's Auth server that supapy needs (F§2). Users are read and written by SQL, not here."""
+"""The calls of Supabase's Auth server that supapy needs (F§2). What they show of a user is less than SQL does."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import count
+
 from supapy.errors import ApiError
+from supapy.model import Json
 from supapy.project.http import Http
 from supapy.secret import Secret
+
+# What clients commonly ask for; fewer may come.
+PER_PAGE = 1000
 
 
 class AuthApi:
@@ -18,6 +25,33 @@ class AuthApi:
         answer = self._http.request("GET", "/auth/v1/admin/users?page=1&per_page=1")
         total = answer.headers.get("X-Total-Count", "")
         return int(total) if total.isdigit() else len(answer.json()["users"])
+
+    def users(self) -> Iterator[Json]:
+        """All users that the server sees, page by page, as it shows them in a list (F§2.2), none of them twice."""
+        seen: set[str] = set()
+        for page in count(1):
+            found = self._http.request("GET", f"/auth/v1/admin/users?page={page}&per_page={PER_PAGE}").json()["users"]
+            if not found:
+                return
+            # Who is made meanwhile shifts the pages.
+            yield from (user for user in found if user["id"] not in seen)
+            seen.update(user["id"] for user in found)
+
+    async def find(self, identifier: str) -> Json | None:
+        """A user with his identities; None when there is none of that id."""
+        path = f"/auth/v1/admin/users/{identifier}"
+        answer = await self._http.ask("GET", path, expect=frozenset({200, 404}))
+        said = answer.json()
+        return said if answer.status == 200 and isinstance(said, dict) else None
+
+    async def create(self, body: bytes) -> None:
+        """Make a user of what the server takes (F§2.4), as JSON. Raises ApiError when it doesn't take it."""
+        await self._http.ask("POST", "/auth/v1/admin/users", body=body, headers={"Content-Type": "application/json"})
+
+    async def delete(self, identifier: str) -> None:
+        """Delete a user for good; one who isn't there is gone already."""
+        path = f"/auth/v1/admin/users/{identifier}"
+        await self._http.ask("DELETE", path, body=b"{}", expect=frozenset({200, 404}))
 
     def can_sign_in(self, email: str, password: Secret) -> bool:
         """Whether a user signs in with that password. It makes a session, as any sign-in does."""

@@ -108,8 +108,8 @@ def no_database(what: str) -> UsageError:
     """The error for what can't be done without a connection string."""
     return UsageError(
         f"{what} needs SUPABASE_DB_URL, which is not set",
-        "Put it into .env or the environment; .env.example shows where to find it. Without it files alone can be saved "
-        "and restored: --no-database --no-auth.",
+        "Put it into .env or the environment; .env.example shows where to find it. Without it files can be saved and "
+        "restored: --no-database --no-auth. So can users be restored, though with less: --no-database --via api.",
     )
 
 

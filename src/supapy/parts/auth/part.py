@@ -9,11 +9,12 @@ from functools import partial
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import many, quoted
+from supapy.parts.auth.by_api import ByApi
 from supapy.parts.auth.compare import Comparison
 from supapy.parts.auth.document import Document, written
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
-from supapy.parts.auth.people import EVERYBODY, People, named
+from supapy.parts.auth.people import EVERYBODY, People, clash
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, SEALABLE, readable, wanting
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
@@ -41,6 +42,7 @@ class AuthPart:
         self._jobs = usual_jobs() if jobs is None else jobs
         self._people = people
         self._meeting: Meeting | None = None
+        self._by_api: ByApi | None = None
         self._found: frozenset[str] | None = None
 
     def dump(self, moment: Moment) -> Dump:
@@ -62,6 +64,10 @@ class AuthPart:
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The users that are there, those among them that are saved as well, and what the target can't do without."""
         document = Document(backup)
+        if self._people.via == "api":
+            self._by_api = ByApi(document, self._people)
+            yield from self._by_api.obstacles(moment)
+            return
         yield from _impossible(document, moment)
         count = moment.value("SELECT count(*) FROM auth.users")
         if not count:
@@ -70,20 +76,14 @@ class AuthPart:
         self._meeting = Meeting(self._people.on_conflict)
         with moment.project.session() as session:
             self._meeting.find(session, self._load(document, ()).users())
-        if clashing := self._meeting.clashing:
-            whom = f"{named(self._meeting.first, clashing)}: their id, e-mail address or phone number is taken"
-            text = f"{many(clashing, 'user')} of the backup ({whom}"
-            match self._people.on_conflict:
-                case "fail":
-                    hint = "Say --on-conflict skip to leave those who are there as they are, or replace."
-                    yield Obstacle(self.name, f"{text})", final=True, held=True, hint=hint)
-                case "skip":
-                    yield Obstacle(self.name, f"{text}, and those who are there stay as they are)", held=True)
-                case "replace":
-                    yield Obstacle(self.name, f"{text}, and those who are there are replaced)", held=True)
+        if self._meeting.clashing:
+            yield clash(self._people, self._meeting.clashing, self._meeting.first)
 
     def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
         """One step: all tables in one transaction; and what of the backup stays behind."""
+        if self._by_api:
+            yield from self._by_api.load(project)
+            return
         document, left_out = Document(backup), self._left_out(backup, project)
         load = self._load(document, left_out)
         users = len(load.chosen) if load.chosen is not None else backup.count(self.name, "users")
@@ -96,6 +96,8 @@ class AuthPart:
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
+        if self._people.via == "api":
+            return ByApi(Document(backup), self._people).compare(moment)
         document, left_out = Document(backup), self._left_out(backup, moment.project)
         chosen = self._chosen(document)
         keeps = self._people.on_conflict == "skip"

@@ -12,24 +12,27 @@ from supapy.errors import UsageError
 from supapy.model import Json
 from supapy.names import many
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
+from supapy.parts.base import Obstacle
 from supapy.project.rows import parse
 
 OnConflict = Literal["fail", "skip", "replace"]
+Via = Literal["sql", "api"]
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """What `--user`, `--on-conflict`, `--sessions` and `--audit-log` say.
+    """What `--user`, `--on-conflict`, `--sessions`, `--audit-log` and `--via` say.
 
     `users` are ids, e-mail addresses, phone numbers or globs of these; none means everybody. Sessions and audit log
     come back into the same project and not into another, unless told otherwise: another one has other keys, with which
-    no session holds (F§2.6).
+    no session holds (F§2.6). By the Auth server's `api` users come back without SQL, and with less.
     """
 
     users: tuple[str, ...] = ()
     on_conflict: OnConflict = "fail"
     sessions: bool | None = None
     audit_log: bool | None = None
+    via: Via = "sql"
 
     @property
     def is_everybody(self) -> bool:
@@ -63,11 +66,18 @@ class People:
 EVERYBODY = People()
 
 
-def named(first: Iterable[str], count: int) -> str:
-    """The first few of so many, for people."""
+def clash(people: People, count: int, first: Iterable[str]) -> Obstacle:
+    """What stands in the way of so many users, who are there already, and what becomes of it."""
     shown = list(first)
-    rest = count - len(shown)
-    return ", ".join(shown) + (f" and {many(rest, 'other')}" if rest > 0 else "")
+    whom = ", ".join(shown) + (f" and {many(count - len(shown), 'other')}" if count > len(shown) else "")
+    text = f"{many(count, 'user')} of the backup ({whom}: their id, e-mail address or phone number is taken"
+    match people.on_conflict:
+        case "skip":
+            return Obstacle("auth", f"{text}, and those who are there stay as they are)", held=True)
+        case "replace":
+            return Obstacle("auth", f"{text}, and those who are there are replaced)", held=True)
+    hint = "Say --on-conflict skip to leave those who are there as they are, or replace."
+    return Obstacle("auth", f"{text})", final=True, held=True, hint=hint)
 
 
 def meant(name: str, chosen: frozenset[str] | None) -> Callable[[bytes], bool]:

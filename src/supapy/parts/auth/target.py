@@ -58,8 +58,9 @@ class Target:
             lost["true"] = Problem("auth", place, "the target's Auth server has no such table: its rows were left out")
         else:
             values = _values(table, saved)
+            known = {*(one.name for one in table.columns), *(_renamed(table, saved) or ())}
             for column in saved:
-                if column not in {one.name for one in table.columns}:
+                if column not in known:
                     reason = "the target's Auth server has no such column: left out"
                     lost[f"one.line -> {literal(column)} IS NOT NULL"] = Problem("auth", f"{place}.{column}", reason)
             if lacking := wanting(taker, table, set(values)):

@@ -1,0 +1,260 @@
+"""Users brought back by the Auth server alone, where SQL isn't wanted or can't be had: with their ids and passwords,
+and without much else, which is counted and said before it begins (F§2.4)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from supapy.errors import ApiError
+from supapy.loop import side_by_side
+from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
+from supapy.names import many
+from supapy.parts.auth.document import Document
+from supapy.parts.auth.people import People, clash, meant
+from supapy.parts.auth.tables import OTHERS
+from supapy.parts.base import Obstacle
+from supapy.project.moment import Moment
+from supapy.project.project import Project
+from supapy.project.rows import members, parse
+
+MOST_NAMED = 3
+# The server takes a body of 1 MB (F§2.1).
+LARGEST_BODY_BYTES = 1_000_000
+# What a ban without an end is asked for as.
+LONGEST_BAN_HOURS = 100 * 365 * 24
+# The forms of password hashes that the server takes (F§2.4).
+_HASHES = re.compile(r"\$2[aby]?\$|\$argon2(?:i|id)\$|\$fbscrypt\$")
+_KEPT_AS = {
+    "id": "id",
+    "aud": "aud",
+    "role": "role",
+    "email": "email",
+    "phone": "phone",
+    "raw_user_meta_data": "user_metadata",
+    "raw_app_meta_data": "app_metadata",
+}
+# What the server itself writes into metadata of who is made by it.
+_SERVERS_OWN = frozenset({"email_verified", "phone_verified", "provider", "providers"})
+# Marks of what a user has that the server can't be given, and what is said of those who have it.
+_LOST = {
+    "times": ("times (created, confirmed, invited, last signed in)", "They begin anew."),
+    "factors": ("MFA factors", "These people sign in without them, and set them up again."),
+    "passkeys": ("passkeys", "These people sign in otherwise, and make new ones."),
+    "identities": ("identities of other providers", "The server links them when these people sign in by them again."),
+    "hash": ("passwords whose hash the server doesn't take", "These people set a new one: recovery by e-mail."),
+    "changes": ("changes of address under way", "These people begin anew."),
+    "super": ("marks as a super admin", "Set them by SQL."),
+}
+_NOT_MADE = {
+    "address": ("users without e-mail address and phone number", "The server makes no such users: use SQL."),
+    "sso": ("users of single sign-on", "The server makes no such users: use SQL, or let them sign in anew."),
+    "deleted": ("deleted users, kept as rows", "The server makes no such users: use SQL where the rows matter."),
+    "large": ("users with more metadata than a request may bring", "Use SQL."),
+}
+
+
+@dataclass(slots=True)
+class ByApi:
+    """A restore through the Auth server. Users who are there already are left, replaced or a reason to refuse."""
+
+    document: Document
+    people: People
+    _chosen: frozenset[str] | None = None
+    _met: dict[str, str] = field(default_factory=dict)
+
+    def obstacles(self, moment: Moment) -> Iterator[Obstacle]:
+        """The users that are there, and those of the backup among them. Reads only."""
+        self._choose()
+        server = moment.project.auth
+        count = server.count_users()
+        if not count:
+            return
+        yield Obstacle("auth", many(count, "user"), held=True)
+        taken: dict[str, str] = {}
+        for user in server.users():
+            taken |= {str(user[key]): str(user["id"]) for key in ("id", "email", "phone") if user.get(key)}
+        names: list[str] = []
+        for row in map(parse, self._lines()):
+            if _unmakable(row):
+                continue
+            found = next((taken[key] for key in (row["id"], row.get("email"), row.get("phone")) if key in taken), None)
+            if found:
+                self._met[str(row["id"])] = found
+                names += [str(row.get("email") or row.get("phone") or row["id"])][: MOST_NAMED - len(names)]
+        if self._met:
+            yield clash(self.people, len(self._met), names)
+
+    def load(self, project: Project) -> Iterator[Step | Omission]:
+        """What is lost, counted; then the one step."""
+        self._choose()
+        users = 0
+        lost: Counter[str] = Counter()
+        for row in map(parse, self._lines()):
+            unmakable = _unmakable(row)
+            users += unmakable is None
+            lost.update([unmakable] if unmakable else _lost(row))
+        for mark, (what, remedy) in _NOT_MADE.items():
+            if lost[mark]:
+                yield Omission("auth", f"{what}: {lost[mark]:,}", remedy)
+        for mark, (what, remedy) in _LOST.items():
+            if lost[mark]:
+                yield Omission("auth", f"{what} of {many(lost[mark], 'user')}", remedy)
+        for name, rows in self.document.sections():
+            count = sum(1 for _ in rows)
+            if name in OTHERS and count:
+                yield Omission("auth", f"{many(count, 'row')} of auth.{name}", "The server takes none: use SQL.")
+        if self.people.on_conflict == "skip":
+            users -= len(self._met)
+        title = f"{many(users, 'user')} by the Auth server, with their passwords"
+        yield Step("auth", title, partial(self._make_all, project), users, "users")
+
+    def compare(self, moment: Moment) -> Iterator[Finding]:
+        """Each saved user against what the server says of him, as far as it can be given."""
+        self._choose()
+        project, found = moment.project, list[Finding | None]()
+        lines = (line for line in self._lines() if _unmakable(parse(line)) is None)
+        asked = partial(self._compared, project)
+        side_by_side(project.loop, lines, asked, found.append, at_once=project.at_once)
+        equal = found.count(None)
+        yield from (one for one in found if one)
+        if equal:
+            yield Proof("auth", "users, as the Auth server shows them", equal)
+        extra = project.auth.count_users() - len(found)
+        if extra > 0 and self._chosen is None:
+            yield Difference("auth", many(extra, "user"), "extra")
+
+    def _choose(self) -> None:
+        if self._chosen is None and not self.people.is_everybody:
+            self._chosen = self.people.chosen(map(parse, self.document.users()))
+
+    def _lines(self) -> Iterator[bytes]:
+        return filter(meant("users", self._chosen), self.document.users())
+
+    def _make_all(self, project: Project, progress: Progress) -> list[Problem]:
+        failed: list[Problem | None] = []
+        lines = (line for line in self._lines() if _unmakable(parse(line)) is None and not self._stays(line))
+
+        def note(problem: Problem | None) -> None:
+            failed.append(problem) if problem else None
+            progress(1)
+
+        side_by_side(project.loop, lines, partial(self._make, project), note, at_once=project.at_once)
+        return [problem for problem in failed if problem]
+
+    def _stays(self, line: bytes) -> bool:
+        return self.people.on_conflict != "replace" and str(parse(line)["id"]) in self._met
+
+    async def _make(self, project: Project, line: bytes) -> Problem | None:
+        row = parse(line)
+        identifier = str(row["id"])
+        try:
+            if identifier in self._met:
+                await project.auth.delete(self._met[identifier])
+            await project.auth.create(_body(row, line))
+        except ApiError as error:
+            # A first try may have made him though its answer was lost.
+            made = error.status in (400, 422, 500) and await project.auth.find(identifier)
+            if not made:
+                return Problem("auth", f"auth.users {identifier}", f"the server didn't take him: {error.message}")
+        return None
+
+    async def _compared(self, project: Project, line: bytes) -> Difference | None:
+        row = parse(line)
+        live = await project.auth.find(str(row["id"]))
+        place = f"auth.users {row['id']}"
+        if live is None:
+            return None if self._kept(row) else Difference("auth", place, "missing")
+        changed = _changed(row, line, live)
+        return Difference("auth", place, "changed", ", ".join(changed)) if changed and not self._kept(row) else None
+
+    def _kept(self, row: Json) -> bool:
+        return self.people.on_conflict == "skip" and str(row["id"]) in self._met
+
+
+def _unmakable(row: Json) -> str | None:
+    """Why the server makes no such user; None when it does."""
+    if row.get("deleted_at"):
+        return "deleted"
+    if row.get("is_sso_user"):
+        return "sso"
+    if not (row.get("email") or row.get("phone")):
+        return "address"
+    metadata = sum(len(str(row.get(key, ""))) for key in ("raw_user_meta_data", "raw_app_meta_data"))
+    return "large" if metadata > LARGEST_BODY_BYTES // 4 and len(json.dumps(row)) > LARGEST_BODY_BYTES else None
+
+
+def _lost(row: Json) -> Iterator[str]:
+    """Marks of what a user has and the server can't be given."""
+    identities = row.get("identities") or []
+    others = isinstance(identities, str) or any(one.get("provider") not in ("email", "phone") for one in identities)
+    hashed = str(row.get("encrypted_password") or "")
+    has = {
+        "times": True,
+        "factors": bool(row.get("mfa_factors")),
+        "passkeys": bool(row.get("webauthn_credentials")),
+        "identities": others,
+        "hash": bool(hashed and not _HASHES.match(hashed)),
+        "changes": bool(row.get("email_change") or row.get("phone_change")),
+        "super": bool(row.get("is_super_admin")),
+    }
+    return (mark for mark, there in has.items() if there)
+
+
+def _body(row: Json, line: bytes) -> bytes:
+    """What the server is asked to make. Saved values go as the text they are, so that no number is rounded here."""
+    texts = dict(members(line.decode()))
+    said = {name: texts[key] for key, name in _KEPT_AS.items() if row.get(key)}
+    said = {name: text for name, text in said.items() if not name.endswith("_metadata") or text.startswith("{")}
+    hashed = str(row.get("encrypted_password") or "")
+    if _HASHES.match(hashed):
+        said["password_hash"] = json.dumps(hashed)
+    for kind in ("email", "phone"):
+        if row.get(f"{kind}_confirmed_at"):
+            said[f"{kind}_confirm"] = "true"
+    if ban := _ban(row):
+        said["ban_duration"] = json.dumps(ban)
+    return ("{" + ",".join(f'"{name}":{text}' for name, text in said.items()) + "}").encode()
+
+
+def _ban(row: Json) -> str | None:
+    """What is left of a ban, as Go writes durations."""
+    until = row.get("banned_until")
+    if not until or until == "-infinity":
+        return None
+    try:
+        seconds = (datetime.fromisoformat(str(until)) - datetime.now(UTC)).total_seconds()
+    except ValueError:
+        return f"{LONGEST_BAN_HOURS}h"
+    return f"{min(int(seconds), LONGEST_BAN_HOURS * 3600)}s" if seconds >= 1 else None
+
+
+def _changed(row: Json, line: bytes, live: Json) -> list[str]:
+    """What the server shows otherwise, of what it could be given."""
+    expected: dict[str, Any] = {key: str(row.get(key) or "") for key in ("aud", "role", "email", "phone")}
+    changed = [key for key, value in expected.items() if value and str(live.get(key) or "") != value]
+    for kind in ("email", "phone"):
+        if bool(row.get(f"{kind}_confirmed_at")) != bool(live.get(f"{kind}_confirmed_at")):
+            changed.append(f"{kind}_confirmed_at")
+    if bool(_ban(row)) != bool(live.get("banned_until")):
+        changed.append("banned_until")
+    for key, name in (("raw_user_meta_data", "user_metadata"), ("raw_app_meta_data", "app_metadata")):
+        if row.get(key) and not _holds(live.get(name) or {}, dict(members(line.decode()))[key]):
+            changed.append(key)
+    return changed
+
+
+def _holds(live: Json, saved: str) -> bool:
+    """Whether metadata is what was saved, but for what the server adds of its own."""
+    try:
+        said = json.loads(saved)
+    except RecursionError:
+        # Deeper than anybody reads; the server either took it or not.
+        return True
+    return not isinstance(said, dict) or ({**live, **said} == live and live.keys() - said.keys() <= _SERVERS_OWN)

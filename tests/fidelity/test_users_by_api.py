@@ -1,0 +1,154 @@
+"""Users brought back by the Auth server alone: what it can be given, and what is lost and said beforehand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.doors.commands import Commands, settings_of
+from tests.fidelity.test_auth import ALICE, ANON, BOB, MORE, OLD, PASSWORD, PEOPLE, SSO
+from tests.fidelity.whole import as_superuser, backed_up, posted
+from tests.projects import ProjectFactory
+
+from supapy.backup import Backup
+from supapy.choice import Choice
+from supapy.parts.auth import People
+from supapy.project.project import Project
+from supapy.restore import Outcome, restore
+from supapy.sandbox.project import SandboxProject
+
+ACTIVE, DELETED, PHONE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "678")
+EVEN_MORE = f"""
+INSERT INTO auth.users (instance_id, id, aud, role, email, phone, encrypted_password, confirmation_token,
+  recovery_token, email_change_token_new, email_change, raw_app_meta_data, raw_user_meta_data, banned_until, deleted_at,
+  phone_confirmed_at, created_at, updated_at) VALUES
+ ('00000000-0000-0000-0000-000000000000', '{ACTIVE}', 'authenticated', 'editor', 'active@example.com', NULL, 'md5:x',
+  '', '', '', 'next@example.com', '{{"plan": "pro"}}', '{{"n": 1.50, "big": 12345678901234567890}}', now() + '1 h',
+  NULL, NULL, now(), now()),
+ ('00000000-0000-0000-0000-000000000000', '{DELETED}', 'authenticated', 'authenticated', 'gone', NULL, NULL, '', '',
+  '', '', '{{}}', '{{}}', NULL, now(), NULL, now(), now()),
+ ('00000000-0000-0000-0000-000000000000', '{PHONE}', 'authenticated', 'authenticated', NULL, '4955555', NULL, '', '',
+  '', '', '{{"provider": "phone"}}', '{{}}', NULL, NULL, now(), now(), now());
+"""
+
+
+def auth(**said: object) -> Choice:
+    return Choice(database=False, storage=False, people=People(via="api", **said))  # type: ignore[arg-type]
+
+
+def restored(backup: Backup, sandbox: SandboxProject, choice: Choice, into: str | None = None) -> Outcome:
+    """Into a project whose database nobody may ask."""
+    with Project(sandbox.url, sandbox.service_key) as project:
+        return restore(backup, project, choice, into=into, confirm=lambda plan: True)
+
+
+@dataclass
+class Pair:
+    source: SandboxProject
+    backup: Backup
+    target: SandboxProject
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module")
+def pair(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with ExitStack() as cleanup:
+        projects = ProjectFactory(server_folder, cleanup)
+        source, target = projects("source"), projects("target")
+        as_superuser(source, PEOPLE, MORE, EVEN_MORE)
+        backup = backed_up(source, tmp_path_factory.mktemp("backups"), Choice(database=False, storage=False))
+        yield Pair(source, backup, target, restored(backup, target, auth()))
+
+
+def test_whoever_can_be_made_is_and_nobody_else(pair: Pair) -> None:
+    assert (pair.outcome.problems, pair.outcome.differences) == ([], [])
+    found = {str(one) for (one,) in as_superuser(pair.target, "SELECT id FROM auth.users")}
+    assert found == {ALICE, BOB, OLD, ACTIVE, PHONE}
+    assert [(proof.sort, proof.count) for proof in pair.outcome.proofs] == [("users, as the Auth server shows them", 5)]
+
+
+def test_people_sign_in_with_their_old_passwords(pair: Pair) -> None:
+    for email, expected in (("alice@example.com", 200), ("old@example.com", 200), ("bob@example.com", 400)):
+        status, _ = posted(pair.target, "/auth/v1/token?grant_type=password", {"email": email, "password": PASSWORD})
+        assert status == expected, email
+
+
+def test_what_the_server_takes_is_what_was_saved(pair: Pair) -> None:
+    query = """SELECT aud, role, email, phone, email_confirmed_at IS NULL, phone_confirmed_at IS NULL,
+        banned_until > now(), raw_app_meta_data->>'plan' FROM auth.users WHERE id IN ('{}', '{}', '{}') ORDER BY id"""
+    query = query.format(ACTIVE, PHONE, ALICE)
+    assert as_superuser(pair.target, query) == as_superuser(pair.source, query)
+    hashes = f"SELECT encrypted_password FROM auth.users WHERE id IN ('{ALICE}', '{BOB}', '{OLD}') ORDER BY id"
+    assert as_superuser(pair.target, hashes) == as_superuser(pair.source, hashes)
+    names = f"SELECT raw_user_meta_data->'name' FROM auth.users WHERE id = '{ALICE}'"
+    assert as_superuser(pair.target, names) == as_superuser(pair.source, names)
+
+
+def test_what_is_lost_is_counted_before_anything_is_written(pair: Pair) -> None:
+    assert [one.name for one in pair.outcome.plan.omissions] == [
+        "users without e-mail address and phone number: 1",
+        "users of single sign-on: 1",
+        "deleted users, kept as rows: 1",
+        "times (created, confirmed, invited, last signed in) of 5 users",
+        "MFA factors of 1 user",
+        "identities of other providers of 1 user",
+        "passwords whose hash the server doesn't take of 1 user",
+        "changes of address under way of 1 user",
+        "1 row of auth.sessions",
+        "3 rows of auth.refresh_tokens",
+        "1 row of auth.mfa_amr_claims",
+        "1 row of auth.audit_log_entries",
+    ]
+
+
+def test_who_is_there_already_is_met_as_by_sql(pair: Pair, tmp_path: Path) -> None:
+    file = tmp_path / "target.env"
+    url, key = pair.target.url, pair.target.service_key.reveal()
+    file.write_text(f"SUPABASE_URL={url}\nSUPABASE_KEY={key}\n")
+    supapy = Commands(tmp_path, settings_of(pair.source))
+    arguments = ("--env-file", file, "restore", pair.backup.path, "--no-database", "--no-storage", "--via", "api", "-y")
+    refused = supapy(*arguments, "--into", "target")
+    assert refused.code == 60
+    assert "--on-conflict skip" in refused.err
+    changed = f"UPDATE auth.users SET encrypted_password = 'x' WHERE id = '{ALICE}'"
+    as_superuser(pair.target, changed, f"DELETE FROM auth.users WHERE id = '{PHONE}'")
+    skipped = supapy("--json", *arguments, "--into", "target", "--on-conflict", "skip")
+    assert skipped.code == 0, skipped.out + skipped.err
+    password = f"SELECT encrypted_password FROM auth.users WHERE id = '{ALICE}'"
+    assert as_superuser(pair.target, password) == [("x",)]
+    planned = next(one for one in skipped.objects if one.get("event") == "planned")
+    assert planned["steps"] == ["1 user by the Auth server, with their passwords"]
+    replaced = supapy(*arguments, "--into", "target", "--on-conflict", "replace", "--user", "alice@*")
+    assert replaced.code == 0, replaced.out + replaced.err
+    assert as_superuser(pair.target, password) == as_superuser(pair.source, password)
+    assert as_superuser(pair.target, "SELECT count(*) FROM auth.users") == [(5,)]
+
+
+def test_a_user_whom_the_server_refuses_is_named_and_the_others_come(
+    pair: Pair, project_factory: ProjectFactory
+) -> None:
+    target = project_factory("target")
+    as_superuser(target, "ALTER TABLE auth.users ADD CONSTRAINT none CHECK (email <> 'bob@example.com')")
+    outcome = restored(pair.backup, target, auth())
+    assert [one.name for one in outcome.problems] == [f"auth.users {BOB}"]
+    assert [(one.name, one.kind) for one in outcome.differences] == [(f"auth.users {BOB}", "missing")]
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(4,)]
+
+
+def test_without_the_word_a_project_without_a_database_is_refused(pair: Pair, tmp_path: Path) -> None:
+    settings = settings_of(pair.target)
+    del settings["SUPABASE_DB_URL"]
+    ran = Commands(tmp_path, settings)("restore", pair.backup.path, "--no-database", "--no-storage", "--yes")
+    assert ran.code == 2
+    assert "--via api" in ran.err
+
+
+def test_what_is_saved_is_enough_to_know_everything_of_a_user(pair: Pair) -> None:
+    said = json.loads(b"".join(pair.backup.read("auth_users.json")))
+    sso = next(user for user in said["users"] if user["id"] == SSO)
+    assert sso["is_sso_user"] is True
+    assert ANON in {user["id"] for user in said["users"]}
