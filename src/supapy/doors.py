@@ -18,6 +18,7 @@ from supapy.catalog import Catalog
 from supapy.choice import Choice
 from supapy.events import Listener, ignore
 from supapy.model import Difference, Problem
+from supapy.parts.auth import EVERYBODY, People
 from supapy.project.project import Project
 from supapy.restore import restore
 from supapy.settings import Settings, load
@@ -115,14 +116,16 @@ class SupabaseRestore(_Door):
         *,
         into: str | None = None,
         jobs: int | None = None,
+        people: People = EVERYBODY,
     ) -> dict[str, Any]:
         """Bring a backup into the project and compare the two; gives what `verify_restore` gives.
 
         `confirm=True` says that this project is meant: without it nothing is written and RestoreRefused tells the
         plan. A target that isn't empty must be named by its ref with `into` as well. The database comes back by
-        `jobs` connections at once. What was cut short is finished by the same call.
+        `jobs` connections at once; `people` says which users, and what becomes of those who are there already. What was
+        cut short is finished by the same call.
         """
-        choice = Choice(restore_database, restore_storage, restore_auth)
+        choice = Choice(restore_database, restore_storage, restore_auth, people=people)
         with self._project() as project:
             outcome = restore(
                 open_path(backup_path),
@@ -143,9 +146,11 @@ class SupabaseRestore(_Door):
         """Restore the files alone."""
         return self.restore_backup(backup_path, False, True, False, confirm)
 
-    def restore_auth_users(self, backup_path: str, confirm: bool = False) -> dict[str, Any]:
-        """Restore the users alone."""
-        return self.restore_backup(backup_path, False, False, True, confirm)
+    def restore_auth_users(
+        self, backup_path: str, confirm: bool = False, *, into: str | None = None, people: People = EVERYBODY
+    ) -> dict[str, Any]:
+        """Restore the users alone: all, or those that `people` means."""
+        return self.restore_backup(backup_path, False, False, True, confirm, into=into, people=people)
 
     def verify_restore(self, backup_path: str) -> dict[str, Any]:
         """Hold a backup against the project: `database`, `storage` and `auth` say whether each is equal (and saved),

@@ -83,6 +83,40 @@ def table_options(command: F) -> F:
     return cast(F, gathered)
 
 
+# In the reverse of the order in which the help names them.
+_PEOPLE = (
+    click.option(
+        "--via",
+        type=click.Choice(["sql", "api"]),
+        default="sql",
+        help="How users come back: by SQL, or by the Auth server with less, which the plan names.",
+    ),
+    click.option(
+        "--audit-log/--no-audit-log",
+        default=None,
+        help="Bring back the log of sign-ins; unless told otherwise into the same project only.",
+    ),
+    click.option(
+        "--sessions/--no-sessions",
+        default=None,
+        help="Bring back who is signed in; unless told otherwise into the same project only: it has the same keys.",
+    ),
+    click.option(
+        "--on-conflict",
+        type=click.Choice(["fail", "skip", "replace"]),
+        default="fail",
+        help="What becomes of a user who is there already, by id, e-mail address or phone number (fail).",
+    ),
+    click.option(
+        "--user",
+        "users",
+        metavar="USER",
+        multiple=True,
+        help="Only such users: an id, an e-mail address, a phone number or a GLOB of these. May be given again.",
+    ),
+)
+
+
 def people_options(command: F) -> F:
     """The options that say which users come back, and with what: they reach the command as `people`, a `People`."""
 
@@ -100,38 +134,7 @@ def people_options(command: F) -> F:
 
         return command(*arguments, people=People(users, on_conflict, sessions, audit_log, via), **others)
 
-    options = (
-        click.option(
-            "--via",
-            type=click.Choice(["sql", "api"]),
-            default="sql",
-            help="How users come back: by SQL, or by the Auth server with less, which the plan names.",
-        ),
-        click.option(
-            "--audit-log/--no-audit-log",
-            default=None,
-            help="Bring back the log of sign-ins; unless told otherwise into the same project only.",
-        ),
-        click.option(
-            "--sessions/--no-sessions",
-            default=None,
-            help="Bring back who is signed in; unless told otherwise into the same project only: it has the same keys.",
-        ),
-        click.option(
-            "--on-conflict",
-            type=click.Choice(["fail", "skip", "replace"]),
-            default="fail",
-            help="What becomes of a user who is there already, by id, e-mail address or phone number (fail).",
-        ),
-        click.option(
-            "--user",
-            "users",
-            metavar="USER",
-            multiple=True,
-            help="Only such users: an id, an e-mail address, a phone number or a GLOB of these. May be given again.",
-        ),
-    )
-    for option in options:
+    for option in _PEOPLE:
         gathered = option(gathered)
     return cast(F, gathered)
 
