@@ -77,3 +77,24 @@ class TestMoveCopyDelete:
         second = target.put(bucket, "x", b"two")
         assert first != second
         assert target.get(bucket, "x").body == b"two"
+
+
+def test_a_copy_onto_itself_says_what_an_upload_in_pieces_can_not(target: Target, bucket: str) -> None:
+    first = target.put(bucket, "a", b"hello", Content_Type="image/png", x_metadata=coded({"k": 1}))
+    before = target.row(bucket, "a")
+    said = {"cacheControl": "private, max-age=9, immutable", "mimetype": "image/png"}
+    body = {"bucketId": bucket, "sourceKey": "a", "destinationKey": "a", "copyMetadata": False, "metadata": said}
+    headers = {"x-upsert": "true", "x-metadata": coded({"k": 2})}
+    reply = target.storage("POST", "object/copy", body, headers=headers)
+    assert (reply.status, reply.json()["Id"]) == (200, first)
+    row = target.row(bucket, "a")
+    assert (row["id"], row["created_at"], row["user_metadata"]) == (before["id"], before["created_at"], {"k": 2})
+    assert row["version"] != before["version"]
+    assert {name: row["metadata"][name] for name in said} == said
+    assert row["metadata"]["eTag"] == before["metadata"]["eTag"]
+    served = target.get(bucket, "a")
+    assert (served.body, served.headers["cache-control"], served.headers["content-type"]) == (
+        b"hello",
+        said["cacheControl"],
+        "image/png",
+    )
