@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.request import Request, urlopen
 
+import pytest
 from tests.fidelity.whole import as_superuser, backed_up, differences, fetched, restored
 from tests.projects import ProjectFactory
 from tests.waiting import put
 
+from supapy.backup import Backup
 from supapy.choice import Choice
 from supapy.project.project import Project
+from supapy.restore import restore
+from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject
 
 STORAGE = Choice(database=False, auth=False)
@@ -37,25 +42,52 @@ def test_two_hundred_kilobytes_of_user_metadata_and_a_robots_tag_come_back(
     assert fetched(target, "/storage/v1/object/authenticated/b/k") == (200, b"x")
 
 
-def test_a_cache_control_that_a_large_upload_cannot_say_is_named_and_stands_in_the_row(
-    project_factory: ProjectFactory, tmp_path: Path
-) -> None:
-    source, target = project_factory("source"), project_factory("target")
+SAID = "public, max-age=31536000, immutable"
+
+
+@pytest.fixture
+def large(project_factory: ProjectFactory, tmp_path: Path) -> Backup:
+    """A backup with an object whose cache control no upload in pieces can say, and user metadata."""
+    source = project_factory("source")
     as_superuser(source, BUCKET)
     with opened(source) as project:
         put(project, "b", "large", b"x" * 7_000_000)
-        put(project, "b", "small", b"x", cache="public, max-age=5, immutable")
-    said = "public, max-age=31536000, immutable"
     as_superuser(
         source,
-        f"UPDATE storage.objects SET metadata = metadata || '{{\"cacheControl\": \"{said}\"}}' WHERE name = 'large'",
+        f"""UPDATE storage.objects SET user_metadata = '{{"a": 1}}',
+        metadata = metadata || '{{"cacheControl": "{SAID}"}}'""",
     )
-    backup = backed_up(source, tmp_path, STORAGE)
-    outcome = restored(backup, target, STORAGE)
-    assert [(problem.name, said in problem.reason) for problem in outcome.problems] == [("b/large", True)]
+    return backed_up(source, tmp_path, STORAGE)
+
+
+@pytest.mark.parametrize("by_sql", [True, False])
+def test_a_cache_control_that_a_large_upload_cannot_say_is_served_all_the_same(
+    project_factory: ProjectFactory, large: Backup, by_sql: bool
+) -> None:
+    target = project_factory("target")
+    with Project(target.url, target.service_key, target.db_url if by_sql else None) as project:
+        outcome = restore(large, project, STORAGE, confirm=lambda plan: True)
+    assert outcome.is_whole
+    look = "SELECT metadata ->> 'cacheControl', metadata ->> 'mimetype', user_metadata FROM storage.objects"
+    assert as_superuser(target, look) == [(SAID, "text/plain", {"a": 1})]
+    key = target.service_key.reveal()
+    request = Request(
+        f"{target.url}/storage/v1/object/authenticated/b/large", headers={"Authorization": f"Bearer {key}"}
+    )
+    with urlopen(request) as answer:
+        assert (answer.headers["Cache-Control"], len(answer.read())) == (SAID, 7_000_000)
+
+
+def test_a_cache_control_that_the_server_can_not_be_told_is_a_problem_and_stands_in_the_row(
+    project_factory: ProjectFactory, large: Backup
+) -> None:
+    target = project_factory("target")
+    assert target.api
+    target.api.faults.append(Fault(method="POST", path="/object/copy$", times=99, status=413))
+    outcome = restored(large, target, STORAGE)
+    assert [(problem.name, SAID in problem.reason) for problem in outcome.problems] == [("b/large", True)]
     assert outcome.differences == []
-    rows = as_superuser(target, "SELECT name, metadata ->> 'cacheControl' FROM storage.objects ORDER BY name")
-    assert rows == [("large", said), ("small", "public, max-age=5, immutable")]
+    assert as_superuser(target, "SELECT metadata ->> 'cacheControl' FROM storage.objects") == [(SAID,)]
 
 
 def test_older_versions_and_delete_markers_are_no_objects(project_factory: ProjectFactory, tmp_path: Path) -> None:

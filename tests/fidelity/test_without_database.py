@@ -423,10 +423,10 @@ def test_what_the_server_does_not_take_is_a_problem_and_the_rest_comes_back(
     backup = backed_up(first, tmp_path, FILES)
     outcome = brought_back(backup, second)
     assert [problem.name for problem in outcome.problems] == ["bucket Ä", "b/large", "b/long", "b/one", "bucket Ä"]
-    assert "cache control private, robots tag noindex" in outcome.problems[1].reason
+    assert "served without: robots tag noindex" in outcome.problems[1].reason
     assert {(one.name, one.detail or one.kind) for one in outcome.differences} == {
         ("bucket Ä", "missing"),
-        ("object b/large", "metadata.cacheControl, metadata.xRobotsTag"),
+        ("object b/large", "metadata.xRobotsTag"),
         ("object b/long", "metadata.cacheControl"),
         ("object b/one", "user_metadata"),
     }

@@ -48,13 +48,17 @@ def _segment(text: str) -> str:
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
 
 
+def in_seconds(cache_control: str) -> bool:
+    """Whether uploads in pieces and forms can say it: a number of seconds, or what they say by themselves (F§1.7)."""
+    return cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
+
+
 def unsaid(size: int, cache_control: str, user_metadata: str | None = None, robots: str | None = None) -> list[str]:
     """What of all this an upload of that size (bytes) can't say (F§1.6, F§1.7)."""
     in_pieces = size > TUS_PIECE_BYTES
     is_long = user_metadata is not None and len(user_metadata.encode()) > LARGEST_METADATA_IN_HEADER_BYTES
-    said_in_seconds = cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
     return [
-        *([f"cache control {cache_control}"] if (in_pieces or is_long) and not said_in_seconds else []),
+        *([f"cache control {cache_control}"] if (in_pieces or is_long) and not in_seconds(cache_control) else []),
         *(["its user metadata, which are too long"] if in_pieces and is_long else []),
         *([f"robots tag {robots}"] if in_pieces and robots else []),
     ]
@@ -196,6 +200,16 @@ class StorageApi:
             body=body,
             headers=headers | {"Content-Type": mimetype, "Cache-Control": cache_control},
         )
+
+    async def say_cache_control(
+        self, bucket: str, key: str, cache_control: str, mimetype: str, user_metadata: str | None
+    ) -> None:
+        """Give an object that is there a cache control which its upload in pieces could not say, by copying it onto
+        itself (measured). Its id and its bytes stay; `user_metadata` takes the place of what it has."""
+        same = {"bucketId": bucket, "sourceKey": key, "destinationBucket": bucket, "destinationKey": key}
+        said = {"copyMetadata": False, "metadata": {"cacheControl": cache_control, "mimetype": mimetype}}
+        headers = _JSON | {"x-upsert": "true"} | ({"x-metadata": _base64(user_metadata)} if user_metadata else {})
+        await self._http.ask("POST", "/storage/v1/object/copy", body=json.dumps(same | said).encode(), headers=headers)
 
     async def _begin(self, named: dict[str, str], size: int) -> str:
         metadata = ",".join(f"{name} {_base64(value)}" for name, value in named.items())

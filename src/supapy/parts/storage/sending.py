@@ -14,7 +14,7 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object
 from supapy.parts.storage.sent import Sent
 from supapy.project.project import Project
-from supapy.project.storage_api import unsaid
+from supapy.project.storage_api import TUS_PIECE_BYTES, in_seconds, unsaid
 
 
 async def has_bytes(backup: Source, project: Project, path: str, bucket: str, key: str, etag: str, size: str) -> bool:
@@ -74,10 +74,29 @@ async def send(
         if not about_one_object(error):
             raise
         return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
-    if lacking := unsaid(size, cache_control, user_metadata, robots):
+    lacking = unsaid(size, cache_control, user_metadata, robots)
+    if size > TUS_PIECE_BYTES and not in_seconds(cache_control):
+        others = unsaid(size, "no-cache", user_metadata, robots)
+        short = user_metadata if not unsaid(size, "no-cache", user_metadata) else None
+        if await _said_later(project, bucket, key, cache_control, mimetype, short):
+            lacking = others
+    if lacking:
         reason = f"an upload of {size:,} bytes can't say all of it, so it is served without: {', '.join(lacking)}"
         return Problem(PART, f"{bucket}/{key}", reason)
     return None
+
+
+async def _said_later(
+    project: Project, bucket: str, key: str, cache_control: str, mimetype: str, user_metadata: str | None
+) -> bool:
+    """Whether the server could be told the cache control once the object was there. It copies nothing above 5 GB."""
+    try:
+        await project.storage.say_cache_control(bucket, key, cache_control, mimetype, user_metadata)
+    except ApiError as error:
+        if not about_one_object(error):
+            raise
+        return False
+    return True
 
 
 def _reader(backup: Source, path: str, progress: Progress) -> Callable[[int, int | None], Iterator[bytes]]:
