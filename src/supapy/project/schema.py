@@ -82,7 +82,8 @@ WITH RECURSIVE ancestor AS (
     ORDER BY a.leaf, a.height DESC
 )
 SELECT n.nspname, c.relname, c.oid::bigint, hn.nspname, hc.relname,
-    pg_catalog.has_table_privilege(c.oid, 'SELECT'), pg_catalog.pg_get_userbyid(c.relowner),
+    pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
+    pg_catalog.pg_get_userbyid(c.relowner),
     coalesce((
         SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
             a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity

@@ -60,7 +60,7 @@ def auth_rows(moment: Moment) -> list[Rows]:
     return [
         Rows("auth", table)
         for table in tables_of(moment, "auth")
-        if table.readable and table.name not in AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
+        if table.name not in AUTH_LEFT_OUT and platform.is_platform_role(table.owner)
     ]
 
 
@@ -119,7 +119,7 @@ _UNREADABLE = """
 SELECT n.nspname, c.relname, c.oid::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
 ORDER BY 1, 2
 """
 # Tables with a check (their own, or of a column's domain) or a generated column that calls a user's function: it may

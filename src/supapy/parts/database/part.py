@@ -18,6 +18,7 @@ from supapy.parts.database.choosing import choose
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
+from supapy.parts.database.holding import hold, refuse_hidden
 from supapy.parts.database.inventory import read_things, take_inventory, vault_inventory
 from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.reading import Reading
@@ -71,21 +72,23 @@ class DatabasePart:
 
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
-        if begun := unfinished(moment):
-            yield Problem(self.name, "the database as it should be", f"it is half restored: {begun} is on its way in")
         unreadable = unreadable_tables(moment)
-        saved = self._tables(moment)
-        _hold(moment, saved)
+        meant = self._tables(moment)
+        saved = [rows for rows in meant if rows.table.readable]
+        hold(moment, [rows.table for rows in saved])
         reading = Reading(moment, saved, self._jobs, compress=self._compress, listener=self._listener)
         if self._patterns.is_everything:
+            refuse_hidden(moment, [rows.table for rows in saved])
             # From here on rows are read ahead; of some tables only once it is known which.
             reading.begin()
         with _archive(moment, unreadable) as entries:
             facts = read_facts(moment)
             things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
             selection = choose(moment, self._patterns, select(entries(), facts), facts)
-        self._rowless = selection.lost_relations
-        yield from _unsaved(moment, facts, selection, granted, unreadable)
+        self._rowless = selection.rowless
+        refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
+        yield from _problems(moment, [rows.table for rows in meant], unreadable, selection)
+        yield from _omissions(moment, facts, selection, granted)
         secrets = [] if selection.is_part else (yield from self._secrets(moment))
         script = Script(moment, selection, facts, reading, granted, secrets)
         yield Item(self.name, FILE, FILE, script.pieces)
@@ -98,12 +101,12 @@ class DatabasePart:
             where = script.segments.written, script.statements
             yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
 
-        tables = Contents(0, script.segments.written, [], {}, []).row_segments
-        counts = {"tables": len(tables), "rows": sum(segment.table["rows"] for segment in tables)}
+        written = Contents(0, script.segments.written, [], {}, []).row_segments
+        counts = {"tables": len(written), "rows": sum(segment.table["rows"] for segment in written)}
         yield Item(self.name, TOC_FILE, TOC_FILE, contents, counts=counts)
 
     def has_rows_of(self, table: Table) -> bool:
-        """Whether the rows of a readable table are among those that `dump` saves, which is known once it has begun."""
+        """Whether the rows of a table were chosen to be saved, which is known once `dump` has begun."""
         return table.oid not in self._rowless
 
     def _tables(self, moment: Moment) -> list[Rows]:
@@ -136,28 +139,28 @@ class DatabasePart:
         return compare.compare(backup, moment)
 
 
-def _unsaved(
-    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant], unreadable: list[Unreadable]
-) -> Iterator[Omission | Problem]:
-    """All that can't come back, or can't be read, each by its name."""
-    yield from selection.omissions
+def _problems(
+    moment: Moment, meant: list[Table], unreadable: list[Unreadable], selection: Selection
+) -> Iterator[Problem]:
+    if begun := unfinished(moment):
+        yield Problem("database", "the database as it should be", f"it is half restored: {begun} is on its way in")
+    oids = {table.oid for table in meant}
     for schema, name, oid, is_users in unreadable:
-        if is_users and oid not in selection.rowless:
+        if (is_users or oid in oids) and oid not in selection.rowless:
             yield Problem("database", f"table {qualified(schema, name)}", "this connection may not read it")
+
+
+def _omissions(
+    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant]
+) -> Iterator[Omission | Problem]:
+    """All that can't come back, each by its name."""
+    yield from selection.omissions
     yield from roles.omissions(moment, selection.roles)
     if not selection.is_part:
         yield from additions.omissions(facts.additions)
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)
         yield from queues.omissions(moment)
-
-
-def _hold(moment: Moment, saved: list[Rows]) -> None:
-    """Keep the tables as they are until the moment ends: what pg_dump describes must be what COPY reads, in as many
-    statements as it may be."""
-    names = [rows.table.sql for rows in saved if rows.table.readable]
-    if names:
-        moment.session.execute(f"LOCK TABLE {', '.join(names)} IN ACCESS SHARE MODE")
 
 
 @contextmanager
