@@ -10,8 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from tests.doors.commands import Commands, settings_of
-from tests.projects import ProjectFactory, owner
+from tests.projects import ProjectFactory, owner, superuser
 
 from supapy.draft import sealed
 from supapy.sandbox.project import SandboxProject
@@ -73,6 +74,20 @@ def test_a_wrong_password_is_told_without_it(supapy: Commands, source: SandboxPr
     assert (code, error) == (22, "the database refused the password of postgres")
     assert "Settings > Database" in hint
     assert "wrong-horse" not in error + hint
+
+
+def test_a_role_from_which_row_security_hides_rows_is_refused(supapy: Commands, source: SandboxProject) -> None:
+    with superuser(source.database) as connection:
+        connection.execute("CREATE ROLE reader LOGIN PASSWORD 'reader-secret'; GRANT pg_read_all_data TO reader")
+    try:
+        dsn = make_conninfo(source.db_url.reveal(), user="reader", password="reader-secret")
+        code, error, hint = refused(supapy, "backup", SUPABASE_DB_URL=dsn)
+    finally:
+        with superuser(source.database) as connection:
+            connection.execute("DROP ROLE reader")
+    assert code == 22
+    assert error.startswith("row security hides rows of table")
+    assert hint.startswith("Connect as the project's postgres role")
 
 
 def test_a_host_that_is_not_there_is_told_with_the_session_pooler(supapy: Commands) -> None:
