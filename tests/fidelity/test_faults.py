@@ -141,4 +141,4 @@ def test_rows_of_the_platform_that_may_not_be_read_are_a_problem(
             "CREATE SCHEMA closed; CREATE TABLE closed.door (id int); GRANT SELECT ON closed.door TO postgres"
         )
     problems = [one.name for one in save(source, DEFAULT_MAJOR, tmp_path).problems]
-    assert problems == ['table "closed"."door"', 'table "auth"."sessions"', 'table "storage"."objects"']
+    assert problems == ['table "auth"."sessions"', 'table "closed"."door"', 'table "storage"."objects"']
