@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from datetime import UTC
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,13 +15,17 @@ from supapy.backup import FORMAT, Backup
 from supapy.catalog import Catalog
 from supapy.choice import Choice, to_save
 from supapy.draft import Draft
-from supapy.events import Finished, Listener, Started, ignore
+from supapy.errors import ConnectionLost, Unreachable
+from supapy.events import BegunAnew, Finished, Listener, Started, ignore
 from supapy.known import Known
 from supapy.model import Json
 from supapy.names import label_time
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import tables_of
+
+# A connection that was cut can be made again at once; a server that is restarted needs a while.
+WAITS_FOR_ANOTHER_MOMENT_S = (1.0, 10.0)
 
 
 def back_up(
@@ -31,6 +38,7 @@ def back_up(
     full: bool = False,
     resume: bool = False,
     compress: bool = False,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> Backup:
     """A new backup of the project as it is now. What could not be saved stands in its manifest as problems.
 
@@ -38,9 +46,36 @@ def back_up(
     cut short, unless it is to be a `full` one; with `resume` there must be such a run, and nothing of it is fetched
     again even so. `jobs` is how many connections read the database's rows at once: one a
     core, at most 8, unless told otherwise. With `compress` everything but the files of Storage lies in it as `.zst`.
+
+    When a connection to the database is lost, all is read anew at another moment, after a wait (`sleep` waits), twice
+    at most: what two moments gave never comes together. Raises ConnectionLost when it is lost once more.
     """
     choice = choice or Choice()
     choice.check(project)
+    attempt = partial(_at_one_moment, project, catalog, choice, listener, jobs=jobs, full=full, compress=compress)
+    for number, wait_s in enumerate((*WAITS_FOR_ANOTHER_MOMENT_S, None)):
+        try:
+            return attempt(resume=resume and not number)
+        except Unreachable as error:
+            # A server that is being restarted first cuts its connections, then takes none.
+            if wait_s is None or not (number or isinstance(error, ConnectionLost)):
+                raise
+            listener(BegunAnew(error.message))
+        sleep(wait_s)
+    raise AssertionError("the last round returns or raises")
+
+
+def _at_one_moment(
+    project: Project,
+    catalog: Catalog,
+    choice: Choice,
+    listener: Listener,
+    *,
+    jobs: int | None,
+    full: bool,
+    resume: bool,
+    compress: bool,
+) -> Backup:
     about = {"format": FORMAT, "ref": project.ref} | _included(choice)
     with ExitStack() as stack:
         known = Known() if full or not choice.storage else catalog.known(project.ref)

@@ -4,6 +4,7 @@
     ├── UsageError 2           the call or a setting is wrong
     ├── ProjectError 20        the live project
     │   ├── Unreachable 21         no connection could be made, or it was lost
+    │   │   └── ConnectionLost 21      one to the database that stood
     │   ├── AccessDenied 22        wrong password, wrong key, too little right
     │   ├── WrongConnection 23     a connection of a kind that can't hold a snapshot
     │   ├── WrongProject 24        key, URL and database are not of one project
@@ -61,6 +62,10 @@ class Unreachable(ProjectError):
 
     exit_code = 21
     retryable = True
+
+
+class ConnectionLost(Unreachable):
+    """A connection to the database broke off, and with it the snapshot that it held or read in."""
 
 
 class AccessDenied(ProjectError):

@@ -86,6 +86,14 @@ class Noted:
 
 
 @dataclass(frozen=True, slots=True)
+class BegunAnew:
+    """A connection to the database was lost for that reason: nothing of what was read by it is kept, and the run begins
+    anew, with a new snapshot."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A backup was given up, but so many files of it, of so many bytes, stay for a run that takes it up."""
 
@@ -94,7 +102,9 @@ class Left:
     bytes: int
 
 
-Event = Started | Advanced | Expected | TableBegun | TableMoved | TableEnded | Finished | Saved | Noted | Left
+Event = (
+    Started | Advanced | Expected | TableBegun | TableMoved | TableEnded | Finished | Saved | Noted | Left | BegunAnew
+)
 Listener = Callable[[Event], None]
 
 

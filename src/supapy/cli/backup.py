@@ -108,6 +108,6 @@ def _stays(left: list[Left]) -> str | None:
 
     if not left:
         return None
-    (one,) = left
+    *_, one = left
     what = f"{many(one.files, 'file')} that it fetched, {size(one.bytes)}, {'stays' if one.files == 1 else 'stay'}"
     return f"{what} in {one.label}: `supapy backup --resume`, or the next backup like it, goes on from there."

@@ -28,6 +28,7 @@ from rich.text import Text
 from supapy.cli.screen import shown, size
 from supapy.events import (
     Advanced,
+    BegunAnew,
     Event,
     Expected,
     Finished,
@@ -105,6 +106,8 @@ def lines(say: Callable[[str], None]) -> Listener:
             match event:
                 case Started(name, _, unit):
                     stage = _Stage(name, unit)
+                case BegunAnew(reason):
+                    say(_anew(reason))
                 case Finished():
                     say(stage.summary())
                 case _:
@@ -134,11 +137,15 @@ def events(tell: Callable[[dict[str, Any]], None]) -> Listener:
                 if time.monotonic() - last >= TOLD_EVERY_S:
                     flush()
             else:
-                if isinstance(event, Finished | TableEnded):
+                if isinstance(event, Finished | TableEnded | BegunAnew):
                     flush()
                 tell(to_json(event))
 
     return listen
+
+
+def _anew(reason: str) -> str:
+    return f"{shown(reason)}: everything is read anew, at another moment"
 
 
 def _together(one: Advanced | TableMoved | None, other: Advanced | TableMoved) -> Advanced | TableMoved:
@@ -222,6 +229,11 @@ def bars(console: Console) -> Iterator[Listener]:
                 case Finished() if bar:
                     bar.end()
                     bar = None
+                case BegunAnew(reason):
+                    if bar:
+                        bar.stop()
+                        bar = None
+                    console.print(Text(_anew(reason), "yellow"))
                 case _ if bar:
                     bar.hear(event)
 

@@ -16,7 +16,7 @@ from typing import Any, cast
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from supapy.errors import AccessDenied, SqlError, Unreachable, UsageError, WrongConnection
+from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
 from supapy.secret import Secret
 
 Row = tuple[Any, ...]
@@ -242,7 +242,7 @@ def told() -> Iterator[None]:
             and not error.sqlstate.startswith(("57P", "08"))
         ):
             raise _sql_error(error) from None
-        raise Unreachable(
+        raise ConnectionLost(
             f"the connection to the database was lost: {_first_line(error)}",
             "Run the command again; if it happens every time, use the direct connection instead of the pooler.",
         ) from None

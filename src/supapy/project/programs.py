@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO
 
-from supapy.errors import AccessDenied, ProjectError, SqlError, ToolMissing, Unreachable
+from supapy.errors import AccessDenied, ConnectionLost, ProjectError, SqlError, ToolMissing, Unreachable
 from supapy.project.pgtools import PgTools
 from supapy.project.postgres import environment, remedy
 from supapy.secret import Secret
@@ -41,6 +41,14 @@ GRACE_S = 3
 PIPE_BYTES = 256 * 1024
 # psql says so by its exit code when the connection was lost.
 _PSQL_CONNECTION_LOST = 2
+
+_NOT_MADE = re.compile(r"connection to server .*failed:")
+# What libpq and the server say of a connection that stood; a snapshot is gone when the connection that held it is.
+_LOST = re.compile(
+    r"connection to server|server closed the connection|terminating connection|no connection to the server"
+    r"|could not (?:receive data from|send data to) server|SSL connection has been closed|SSL SYSCALL"
+    r'|snapshot "[^"]*" does not exist|invalid snapshot identifier|could not import the requested snapshot'
+)
 
 _MESSAGE = re.compile(
     r"^(?:psql:[^\n]*?:\d+: )?(?:(?:psql|pg_dump): )?(DEBUG|INFO|NOTICE|WARNING|ERROR|FATAL|PANIC|error|warning): +",
@@ -159,8 +167,10 @@ def failure(program: str, code: int, text: str) -> ProjectError:
     """Why a program failed, by its exit code and what it said: SqlError, AccessDenied or Unreachable."""
     errors = [message.text for message in _messages(text) if message.level in ("ERROR", "FATAL", "PANIC")]
     first = (errors or text.strip().splitlines() or [f"exit code {code}"])[0].splitlines()[0]
-    if "connection to server" in first or (program == "psql" and code == _PSQL_CONNECTION_LOST):
-        return Unreachable(f"{program} lost the database: {first}", "Run the command again.")
+    if _NOT_MADE.search(first):
+        return Unreachable(f"{program} gets no connection: {first}", "Run the command again.")
+    if _LOST.search(first) or (program == "psql" and code == _PSQL_CONNECTION_LOST):
+        return ConnectionLost(f"{program} lost the database: {first}", "Run the command again.")
     if "permission denied" in first or "must be owner" in first:
         return AccessDenied(
             f"{program} was refused: {first}", "Connect as the project's postgres role, which supapy is made for."

@@ -37,16 +37,16 @@ class Segment:
             "part": self.part,
             "offset": self.offset,
             "length": self.length,
-            "sha256": self.sha256,
+            **({"sha256": self.sha256} if self.sha256 else {}),
             **self.table,
         }
 
     @classmethod
     def from_json(cls, said: Json) -> Segment:
         """The inverse of `to_json`."""
-        own = ("name", "kind", "part", "offset", "length", "sha256")
-        rest = {key: value for key, value in said.items() if key not in own}
-        return cls(**{key: said[key] for key in own}, table=rest)
+        own = ("name", "kind", "part", "offset", "length")
+        rest = {key: value for key, value in said.items() if key not in (*own, "sha256")}
+        return cls(**{key: said[key] for key in own}, sha256=said.get("sha256", ""), table=rest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +107,11 @@ class Segments:
         segment = Segment(name, kind, part, self._offset)
         digest = hashlib.sha256()
         for piece in _gathered(pieces):
-            digest.update(piece)
+            if kind == "sql":
+                digest.update(piece)
             segment.length += len(piece)
             yield piece
-        segment.sha256 = digest.hexdigest()
+        segment.sha256 = digest.hexdigest() if kind == "sql" else ""
         segment.table = table or {}
         self._offset += segment.length
         self.written.append(segment)
