@@ -22,7 +22,8 @@ from supapy.back_up import back_up
 from supapy.backup import Backup
 from supapy.catalog import Catalog
 from supapy.choice import Choice
-from supapy.errors import RestoreRefused
+from supapy.doors import SupabaseBackup, SupabaseRestore
+from supapy.errors import RestoreRefused, UsageError
 from supapy.model import Difference, Json, Omission, Proof
 from supapy.parts.storage.by_sql import RowsBySql
 from supapy.parts.storage.listing import LOST_IN_A_BACKUP, RowsAsListed
@@ -450,6 +451,20 @@ def test_some_objects_go_into_another_bucket(source: Source, project_factory: Pr
         ("empty", False),
         ("plain", True),
     ]
+
+
+def test_the_library_does_all_this_without_a_database(
+    source: Source, project_factory: ProjectFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = project_factory("library")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SUPABASE_DB_URL", raising=False)
+    here, there = ((one.url, one.service_key.reveal(), "") for one in (source.sandbox, sandbox))
+    with pytest.raises(UsageError, match="the database part needs SUPABASE_DB_URL"):
+        SupabaseBackup(*here).create_backup()
+    path = SupabaseBackup(*here).backup_storage()
+    assert SupabaseRestore(*there).restore_storage(path, confirm=True)["details"] == []
+    assert SupabaseRestore(*there).verify_restore(path)["storage"] is True
 
 
 def test_the_commands_do_all_this_without_a_database(
