@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from contextlib import closing, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 
+from supapy import __version__
 from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
+from supapy.cutover import Duty, cut_over
 from supapy.errors import RestoreRefused, StoreError, SupapyError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
 from supapy.journal import Journal
 from supapy.known import remember
 from supapy.model import Difference, Match, Omission, Problem, Proof, Step
+from supapy.names import component
 from supapy.parts.base import Obstacle
 from supapy.project.journal import Unfinished, under_way, unfinished
 from supapy.project.project import Project
+from supapy.store.base import Store
 from supapy.verify import check_files, hold_against
 
 _MEND = "Mend that first, or choose an empty target with --env-file FILE."
+
+
+# The form of a restore's report.
+REPORT_FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +61,16 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a restore came to. It is whole when nothing failed to come back and the comparison found no difference."""
+    """What a restore came to. It is whole when nothing failed to come back and the comparison found no difference.
+
+    `duties` are what is left to a person; `report` is where all this was written down, None where nothing can be."""
 
     plan: Plan
     problems: list[Problem] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     proofs: list[Proof] = field(default_factory=list)
+    duties: list[Duty] = field(default_factory=list)
+    report: str | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -143,6 +157,7 @@ def restore(
     confirm: Callable[[Plan], bool],
     check_bytes: bool = True,
     jobs: int | None = None,
+    scan_urls: bool = False,
     listener: Listener = ignore,
 ) -> Outcome:
     """Bring the backup into the project and compare. `confirm` is shown the plan and has the last word.
@@ -179,7 +194,36 @@ def restore(
         # It saves the next backup of the target work; where backups can only be read it doesn't.
         with suppress(StoreError):
             remember(backup.store, project.ref, backup.label, matches)
+    outcome.duties = cut_over(backup, project, plan.choice, scan_urls=scan_urls)
+    outcome.report = write_report(backup.store, outcome)
     return outcome
+
+
+def write_report(store: Store, outcome: Outcome) -> str | None:
+    """Write what a restore came to beside the backups, for later; gives where. None where backups can only be read."""
+    plan = outcome.plan
+    said = {
+        "format": REPORT_FORMAT,
+        "metadata": {
+            "label": plan.label,
+            "source": plan.source_ref,
+            "target": plan.target_ref,
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "supapy": __version__,
+            "quiesce": plan.choice.quiesce.value if plan.choice.quiesce else None,
+            "cut_over": [duty.to_json() for duty in outcome.duties],
+        },
+        "problems": [one.to_json() for one in outcome.problems],
+        "omissions": [one.to_json() for one in plan.omissions],
+        "differences": [one.to_json() for one in outcome.differences],
+        "proofs": [asdict(one) for one in outcome.proofs],
+    }
+    path = f"restore_{plan.label}_into_{component(plan.target_ref)}.json"
+    try:
+        store.put(path, [json.dumps(said, ensure_ascii=False, indent=1).encode("utf-8", "replace") + b"\n"])
+    except StoreError:
+        return None
+    return f"{store.place}/{path}"
 
 
 def _applied(step: Step, listener: Listener) -> list[Problem]:

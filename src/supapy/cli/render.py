@@ -14,6 +14,8 @@ from supapy.restore import Outcome
 
 # More differences than that are a flood; -v names them all.
 MOST_DIFFERENCES_NAMED = 20
+# Names after one thing that is left to do; -v has them all.
+MOST_NAMED = 6
 COMPONENTS = ("database", "storage", "auth")
 # What the parts of a backup are called where they are counted.
 _PART_TITLES = {"tables": "tables_json"}
@@ -77,10 +79,11 @@ def restored(screen: Screen, outcome_: Outcome) -> int:
 
 
 def outcome(screen: Screen, restored: Outcome) -> None:
-    """What a restore proved, what it could not bring back, what differs, and the sum of it."""
+    """What a restore proved, what it could not bring back, what differs, what is left to do, and the sum of it."""
     proved(screen, restored.proofs)
     not_restored(screen, restored.problems)
     differing(screen, restored.differences)
+    _left_to_do(screen, restored)
     said = f"{restored.plan.label} is restored into project {shown(restored.plan.target_ref)}"
     if restored.is_whole:
         but = ", but for what the plan said won't come back" if restored.plan.omissions else ""
@@ -89,6 +92,20 @@ def outcome(screen: Screen, restored: Outcome) -> None:
     problems, differences = len(restored.problems), len(restored.differences)
     lacks = f"{many(problems, 'thing')} could not be brought back, {many(differences, 'difference')} found"
     screen.say(f"{said}, but not whole: {lacks}", "bold yellow", always=True)
+
+
+def _left_to_do(screen: Screen, restored: Outcome) -> None:
+    """What a person must still do, and where it can be read again."""
+    if restored.duties:
+        screen.say("What is left to do:", "bold")
+    for number, duty in enumerate(restored.duties, 1):
+        named = duty.names if screen.verbose else duty.names[:MOST_NAMED]
+        more = f", and {len(duty.names) - len(named)} more" if len(named) < len(duty.names) else ""
+        names = f": {', '.join(map(shown, named))}{more}" if named else ""
+        screen.say(f"{shown(duty.text)}{names}", lead=f"{number:4}. ")
+    if restored.report:
+        screen.say(f"It stands in {restored.report} as well.", "dim")
+    screen.say()
 
 
 def outcome_json(restored: Outcome) -> Json:
@@ -100,6 +117,8 @@ def outcome_json(restored: Outcome) -> Json:
         "omissions": items_json(restored.plan.omissions),
         "differences": items_json(restored.differences),
         "proofs": proofs_json(restored.proofs),
+        "cut_over": [duty.to_json() for duty in restored.duties],
+        "report": restored.report,
         "exit_code": 0 if restored.is_whole else 3,
     }
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @people_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
 @quiesce_option
+@click.option("--scan-urls", is_flag=True, help="Afterwards look through all rows for the old project's address.")
 @concurrency_option
 @jobs_option("bring the database back")
 @click.option("--into", metavar="REF", help="Write into this project though it isn't empty, or is the source itself.")
@@ -60,6 +61,7 @@ def restore(
     only: Selection,
     people: People,
     quiesce: Quiesce | None,
+    scan_urls: bool,
     **components: Any,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
@@ -86,9 +88,8 @@ def restore(
 
     try:
         with shell.project(concurrency) as project, screen.progress() as listener:
-            outcome = bring_back(
-                backup, project, choice, into=into, confirm=confirm, check_bytes=not quick, jobs=jobs, listener=listener
-            )
+            told = partial(bring_back, into=into, confirm=confirm, check_bytes=not quick, scan_urls=scan_urls)
+            outcome = told(backup, project, choice, jobs=jobs, listener=listener)
     except (KeyboardInterrupt, click.Abort):
         raise Interrupted("interrupted", begun.cut_short if begun else "Nothing was written.") from None
     return render.restored(screen, outcome)

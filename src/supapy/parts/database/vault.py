@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from supapy.model import Omission
@@ -12,6 +12,9 @@ from supapy.project.schema import Reader
 
 # More names than that make an omission unreadable; the rest is counted.
 MOST_NAMED = 5
+
+
+_TITLE = "vault secret "
 
 
 class VaultSecret(NamedTuple):
@@ -65,8 +68,16 @@ def vault_sql(secrets: Iterable[VaultSecret]) -> str:
 def inventory(secrets: Iterable[VaultSecret]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The secrets as they are compared: the value by its digest; the id is the only thing that a restore changes."""
     for number, secret in enumerate(sorted(secrets, key=lambda one: (one.name or "", one.value, one.description))):
-        title = f"vault secret {secret.name}" if secret.name is not None else f"vault secret without a name, {number}"
+        title = f"{_TITLE}{secret.name}" if secret.name is not None else f"vault secret without a name, {number}"
         yield title, {"description": secret.description, "secret": secret.value, "id": secret.id}
+
+
+def new_ids(saved: Mapping[str, Mapping[str, Any]], moment: Moment) -> list[tuple[str, str, str]]:
+    """Of the secrets of an inventory, that are there again: name, the id that each had, and the one it has now. Those
+    without a name can't be told apart."""
+    live = {name: id_ for id_, name in read_names(moment) if name is not None}
+    had = {title.removeprefix(_TITLE): str(properties.get("id")) for title, properties in saved.items()}
+    return [(name, had[name], live[name]) for name in sorted(had.keys() & live.keys()) if had[name] != live[name]]
 
 
 _DECRYPTED = """

@@ -1,0 +1,194 @@
+"""What is left to a person after a restore, found out from the backup and the target: nothing that doesn't apply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+from supapy.activate import Sleeper, sleepers
+from supapy.backup import Backup
+from supapy.choice import Choice
+from supapy.errors import SupapyError
+from supapy.model import Json
+from supapy.names import literal, many, quoted
+from supapy.parts.database.contents import TOC_FILE, Contents
+from supapy.parts.database.vault import new_ids
+from supapy.project.moment import Moment
+from supapy.project.project import Project
+from supapy.project.schema import Table, tables_of, user_tables
+
+# Types whose texts hold no address.
+_NO_TEXT = ("integer", "bigint", "smallint", "boolean", "numeric", "double", "real", "uuid", "bytea", "date", "time")
+_AUTH_TABLES = ("users", "identities")
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One thing to do by hand: what sort it is of, what to do, and with what by name."""
+
+    sort: str
+    text: str
+    names: tuple[str, ...] = ()
+
+    def to_json(self) -> Json:
+        return asdict(self)
+
+
+def cut_over(backup: Backup, project: Project, choice: Choice, *, scan_urls: bool = False) -> list[Duty]:
+    """What is left to do until the target can take the source's place. Reads only.
+
+    With `scan_urls` every text of every table is looked through for the old project's address. What can't be found out
+    is a duty of its own, not an error: the restore is done.
+    """
+    duties: list[Duty] = []
+    moved = project.ref != backup.metadata["source"].get("ref")
+    try:
+        duties += _keys(backup, project) if moved else ()
+        if project.has_database:
+            duties += _asleep(project) if choice.database else ()
+            with project.moment() as moment:
+                for find in _FINDERS:
+                    duties += find(backup, moment, choice, moved)
+                if moved and scan_urls:
+                    duties += _addresses(backup, moment)
+        duties += _by_hand(backup, choice)
+    except SupapyError as error:
+        duties.append(Duty("unknown", f"What else is to be done could not be found out: {error.message}"))
+    return duties
+
+
+def _keys(backup: Backup, project: Project) -> Iterator[Duty]:
+    yield Duty("keys", f"Put this project's address and keys into what uses {_host(backup)}: {project.url}")
+
+
+def _host(backup: Backup) -> str:
+    source = backup.metadata["source"]
+    return str(source.get("host") or source.get("ref"))
+
+
+def _asleep(project: Project) -> Iterator[Duty]:
+    asleep: list[Sleeper] = [one for one in sleepers(project) if not one.gone]
+    if asleep:
+        old = sum(bool(one.old_urls) for one in asleep)
+        calls = f", {old} of which call the old project" if old else ""
+        text = f"{many(len(asleep), 'cron job or webhook', 'cron jobs and webhooks')} asleep{calls}: supapy activate"
+        yield Duty("asleep", text, tuple(one.name for one in asleep))
+
+
+def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
+        yield Duty("webhooks", "Switch Database Webhooks on in the dashboard (Integrations) before webhooks are woken")
+
+
+def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.auth and moved) or not moment.value("SELECT EXISTS (SELECT FROM auth.users)"):
+        return
+    sessions = moment.value("SELECT count(*) FROM auth.sessions")
+    if sessions:
+        text = f"{many(sessions, 'session')} came back: they are good only once this project has the old signing keys"
+        yield Duty("sessions", f"{text} or JWT secret; else users sign in anew")
+    else:
+        yield Duty("sessions", "Users sign in anew, with their old passwords: no session came back")
+
+
+def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.auth and moved):
+        return
+    found = [f"{provider} ({many(count, 'user')})" for provider, count in moment.rows(_PROVIDERS)]
+    if found:
+        text = (
+            "Set up these ways to sign in, with their secrets and the new callback address (Authentication > Providers)"
+        )
+        yield Duty("providers", text, tuple(found))
+
+
+def _passwords(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not choice.database or not moment.value("SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"):
+        return
+    roles = tuple(name for (name,) in moment.rows(_NO_SIGN_IN))
+    if roles:
+        yield Duty("passwords", "Set the passwords of these roles: ALTER ROLE … PASSWORD '…'", roles)
+
+
+def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.database and moved):
+        return
+    has_cron = bool(moment.rows("SELECT FROM pg_extension WHERE extname = 'pg_cron'"))
+    listed = bool(moment.rows(_LISTED))
+    query = _CALLED + (_CALLED_BY_JOBS if has_cron else "") + (_CALLED_ON_WAKING if listed else "")
+    names = tuple(sorted({name for (name,) in moment.rows(query)}))
+    if names:
+        yield Duty("functions", "Deploy these Edge Functions, which the database calls, and enter their secrets", names)
+
+
+def _vault(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not choice.database or not backup.has(TOC_FILE):
+        return
+    changed = new_ids(Contents.of(backup).inventory.get("vault secrets", {}), moment)
+    if changed:
+        text = "Secrets of the vault have new ids: put them where the old ones stand"
+        yield Duty("vault", text, tuple(f"{name}: {old} is {new}" for name, old, new in changed))
+        servers = [name for name, options in moment.rows(_SERVERS) if any(old in options for _, old, _ in changed)]
+        if servers:
+            text = "These foreign servers name old ids of the vault: ALTER SERVER … OPTIONS (SET …)"
+            yield Duty("foreign servers", text, tuple(servers))
+
+
+def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
+    """What the backup says that it never had."""
+    for omission in backup.manifest[2]:
+        if omission.part == "database" and choice.database:
+            yield Duty("not in the backup", f"{omission.name}. {omission.remedy}")
+
+
+def _addresses(backup: Backup, moment: Moment) -> Iterator[Duty]:
+    host = _host(backup)
+    ref = str(backup.metadata["source"].get("ref"))
+    # A hosted project answers at several names, all of which begin with its ref.
+    needle = f"{ref}." if host.startswith(f"{ref}.") else host
+    auth = [table for table in tables_of(moment, "auth") if table.name in _AUTH_TABLES]
+    found = [place for table in (*user_tables(moment), *auth) for place in _holding(moment, table, needle)]
+    if found:
+        yield Duty("addresses", f"These rows still name the old project ({needle.rstrip('.')})", tuple(found))
+
+
+def _holding(moment: Moment, table: Table, needle: str) -> Iterator[str]:
+    columns = [one for one in table.stored_columns if not one.type.startswith(_NO_TEXT)]
+    if not columns or not table.readable:
+        return
+    counts = ", ".join(
+        f"count(*) FILTER (WHERE strpos({quoted(one.name)}::text, {literal(needle)}) > 0)" for one in columns
+    )
+    (row,) = moment.rows(f"SELECT {counts} FROM ONLY {table.sql}")
+    for column, count in zip(columns, row, strict=True):
+        if count:
+            yield f"{table.schema}.{table.name}.{column.name}: {many(count, 'row')}"
+
+
+Finder = Callable[[Backup, Moment, Choice, bool], Iterator[Duty]]
+_FINDERS: tuple[Finder, ...] = (_webhooks, _sessions, _providers, _passwords, _functions, _vault)
+
+_NOTHING = "SELECT WHERE false"
+_LISTED = "SELECT WHERE pg_catalog.to_regclass('_supapy.quiesced') IS NOT NULL"
+_WAITS_FOR_WEBHOOKS = """
+SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
+    AND pg_catalog.to_regproc('supabase_functions.http_request') IS NULL
+"""
+_PROVIDERS = """
+SELECT CASE WHEN provider LIKE 'sso:%' THEN 'SSO' ELSE provider END, count(DISTINCT user_id)
+FROM auth.identities WHERE provider <> 'email' GROUP BY 1 ORDER BY 1
+"""
+_NO_SIGN_IN = """
+SELECT rolname FROM pg_catalog.pg_authid
+WHERE rolcanlogin AND rolpassword IS NULL AND rolname <> 'postgres' AND oid >= 16384
+    AND rolname !~ '^(supabase_|pgbouncer$|authenticator$|cli_login_|dashboard_user$|pgsodium_)' ORDER BY 1
+"""
+_NAME = "'/functions/v1/([A-Za-z][A-Za-z0-9_-]*)'"
+_CALLED = f"""
+SELECT (regexp_matches(prosrc, {_NAME}, 'g'))[1] FROM pg_catalog.pg_proc WHERE oid >= 16384
+UNION SELECT (regexp_matches(pg_catalog.pg_get_triggerdef(oid), {_NAME}, 'g'))[1]
+    FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+"""
+_CALLED_BY_JOBS = f"UNION SELECT (regexp_matches(command, {_NAME}, 'g'))[1] FROM cron.job "
+_CALLED_ON_WAKING = f"UNION SELECT (regexp_matches(statement, {_NAME}, 'g'))[1] FROM _supapy.quiesced "
+_SERVERS = "SELECT srvname, pg_catalog.array_to_string(srvoptions, ' ') FROM pg_catalog.pg_foreign_server ORDER BY 1"

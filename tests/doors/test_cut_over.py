@@ -1,0 +1,107 @@
+"""A restore ends with what a person must still do, found out and not recited."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.doors.commands import Commands, settings_of
+from tests.doors.test_activate import MAJOR, projects
+from tests.extensions import has_cron
+from tests.fidelity.alive import fill
+from tests.projects import owner, superuser
+
+from supapy.sandbox.project import SandboxProject
+
+PEOPLE = """
+INSERT INTO auth.users (id, email, raw_user_meta_data) VALUES
+  ('11111111-1111-4111-8111-111111111111', 'ada@example.com', '{{"avatar": "{url}/storage/v1/object/public/a.png"}}'),
+  ('22222222-2222-4222-8222-222222222222', 'bob@example.com', '{{}}');
+INSERT INTO auth.identities (provider_id, user_id, identity_data, provider) VALUES
+  ('1', '11111111-1111-4111-8111-111111111111', '{{}}', 'google'),
+  ('2', '22222222-2222-4222-8222-222222222222', '{{}}', 'email');
+CREATE TABLE public.links (id int, href text, more jsonb, "odd ""name" text[]);
+INSERT INTO public.links SELECT n, '{url}/rest/' || n, '{{"u": "{url}"}}', ARRAY['x'] FROM generate_series(1, 5) n;
+INSERT INTO public.links VALUES (6, 'https://elsewhere.example', NULL, ARRAY['{url}/a']);
+"""
+
+
+@pytest.fixture(scope="module")
+def source(server_folder: Path) -> Iterator[SandboxProject]:
+    with projects(server_folder, "source") as (project,):
+        fill(project.database, jobs=has_cron(MAJOR))
+        with owner(project.database) as connection:
+            connection.execute(PEOPLE.format(url=project.url).encode())
+        yield project
+
+
+@pytest.fixture(scope="module")
+def saved(source: SandboxProject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    commands = Commands(tmp_path_factory.mktemp("saved"), settings_of(source))
+    assert commands("backup", "--vault-plaintext").code == 0
+    return commands.folder / "backups" / commands.labels[0]
+
+
+def test_the_sheet_says_what_is_left_and_nothing_else(
+    source: SandboxProject, saved: Path, server_folder: Path, tmp_path: Path
+) -> None:
+    with projects(server_folder, "target") as (target,):
+        commands, url = Commands(tmp_path, settings_of(target)), target.url
+        ran = commands("--json", "restore", saved, "--yes", "--scan-urls")
+        assert ran.code == 0, ran.err
+        duties = {one["sort"]: one for one in ran.result["cut_over"]}
+        with superuser(target.database) as connection:
+            ((new,),) = connection.execute("SELECT id::text FROM vault.secrets WHERE name = 'stripe'").fetchall()
+    assert url in duties["keys"]["text"]
+    assert "trigger welcome on auth.users" in duties["asleep"]["names"]
+    assert duties["sessions"]["text"].startswith("Users sign in anew")
+    assert duties["providers"]["names"] == ["google (1 user)"]
+    assert duties["passwords"]["names"] == ["the clerk"]
+    called = {"mail", "told", "welcome"} | ({"digest"} if has_cron(MAJOR) else set())
+    assert set(duties["functions"]["names"]) == called
+    (moved,) = duties["vault"]["names"]
+    assert moved.startswith("stripe: ")
+    assert moved.endswith(new)
+    assert duties["addresses"]["names"] == [
+        "public.links.href: 5 rows",
+        "public.links.more: 5 rows",
+        'public.links.odd "name: 1 row',
+        "auth.users.raw_user_meta_data: 1 row",
+    ]
+    assert set(duties) == {
+        *("keys", "asleep", "sessions", "providers", "passwords", "functions", "vault", "addresses"),
+    }
+    report = json.loads(Path(ran.result["report"]).read_text())
+    assert report["metadata"]["cut_over"] == ran.result["cut_over"]
+    assert (report["metadata"]["source"], report["metadata"]["target"]) == ("source", "target")
+    for secret in ("s3cret-value", "sb_secret_oldkey", target.service_key.reveal()):
+        assert secret not in Path(ran.result["report"]).read_text()
+    assert Commands(saved.parent.parent, settings_of(source))("list").code == 0
+
+
+def test_people_read_it_at_the_end_and_without_a_scan_no_rows_are_looked_at(
+    saved: Path, server_folder: Path, tmp_path: Path
+) -> None:
+    with projects(server_folder, "target") as (target,):
+        with superuser(target.database) as connection:
+            connection.execute("DROP SCHEMA supabase_functions CASCADE")
+        ran = Commands(tmp_path, settings_of(target))("restore", saved, "--yes")
+    assert "What is left to do:" in ran.out
+    assert "Switch Database Webhooks on" in ran.out
+    assert "asleep" in ran.out
+    assert "still name the old project" not in ran.out
+
+
+def test_into_its_own_project_only_what_applies_there_is_said(server_folder: Path, tmp_path: Path) -> None:
+    with projects(server_folder, "own") as (project,):
+        commands = Commands(tmp_path, settings_of(project))
+        with owner(project.database) as connection:
+            connection.execute("CREATE TABLE t (a int)")
+        assert commands("backup").code == 0
+        with owner(project.database) as connection:
+            connection.execute("DROP TABLE t")
+        ran = commands("--json", "restore", "--latest", "--yes", "--into", "own")
+        assert ran.code == 0, ran.err
+        assert ran.result["cut_over"] == []
