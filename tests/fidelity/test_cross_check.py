@@ -79,11 +79,16 @@ def test_an_object_that_the_database_should_have_is_a_problem_and_one_that_is_ne
 
 
 def test_a_bucket_that_only_one_of_them_has_is_a_problem(two: SandboxProject, tmp_path: Path) -> None:
-    says(two, "/storage/v1/bucket$", [{"id": "b"}, {"id": "new"}, {"id": "empty"}])
+    other = {"id": "other", "created_at": "2020-01-01T00:00:00.000Z"}
+    says(
+        two,
+        "/storage/v1/bucket$",
+        [{"id": "b"}, other, {"id": "new", "created_at": "2999-01-01T00:00:00.000Z"}, {"id": "empty"}],
+    )
     problems = {problem.name: problem.reason for problem in backed_up(two, tmp_path, FILES).manifest[1]}
-    assert problems.keys() == {"bucket c", "bucket new"}
+    assert problems.keys() == {"bucket c", "bucket other"}
     assert "doesn't show it" in problems["bucket c"]
-    assert "didn't have it" in problems["bucket new"]
+    assert "didn't have it" in problems["bucket other"]
 
 
 def test_a_server_that_is_too_old_to_be_asked_is_none_to_be_relied_on_without_a_database(

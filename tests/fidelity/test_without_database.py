@@ -408,7 +408,11 @@ def test_what_the_server_does_not_take_is_a_problem_and_the_rest_comes_back(
     project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
     first, second = project_factory("first"), project_factory("second")
-    as_superuser(first, "INSERT INTO storage.buckets (id, name) VALUES ('Ä', 'Ä'), ('b', 'b')")
+    as_superuser(
+        first,
+        "INSERT INTO storage.buckets (id, name) VALUES ('Ä', 'Ä'), ('b', 'b')",
+        "INSERT INTO storage.buckets (id, name, type) VALUES ('lake', 'lake', 'ANALYTICS')",
+    )
     with opened(first) as project:
         put(project, "b", "one", b"one")
         put(project, "b", "large", BIG)
@@ -423,9 +427,11 @@ def test_what_the_server_does_not_take_is_a_problem_and_the_rest_comes_back(
     )
     backup = backed_up(first, tmp_path, FILES)
     outcome = brought_back(backup, second)
-    assert [problem.name for problem in outcome.problems] == ["bucket Ä", "b/large", "b/long", "b/one", "bucket Ä"]
-    assert "served without: robots tag noindex" in outcome.problems[1].reason
+    names = ["bucket lake", "bucket Ä", "b/large", "b/long", "b/one", "bucket Ä"]
+    assert [problem.name for problem in outcome.problems] == names
+    assert "served without: robots tag noindex" in outcome.problems[2].reason
     assert {(one.name, one.detail or one.kind) for one in outcome.differences} == {
+        ("bucket lake", "missing"),
         ("bucket Ä", "missing"),
         ("object b/large", "metadata.xRobotsTag"),
         ("object b/long", "metadata.cacheControl"),

@@ -71,6 +71,9 @@ def _make_buckets(
     """Make the buckets; those that are there get the settings, or with None stay as they are."""
     there = {bucket["id"] for bucket in project.storage.buckets()}
     for row in map(parse, saved_buckets(backup, only)):
+        if row.get("type") not in (None, "STANDARD"):
+            yield Problem(PART, f"bucket {row['id']}", f"a bucket of type {row['type']} isn't made of files")
+            continue
         public = {"public": bool(row.get("public"))}
         if row["id"] not in there:
             limits = {} if settings is not None else _limits(row)
@@ -84,7 +87,8 @@ def _make_buckets(
 
 def _limit_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
     for row in map(parse, saved_buckets(backup, only)):
-        yield from _refused(project, row, project.storage.change_bucket(row["id"], _limits(row)))
+        if row.get("type") in (None, "STANDARD"):
+            yield from _refused(project, row, project.storage.change_bucket(row["id"], _limits(row)))
 
 
 def _limits(row: Json) -> Json:

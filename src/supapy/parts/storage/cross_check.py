@@ -19,7 +19,7 @@ from supapy.project.storage_api import StorageApi
 
 # Buckets that are looked at before the database is asked about their objects.
 BUCKETS_AT_ONCE = 50
-# An object that was being written when the moment was taken may be older than the moment and not in it.
+# What was being written when the moment was taken may be older than the moment and not in it.
 UNDER_WAY = timedelta(minutes=10)
 # What a server answers that is too old for list v2.
 NO_SUCH_LIST = frozenset({400, 404})
@@ -45,22 +45,23 @@ def cross_check(moment: Moment, saved: set[str], filled: set[str], current: str)
 
     Raises AccessDenied when the key sees no bucket or no object, WrongProject when all it sees is another project's.
     """
-    served = {bucket["id"] for bucket in moment.project.storage.buckets()}
+    served = {bucket["id"]: str(bucket.get("created_at")) for bucket in moment.project.storage.buckets()}
     if saved and not served:
         raise AccessDenied("the key sees no bucket, but the database has some", _KEY_HINT)
-    if served and not saved & served:
+    if served and not saved & served.keys():
         raise WrongProject("the Storage server and the database have no bucket in common", _PROJECT_HINT)
-    for bucket in sorted(saved - served):
+    for bucket in sorted(saved - served.keys()):
         yield Problem(PART, f"bucket {bucket}", "the database has it, but the Storage server doesn't show it")
-    for bucket in sorted(served - saved):
+    before = _settled(moment)
+    for bucket in sorted(bucket for bucket in served.keys() - saved if served[bucket] < before):
         yield Problem(PART, f"bucket {bucket}", "the Storage server shows it, but the database didn't have it")
-    yield from _objects(moment, sorted(saved & served), filled, current)
+    yield from _objects(moment, sorted(saved & served.keys()), filled, current)
 
 
 def _objects(moment: Moment, buckets: Iterable[str], filled: set[str], current: str) -> Iterator[Problem]:
     shown = known = 0
     unseen: list[str] = []
-    before = (moment.taken_at - UNDER_WAY).astimezone(UTC).isoformat()
+    before = _settled(moment)
     left = iter(buckets)
     while some := list(islice(left, BUCKETS_AT_ONCE)):
         pages: list[_Page] = []
@@ -82,6 +83,11 @@ def _objects(moment: Moment, buckets: Iterable[str], filled: set[str], current: 
         raise AccessDenied("the key sees no object, but the database has some", _KEY_HINT)
     for bucket in unseen:
         yield Problem(PART, f"bucket {bucket}", "the Storage server lists none of the objects that the database has")
+
+
+def _settled(moment: Moment) -> str:
+    """What the server says was created before this must be in the moment; what came later may be."""
+    return (moment.taken_at - UNDER_WAY).astimezone(UTC).isoformat()
 
 
 async def _page(storage: StorageApi, bucket: str) -> _Page:
