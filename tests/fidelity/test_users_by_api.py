@@ -98,6 +98,7 @@ def test_what_is_lost_is_counted_before_anything_is_written(pair: Pair) -> None:
         "identities of other providers of 1 user",
         "passwords whose hash the server doesn't take of 1 user",
         "changes of address under way of 1 user",
+        "numbers of more than 15 digits in metadata of 1 user",
         "1 row of auth.sessions",
         "3 rows of auth.refresh_tokens",
         "1 row of auth.mfa_amr_claims",

@@ -40,6 +40,8 @@ _KEPT_AS = {
     "raw_user_meta_data": "user_metadata",
     "raw_app_meta_data": "app_metadata",
 }
+# The server keeps numbers as floats; what only looks like one is counted as well.
+_LONG_NUMBER = re.compile(r"\d[\d.]{15,}")
 # What the server itself writes into metadata of who is made by it.
 _SERVERS_OWN = frozenset({"email_verified", "phone_verified", "provider", "providers"})
 # Marks of what a user has that the server can't be given, and what is said of those who have it.
@@ -51,6 +53,7 @@ _LOST = {
     "hash": ("passwords whose hash the server doesn't take", "These people set a new one: recovery by e-mail."),
     "changes": ("changes of address under way", "These people begin anew."),
     "super": ("marks as a super admin", "Set them by SQL."),
+    "numbers": ("numbers of more than 15 digits in metadata", "The server rounds them: use SQL."),
 }
 _NOT_MADE = {
     "address": ("users without e-mail address and phone number", "The server makes no such users: use SQL."),
@@ -203,6 +206,9 @@ def _lost(row: Json) -> Iterator[str]:
         "hash": bool(hashed and not _HASHES.match(hashed)),
         "changes": bool(row.get("email_change") or row.get("phone_change")),
         "super": bool(row.get("is_super_admin")),
+        "numbers": any(
+            _LONG_NUMBER.search(str(row.get(key, ""))) for key in ("raw_user_meta_data", "raw_app_meta_data")
+        ),
     }
     return (mark for mark, there in has.items() if there)
 
@@ -253,7 +259,8 @@ def _changed(row: Json, line: bytes, live: Json) -> list[str]:
 def _holds(live: Json, saved: str) -> bool:
     """Whether metadata is what was saved, but for what the server adds of its own."""
     try:
-        said = json.loads(saved)
+        # As the server reads numbers.
+        said, live = json.loads(saved, parse_int=float), json.loads(json.dumps(live), parse_int=float)
     except RecursionError:
         # Deeper than anybody reads; the server either took it or not.
         return True
