@@ -31,6 +31,8 @@ RANGE_BYTES = 4 * 1024 * 1024
 # Of the table's pages so many are looked at for where the ranges begin.
 SAMPLED_PERCENT = 5
 PIECE_BYTES = 256 * 1024
+# How a user's line begins: {"id":" and the id.
+_ID_BYTES = 43
 _KEY = re.compile(rb',"(\w+)":\[')
 _SIZE = (
     "SELECT coalesce(sum(pg_catalog.pg_table_size(oid)), 0)::bigint FROM pg_catalog.pg_class WHERE oid = ANY(%s::oid[])"
@@ -163,7 +165,9 @@ class Document:
         """The columns that were saved, by table."""
         found = lines(self._backup.read(FILE, 0, LARGEST_HEAD_BYTES))
         said = _json(next(found, b"") + b"}")
-        if said.get("format") != FORMAT:
+        if "format" not in said:
+            raise _damaged("it doesn't begin as one")
+        if said["format"] != FORMAT:
             raise UnknownFormat(
                 f"{FILE} is of format {said.get('format')!r}, this version knows {FORMAT}",
                 "Use the version of supapy that wrote it, or a newer one.",
@@ -194,7 +198,7 @@ class Document:
                 name = key[1].decode()
                 if name != next(expected, None):
                     raise _damaged(f"its table {name} isn't where it should be")
-                yield name, _rows(found)
+                yield name, _ascending(found) if name == "users" else _rows(found)
             elif line == b"}":
                 ended = True
             elif line or not ended:
@@ -211,9 +215,21 @@ def _rows(found: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
     for number, line in found:
         if line == b"]":
             return
-        if not line.startswith(b"{"):
+        row = line.removesuffix(b",")
+        if not (row.startswith(b"{") and row.endswith(b"}")):
             raise _damaged(f"line {number} isn't a row")
-        yield line.removesuffix(b",")
+        yield row
+    raise _damaged("it breaks off")
+
+
+def _ascending(found: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
+    """Users stand by their ids, each once, his id first: on that rest what finds them and what compares them."""
+    before = b""
+    for line in _rows(found):
+        if line[:_ID_BYTES] <= before:
+            raise _damaged(f"its users aren't in the order of their ids, each once: {line[:_ID_BYTES].decode()}…")
+        before = line[:_ID_BYTES]
+        yield line
 
 
 def _json(text: bytes) -> dict[str, object]:

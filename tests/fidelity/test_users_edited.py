@@ -1,0 +1,142 @@
+"""auth_users.json as somebody may have edited it, every digest made right again; and servers of which one is gone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.backups import forge, manifest_line
+from tests.fidelity.test_auth import ALICE, BOB, MORE, PEOPLE
+from tests.fidelity.whole import as_superuser, backed_up, restored
+from tests.projects import ProjectFactory
+
+from supapy.back_up import back_up
+from supapy.backup import Backup
+from supapy.catalog import Catalog
+from supapy.choice import Choice
+from supapy.errors import AccessDenied, IntegrityError, RestoreRefused, UnknownFormat, Unreachable
+from supapy.parts.auth import People
+from supapy.project.project import Project
+from supapy.restore import restore
+from supapy.sandbox.project import SandboxProject
+from supapy.secret import Secret
+from supapy.store.local import LocalStore
+
+AUTH = Choice(database=False, storage=False)
+BY_API = Choice(database=False, storage=False, people=People(via="api"))
+LABEL = "backup_20261122_071500"
+NOWHERE = "http://127.0.0.1:9"
+
+Edit = Callable[[str], str]
+
+
+@pytest.fixture
+def source(project_factory: ProjectFactory) -> SandboxProject:
+    sandbox = project_factory("source")
+    as_superuser(sandbox, PEOPLE, MORE)
+    return sandbox
+
+
+def edited(source: SandboxProject, folder: Path, edit: Edit) -> Backup:
+    """A backup with that file in it, as if it had been written so."""
+    content = edit(b"".join(backed_up(source, folder / "true", AUTH).read("auth_users.json")).decode()).encode()
+    store = LocalStore(folder / "edited")
+    store.put(f"{LABEL}/auth_users.json", [content])
+    about = {"part": "auth", "name": "users", "path": "auth_users.json", "size": len(content)}
+    manifest = manifest_line(**about, sha256=hashlib.sha256(content).hexdigest())
+    forge(store, LABEL, manifest, source={"ref": "source"}, include_database=False, include_storage=False)
+    return Catalog(store).open(LABEL)
+
+
+def line_of(text: str, user: str) -> str:
+    return next(line + "\n" for line in text.split("\n") if line.startswith(f'{{"id":"{user}'))
+
+
+def moved(text: str, user: str, after: str) -> str:
+    line, other = line_of(text, user), line_of(text, after)
+    return text.replace(line, "").replace(other, other + line)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda text: json.dumps(json.loads(text), indent=1), "doesn't begin"),
+        (lambda text: text.replace(line_of(text, ALICE), line_of(text, ALICE) * 2), "each once"),
+        (lambda text: moved(text, ALICE, BOB), "in the order"),
+        (lambda text: text[: text.index(line_of(text, BOB))], "breaks off"),
+        (lambda text: text.replace(',"sessions":[', ',"session":['), "isn't where it should be"),
+        (lambda text: text.replace(line_of(text, BOB), "hello\n"), "isn't a row"),
+        (lambda text: text.replace('"columns"', '"colums"'), "columns aren't named"),
+    ],
+)
+def test_a_file_that_is_no_longer_as_it_is_written_is_refused_and_nobody_comes(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, edit: Edit, said: str
+) -> None:
+    backup, target = edited(source, tmp_path, edit), project_factory("target")
+    with pytest.raises(IntegrityError, match=said):
+        restored(backup, target, AUTH)
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
+def test_a_file_of_a_newer_form_is_not_guessed_at(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup = edited(source, tmp_path, lambda text: text.replace('"format":2', '"format":3'))
+    with pytest.raises(UnknownFormat, match="of format 3"):
+        restored(backup, project_factory("target"), AUTH)
+
+
+def test_two_users_with_one_address_are_refused_and_nobody_comes(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup = edited(source, tmp_path, lambda text: text.replace("bob@example.com", "old@example.com"))
+    target = project_factory("target")
+    with pytest.raises(RestoreRefused, match="users_email_partial_key"):
+        restored(backup, target, AUTH)
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
+def test_a_field_that_nobody_knows_is_named_and_the_rest_comes(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup = edited(source, tmp_path, lambda text: text.replace(f'"id":"{BOB}"', f'"id":"{BOB}","colour":"red"', 1))
+    target = project_factory("target")
+    outcome = restored(backup, target, AUTH)
+    assert [(one.name, one.detail) for one in outcome.differences] == [
+        (f"auth.users {BOB}", "colour is no column of auth.users")
+    ]
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(5,)]
+
+
+def test_what_was_edited_in_good_form_comes_as_it_stands(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup = edited(source, tmp_path, lambda text: text.replace('"bob@example.com"', '"robert@example.com"'))
+    target = project_factory("target")
+    assert restored(backup, target, AUTH).is_whole
+    assert as_superuser(target, f"SELECT email FROM auth.users WHERE id = '{BOB}'") == [("robert@example.com",)]
+
+
+def test_users_are_saved_and_restored_while_the_auth_server_is_gone(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    with Project(NOWHERE, source.service_key, source.db_url) as project:
+        backup = back_up(project, Catalog(LocalStore(tmp_path)), AUTH)
+    with Project(NOWHERE, target.service_key, target.db_url) as project:
+        assert restore(backup, project, AUTH, confirm=lambda plan: True).is_whole
+
+
+def test_by_api_an_auth_server_that_is_gone_or_refuses_the_key_is_told_and_the_database_is_not_asked(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup, target = backed_up(source, tmp_path, AUTH), project_factory("target")
+    with Project(NOWHERE, target.service_key, most_tries=1) as project, pytest.raises(Unreachable):
+        restore(backup, project, BY_API, confirm=lambda plan: True)
+    head, claims, _ = target.service_key.reveal().split(".")
+    with Project(target.url, Secret(f"{head}.{claims}.{'A' * 43}")) as project, pytest.raises(AccessDenied):
+        restore(backup, project, BY_API, confirm=lambda plan: True)
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
