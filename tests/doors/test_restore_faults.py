@@ -75,7 +75,8 @@ def test_a_target_that_runs_out_of_room_says_so_and_is_finished_once_there_is_ro
     assert ran.code == 0, ran.out + ran.err
 
 
-def test_a_limit_on_temporary_files_is_named(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+def test_a_limit_on_temporary_files_is_named(saved: Path, project_factory: ProjectFactory, tmp_path: Path) -> None:
+    target = project_factory("target")
     supapy = Commands(tmp_path, settings_of(target))
     small = ("temp_file_limit = '1MB'", "maintenance_work_mem = '1MB'", "max_parallel_maintenance_workers = 0")
     by_admin(target, *(f"ALTER SYSTEM SET {setting}" for setting in small), "SELECT pg_reload_conf()")
