@@ -44,8 +44,8 @@ SET default_transaction_read_only = off;
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout');
 {journal.WORKING};
 """
-# What building indexes may take of the server's memory, over all connections, where it isn't allowed more anyway: on two
-# of them it saved a seventh of the time, and the smallest hosted server has a gigabyte.
+# What building indexes may take of the server's memory, over all connections, where it isn't allowed more anyway: by
+# two of them it saved a seventh of the time, and the smallest hosted server has a gigabyte.
 BUILDING_KILOBYTES = 256 * 1024
 _MEMORY = """
 SELECT set_config(name, greatest(setting::int, {kilobytes})::text || 'kB', false)
