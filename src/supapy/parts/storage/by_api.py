@@ -27,8 +27,10 @@ _WITH_SQL = "Set SUPABASE_DB_URL, and they come back."
 LOST_IN_A_RESTORE = (
     Omission(PART, "ids of objects: they get new ones, and rows that refer to the old ones point nowhere", _WITH_SQL),
     Omission(PART, "owners of buckets and objects: nobody owns them, whatever a policy asks", _WITH_SQL),
-    Omission(PART, "times of buckets and objects: created, changed and last accessed is now", _WITH_SQL),
-    Omission(PART, "what only SQL can write: user metadata that were NULL come back as {}", _WITH_SQL),
+    Omission(PART, "times of buckets and objects: they are those of the restore", _WITH_SQL),
+    Omission(
+        PART, "what only SQL can write: own fields of metadata, and NULL for user metadata (it becomes {})", _WITH_SQL
+    ),
 )
 _OPEN: Json = {"file_size_limit": None, "allowed_mime_types": None}
 
