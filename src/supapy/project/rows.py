@@ -199,7 +199,7 @@ def parse(line: bytes) -> Json:
 def _value_of(text: str) -> Any:
     if text.count("[") + text.count("{") > MOST_BRACKETS:
         return Deep(text)
-    return json.loads(text, parse_float=Number, parse_int=_whole)
+    return _exactly(text)
 
 
 def members(text: str) -> Iterator[tuple[str, str]]:
@@ -225,6 +225,9 @@ def compact(text: str) -> str:
 
 def _whole(digits: str) -> int | Number:
     return int(digits) if len(digits) <= LONGEST_WHOLE_DIGITS else Number(digits)
+
+
+_exactly = json.JSONDecoder(parse_float=Number, parse_int=_whole).decode
 
 
 def insertable(table: Table, keys: Container[str]) -> list[Column]:
