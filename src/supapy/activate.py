@@ -160,7 +160,9 @@ def _sleeper(one: Asleep, how: Rewriting | None = None) -> Sleeper:
     urls = [_masked(url.rstrip(".")) for url in dict.fromkeys(_URL.findall(whole))]
     old = [url for url in urls if urlsplit(url).netloc == one.what.source]
     keys = [
-        f"{said.get('role')} key of {said.get('ref')}" for said in map(claims, map(Secret, _JWT.findall(whole))) if said
+        f"a {said.get('role')} key of project {said.get('ref')}"
+        for said in map(claims, map(Secret, _JWT.findall(whole)))
+        if said
     ]
     keys += [f"a {kind} key" for kind in _API_KEY.findall(whole)]
     functions = [

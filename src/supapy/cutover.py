@@ -20,6 +20,8 @@ from supapy.project.schema import Table, tables_of, user_tables
 # Types whose texts hold no address.
 _NO_TEXT = ("integer", "bigint", "smallint", "boolean", "numeric", "double", "real", "uuid", "bytea", "date", "time")
 _AUTH_TABLES = ("users", "identities")
+# How a backup names a role's password that it couldn't read.
+_PASSWORD = "password of role "  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ def _asleep(project: Project) -> Iterator[Duty]:
     asleep: list[Sleeper] = [one for one in sleepers(project) if not one.gone]
     if asleep:
         old = sum(bool(one.old_urls) for one in asleep)
-        calls = f", {old} of which call the old project" if old else ""
-        text = f"{many(len(asleep), 'cron job or webhook', 'cron jobs and webhooks')} asleep{calls}: supapy activate"
+        calls = f", {old} of which would call the old project" if old else ""
+        text = f"Wake what sleeps once you have looked at it (supapy activate): {len(asleep)} cron jobs and webhooks{calls}"
         yield Duty("asleep", text, tuple(one.name for one in asleep))
 
 
@@ -102,14 +104,6 @@ def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> I
         yield Duty("providers", text, tuple(found))
 
 
-def _passwords(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not choice.database or not moment.value("SELECT has_table_privilege('pg_catalog.pg_authid', 'SELECT')"):
-        return
-    roles = tuple(name for (name,) in moment.rows(_NO_SIGN_IN))
-    if roles:
-        yield Duty("passwords", "Set the passwords of these roles: ALTER ROLE … PASSWORD '…'", roles)
-
-
 def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     if not (choice.database and moved):
         return
@@ -130,14 +124,18 @@ def _vault(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Itera
         yield Duty("vault", text, tuple(f"{name}: {old} is {new}" for name, old, new in changed))
         servers = [name for name, options in moment.rows(_SERVERS) if any(old in options for _, old, _ in changed)]
         if servers:
-            text = "These foreign servers name old ids of the vault: ALTER SERVER … OPTIONS (SET …)"
+            text = "These foreign servers name old ids of the vault (ALTER SERVER … OPTIONS (SET …))"
             yield Duty("foreign servers", text, tuple(servers))
 
 
 def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
     """What the backup says that it never had."""
-    for omission in backup.manifest[2]:
-        if omission.part == "database" and choice.database:
+    omissions = [one for one in backup.manifest[2] if one.part == "database" and choice.database]
+    roles = tuple(one.name.removeprefix(_PASSWORD) for one in omissions if one.name.startswith(_PASSWORD))
+    if roles:
+        yield Duty("passwords", "Set the passwords of these roles (ALTER ROLE … PASSWORD '…')", roles)
+    for omission in omissions:
+        if not omission.name.startswith(_PASSWORD):
             yield Duty("not in the backup", f"{omission.name}. {omission.remedy}")
 
 
@@ -166,7 +164,7 @@ def _holding(moment: Moment, table: Table, needle: str) -> Iterator[str]:
 
 
 Finder = Callable[[Backup, Moment, Choice, bool], Iterator[Duty]]
-_FINDERS: tuple[Finder, ...] = (_webhooks, _sessions, _providers, _passwords, _functions, _vault)
+_FINDERS: tuple[Finder, ...] = (_webhooks, _sessions, _providers, _functions, _vault)
 
 _NOTHING = "SELECT WHERE false"
 _LISTED = "SELECT WHERE pg_catalog.to_regclass('_supapy.quiesced') IS NOT NULL"
@@ -177,11 +175,6 @@ SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
 _PROVIDERS = """
 SELECT CASE WHEN provider LIKE 'sso:%' THEN 'SSO' ELSE provider END, count(DISTINCT user_id)
 FROM auth.identities WHERE provider <> 'email' GROUP BY 1 ORDER BY 1
-"""
-_NO_SIGN_IN = """
-SELECT rolname FROM pg_catalog.pg_authid
-WHERE rolcanlogin AND rolpassword IS NULL AND rolname <> 'postgres' AND oid >= 16384
-    AND rolname !~ '^(supabase_|pgbouncer$|authenticator$|cli_login_|dashboard_user$|pgsodium_)' ORDER BY 1
 """
 _NAME = "'/functions/v1/([A-Za-z][A-Za-z0-9_-]*)'"
 _CALLED = f"""

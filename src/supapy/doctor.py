@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from supapy.errors import AccessDenied, StoreError, SupapyError, UsageError, WrongProject
+from supapy.names import many
+from supapy.parts.database.quiesced import read_quiesced
 from supapy.project.journal import unfinished
 from supapy.project.pgtools import find
 from supapy.project.postgres import Session, connect, parse
@@ -47,6 +49,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         if session:
             yield from _told("PostgreSQL programs", _programs(settings, session))
             yield from _told("rights", _rights(session))
+            yield from _told("what sleeps", _asleep(session))
         if project:
             yield from _told("Storage server", _storage(project, session))
             yield from _told("Auth server", _auth(project, session))
@@ -145,6 +148,13 @@ def _rights(session: Session) -> Iterator[Check]:
     else:
         if sees_all_rows and reads_all:
             yield Check(name, "ok", f"{role} may read every row, and load without triggers")
+
+
+def _asleep(session: Session) -> Iterator[Check]:
+    asleep = sum(not one.follows for one in read_quiesced(session))
+    if asleep:
+        text = f"{many(asleep, 'cron job or webhook', 'cron jobs and webhooks')} asleep since a restore"
+        yield Check("what sleeps", "warning", text, "Look at them and wake them: supapy activate.")
 
 
 def _storage(project: Project, session: Session | None) -> Iterator[Check]:

@@ -74,6 +74,7 @@ def test_what_sleeps_is_shown_with_what_it_calls_and_no_key(supapy: Setup) -> No
     commands, _ = supapy
     ran = commands("activate")
     assert ran.code == 0
+    assert "asleep since a restore" in commands("doctor").out
     assert f"{OLD}/functions/v1/mail" in ran.out
     assert "https://example.com/hook" in ran.out
     assert "a secret key" in ran.out

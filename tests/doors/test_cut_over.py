@@ -58,7 +58,6 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
     assert "trigger welcome on auth.users" in duties["asleep"]["names"]
     assert duties["sessions"]["text"].startswith("Users sign in anew")
     assert duties["providers"]["names"] == ["google (1 user)"]
-    assert duties["passwords"]["names"] == ["the clerk"]
     called = {"mail", "told", "welcome"} | ({"digest"} if has_cron(MAJOR) else set())
     assert set(duties["functions"]["names"]) == called
     (moved,) = duties["vault"]["names"]
@@ -71,7 +70,7 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
         "auth.users.raw_user_meta_data: 1 row",
     ]
     assert set(duties) == {
-        *("keys", "asleep", "sessions", "providers", "passwords", "functions", "vault", "addresses"),
+        *("keys", "asleep", "sessions", "providers", "functions", "vault", "addresses"),
     }
     report = json.loads(Path(ran.result["report"]).read_text())
     assert report["metadata"]["cut_over"] == ran.result["cut_over"]

@@ -74,7 +74,7 @@ def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
             continue  # What stands on them is compared.
         yield from _compare_sort(sort, contents, live, moment.major)
     yield from _compare_rows(backup, contents, moment)
-    if asleep := len(read_quiesced(moment)):
+    if asleep := sum(not one.follows for one in read_quiesced(moment)):
         yield Proof("database", "triggers and cron jobs asleep until `supapy activate`", asleep)
 
 

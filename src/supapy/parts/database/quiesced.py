@@ -49,6 +49,11 @@ class Quiesced:
     source: str
 
     @property
+    def follows(self) -> bool:
+        """Whether it is a partition's copy that is off when its parent is on."""
+        return self.state == "D"
+
+    @property
     def is_unmade(self) -> bool:
         """Whether it is a trigger that isn't there before it wakes."""
         return self.sort == TRIGGER and not self.statement.startswith("ALTER ")

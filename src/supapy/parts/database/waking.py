@@ -39,12 +39,12 @@ def read_asleep(session: Session) -> list[Asleep]:
     if not listed:
         return []
     bodies = {name: (title, body) for name, title, body in session.rows(_FUNCTIONS)}
-    leaders = [one for one in listed if one.state != "D"]
+    leaders = [one for one in listed if not one.follows]
     found = []
     for one in leaders:
         text = _text(session, one)
         called = _called(f"{text or ''} {one.routine or ''}", bodies)
-        followers = tuple(other for other in listed if other.state == "D" and other.trigger == one.trigger)
+        followers = tuple(other for other in listed if other.follows and other.trigger == one.trigger)
         found.append(Asleep(one, text, tuple(called), followers))
     return found
 
