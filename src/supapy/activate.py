@@ -159,11 +159,8 @@ def _sleeper(one: Asleep, how: Rewriting | None = None) -> Sleeper:
     whole = "\n".join(texts)
     urls = [_masked(url.rstrip(".")) for url in dict.fromkeys(_URL.findall(whole))]
     old = [url for url in urls if urlsplit(url).netloc == one.what.source]
-    keys = [
-        f"a {said.get('role')} key of project {said.get('ref')}"
-        for said in map(claims, map(Secret, _JWT.findall(whole)))
-        if said
-    ]
+    said = [claims(Secret(key)) or {} for key in _JWT.findall(whole)]
+    keys = [f"a {one.get('role')} key of project {one.get('ref')}" for one in said if one]
     keys += [f"a {kind} key" for kind in _API_KEY.findall(whole)]
     functions = [
         name for name, text in one.functions if _URL.search(text) or _JWT.search(text) or _API_KEY.search(text)

@@ -73,7 +73,8 @@ def _asleep(project: Project) -> Iterator[Duty]:
     if asleep:
         old = sum(bool(one.old_urls) for one in asleep)
         calls = f", {old} of which would call the old project" if old else ""
-        text = f"Wake what sleeps once you have looked at it (supapy activate): {len(asleep)} cron jobs and webhooks{calls}"
+        text = "Look at what sleeps, and wake it with supapy activate"
+        text = f"{text}: {many(len(asleep), 'cron job or webhook', 'cron jobs and webhooks')}{calls}"
         yield Duty("asleep", text, tuple(one.name for one in asleep))
 
 
