@@ -249,6 +249,23 @@ def test_buckets_of_other_kinds_are_named_as_not_saved(
     assert backup.manifest[1] == []
 
 
+def test_a_server_that_fails_to_tell_of_other_buckets_is_said_to(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    sandbox = project_factory("silent")
+    assert sandbox.api
+    names = [{"name": f"lake {number:02}"} for number in range(12)]
+    sandbox.api.faults += [
+        Fault(path="/iceberg/bucket$", status=200, body=json.dumps(names).encode()),
+        Fault(path="/vector/ListVectorBuckets$", status=500, times=99),
+    ]
+    backup = saved(sandbox, tmp_path)
+    first, second, _ = (omission.name for omission in backup.manifest[2])
+    assert first == f"12 analytics buckets: {', '.join(one['name'] for one in names[:10])}, …"
+    assert second == "vector buckets, if there are any"
+    assert backup.manifest[1] == []
+
+
 # --- the comparison --------------------------------------------------------------------------------------------------
 
 CHANGES = [

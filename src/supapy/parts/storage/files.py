@@ -17,6 +17,8 @@ PART = "storage"
 FOLDER = "storage/"
 BUCKETS = "storage/buckets_metadata.json"
 OBJECTS = "storage/objects.jsonl"
+# Buckets of another kind that are named; more are counted.
+MOST_NAMED = 10
 
 # What the server says of one object while the others may still be had: also what it answered to every try, for when
 # that happens to one after the other the requests themselves end it.
@@ -60,4 +62,5 @@ def takes_row(scope: Scope, row: Json) -> bool:
 def elsewhere(kind: str, names: Sequence[str]) -> Omission:
     """What is said of buckets whose contents no list of objects shows (F§1.14)."""
     remedy = "Their contents lie outside the files: export them with their own tools (Iceberg, vectors)."
-    return Omission(PART, f"{many(len(names), kind)}: {', '.join(names)}", remedy)
+    more = ", …" if len(names) > MOST_NAMED else ""
+    return Omission(PART, f"{many(len(names), kind)}: {', '.join(names[:MOST_NAMED])}{more}", remedy)

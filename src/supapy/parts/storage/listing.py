@@ -25,6 +25,7 @@ from supapy.model import Json, Omission, Problem
 from supapy.parts.storage.cross_check import NO_SUCH_LIST
 from supapy.parts.storage.files import PART, about_one_object, elsewhere
 from supapy.parts.storage.selection import EVERYTHING, Scope
+from supapy.project.answers import RETRYABLE
 from supapy.project.project import Project
 from supapy.project.rows import Deep, Number, compact, paired
 from supapy.project.schema import Column
@@ -105,8 +106,11 @@ class RowsAsListed:
         for kind, ask in (("analytics bucket", storage.analytics_buckets), ("vector bucket", storage.vector_buckets)):
             try:
                 names = self._project.loop.run(ask())
-            except (ApiError, AccessDenied):
-                # The server doesn't know the kind, or this project may not have it.
+            except (ApiError, AccessDenied) as error:
+                if isinstance(error, ApiError) and error.status in RETRYABLE:
+                    remedy = "The server didn't say; their contents are never saved: look in the dashboard."
+                    yield Omission(PART, f"{kind}s, if there are any", remedy)
+                # Else the server doesn't know the kind, or this project may not have it.
                 continue
             if names:
                 yield elsewhere(kind, names)
