@@ -53,7 +53,7 @@ class Sizes:
 
 
 FULL = Sizes(3, 20_000, 2 * GIB, 100_000, 5_000, GIB, 5 * GIB)
-QUICK = Sizes(3, 3_000, 192 * MIB, 5_000, 1_000, 96 * MIB, GIB)
+QUICK = Sizes(3, 2_000, 192 * MIB, 5_000, 1_000, 96 * MIB, GIB)
 
 
 class Table:
