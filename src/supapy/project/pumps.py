@@ -34,8 +34,8 @@ PIECE_BYTES = 1024 * 1024
 MARK_BYTES = 33
 # Small tables are read so many by one request, so that neither the line's delay nor ours counts for each.
 MOST_TOGETHER = 16
-# Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest, and by one
-# process: there are several pumps already, and starting workers takes longer than reading a range does.
+# Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest, and by
+# one process: there are several pumps already, and starting workers takes longer than reading a range does.
 _MORE_SETTINGS: Mapping[str, str] = {"enable_seqscan": "off", "max_parallel_workers_per_gather": "0"}
 
 

@@ -91,19 +91,18 @@ class Load:
             ]
             for target in targets:
                 target.open(taker)
-            for count, made in _one_ahead(_made(maker, filter(meant(name, self.chosen), rows), targets)):
-                for target, pieces in zip(targets, made, strict=True):
-                    target.take(taker, pieces)
+            for made in _one_ahead(_made(maker, filter(meant(name, self.chosen), rows), targets)):
+                came = [target.take(taker, pieces) for target, pieces in zip(targets, made, strict=True)]
                 if name == "users":
-                    progress(count)
+                    progress(came[0])
             for target in targets:
                 self._problems += target.settle(taker)
 
 
-def _made(maker: Session, rows: Iterator[bytes], targets: list[Target]) -> Iterator[tuple[int, list[list[bytes]]]]:
-    """For each chunk of lines their number, and for each target the rows made of them."""
+def _made(maker: Session, rows: Iterator[bytes], targets: list[Target]) -> Iterator[list[list[bytes]]]:
+    """For each chunk of lines, and for each target, the rows made of them."""
     for chunk in stage_chunks(maker, rows):
-        yield len(chunk), [target.made(maker) if target.is_in(chunk) else [] for target in targets]
+        yield [target.made(maker) if target.is_in(chunk) else [] for target in targets]
 
 
 def _one_ahead(things: Iterator[T]) -> Iterator[T]:

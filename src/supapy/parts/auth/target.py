@@ -107,11 +107,12 @@ class Target:
         query = f"SELECT {values} FROM {self.rows}{record} WHERE {self.where}"
         return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
 
-    def take(self, taker: Session, pieces: list[bytes]) -> None:
-        """Take rows in."""
-        if self.table and pieces:
-            place = f"pg_temp.{self.arrived}" if self.arrived else self.table.sql
-            taker.copy_in(f"COPY {place} ({self._names}) FROM STDIN (FORMAT binary)", pieces)
+    def take(self, taker: Session, pieces: list[bytes]) -> int:
+        """Take rows in; gives their number."""
+        if not (self.table and pieces):
+            return 0
+        place = f"pg_temp.{self.arrived}" if self.arrived else self.table.sql
+        return taker.copy_in(f"COPY {place} ({self._names}) FROM STDIN (FORMAT binary)", pieces)
 
     def settle(self, taker: Session) -> Iterator[Problem]:
         """After the last row; gives what could not come in."""
