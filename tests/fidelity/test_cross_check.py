@@ -57,6 +57,18 @@ def test_a_key_that_sees_buckets_but_no_object_ends_the_backup(two: SandboxProje
     assert list(tmp_path.iterdir()) == []
 
 
+def test_without_a_database_a_key_that_sees_no_bucket_must_be_the_services_all_the_same(
+    two: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    says(two, "/storage/v1/bucket$", [])
+    says(two, "/auth/v1/admin/users", {"code": 403, "msg": "User not allowed"}, status=403)
+    with Project(two.url, two.service_key) as project, pytest.raises(AccessDenied, match="refused the key"):
+        back_up(project, Catalog(LocalStore(tmp_path)), FILES)
+    empty = project_factory("empty")
+    with Project(empty.url, empty.service_key) as project:
+        assert back_up(project, Catalog(LocalStore(tmp_path)), FILES).manifest[1] == []
+
+
 def test_a_server_of_another_project_with_buckets_of_the_same_names_ends_the_backup(
     two: SandboxProject, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from tempfile import SpooledTemporaryFile
@@ -72,7 +73,11 @@ class RowsAsListed:
         self._problems: list[Problem] = []
 
     def check(self) -> Iterator[Problem]:
-        """Nothing: there is only one to ask."""
+        """Nothing. Raises AccessDenied when no bucket is shown because the key isn't the service's: such a key doesn't
+        fail at the Storage server (F§1.1), but the Auth server refuses it."""
+        if not self._project.storage.buckets():
+            with suppress(ApiError):
+                self._project.auth.count_users()
         yield from ()
 
     def buckets(self, scope: Scope) -> Iterator[bytes]:
