@@ -22,7 +22,8 @@ from supapy.project.project import Project
 @dataclass(frozen=True, slots=True)
 class Choice:
     """The components a user names: database (with the JSON tables), storage, auth; of storage `only` some objects, of
-    the database some `tables`, of auth some `people`. Raises UsageError for none.
+    the database some `tables`, which a restore may copy `into_schema` of their own or fill `from_json`, of auth some
+    `people`. Raises UsageError for none.
 
     A backup has the values of the vault, readably, with `vault_plaintext`; `quiesce` says what sleeps after a restore,
     None that the target decides.
@@ -36,10 +37,19 @@ class Choice:
     people: People = EVERYBODY
     vault_plaintext: bool = False
     quiesce: Quiesce | None = None
+    into_schema: str | None = None
+    from_json: bool = False
 
     def __post_init__(self) -> None:
         if not (self.database or self.storage or self.auth):
             raise UsageError("nothing is left to do", "Leave at least one of database, storage and auth.")
+        if self.from_json and (self.into_schema or not self.database):
+            raise UsageError("--from-json fills tables of the project that are there", "Leave the other option out.")
+
+    @property
+    def names_tables(self) -> bool:
+        """Whether it is some tables that a restore is about, which come as a whole or not at all."""
+        return self.tables.takes_some or self.into_schema is not None or self.from_json
 
     def check(self, project: Project) -> None:
         """Raises UsageError when something is chosen that this project's settings don't suffice for."""
@@ -54,12 +64,17 @@ class Choice:
             match(moment, self.tables, user_relations(moment))
 
     def within(self, metadata: Json) -> Choice:
-        """The same, without what a backup doesn't have. Raises UsageError when nothing is left."""
+        """The same, without what a backup doesn't have. Raises UsageError when nothing is left.
+
+        Who names some tables wants these: users and files stay as they are, but for those that are named as well.
+        """
+        wants_files = not (self.names_tables and self.only.is_everything)
+        wants_users = not (self.names_tables and self.people == EVERYBODY)
         return replace(
             self,
             database=self.database and bool(metadata.get("include_database")),
-            storage=self.storage and bool(metadata.get("include_storage")),
-            auth=self.auth and bool(metadata.get("include_auth")),
+            storage=self.storage and bool(metadata.get("include_storage")) and wants_files,
+            auth=self.auth and bool(metadata.get("include_auth")) and wants_users,
         )
 
     def into(self, *, same_project: bool) -> Choice:
@@ -105,7 +120,9 @@ def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = N
         parts.append(AuthPart(people=choice.people))
     if choice.storage:
         parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
-    if choice.database:
-        quiesce = choice.quiesce or Quiesce.ALL
-        parts.append(DatabasePart(choice.auth, choice.storage, jobs, quiesce=quiesce))
+    if choice.from_json:
+        parts.append(TablesPart(patterns=choice.tables))
+    elif choice.database:
+        quiesce, some = choice.quiesce or Quiesce.ALL, choice.tables
+        parts.append(DatabasePart(jobs=jobs, patterns=some, into_schema=choice.into_schema, quiesce=quiesce))
     return parts

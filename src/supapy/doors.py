@@ -7,7 +7,7 @@ Each takes a project's URL, service key and database connection; what isn't give
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,15 @@ from supapy.choice import Choice
 from supapy.events import Listener, ignore
 from supapy.model import Difference, Problem
 from supapy.parts.auth import EVERYBODY, People
+from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.project import Project
 from supapy.restore import restore
 from supapy.settings import Settings, load
 from supapy.store.local import LocalStore
 from supapy.verify import check_files, hold_against
+
+# Patterns of tables, or of schemas and what to leave out as well.
+Tables = Sequence[str] | Patterns
 
 
 class IncompleteWarning(UserWarning):
@@ -61,12 +65,15 @@ class SupabaseBackup(_Door):
         self._listener = listener
         self._compress = compress
 
-    def create_backup(self, include_storage: bool = True, include_auth: bool = True) -> str:
+    def create_backup(
+        self, include_storage: bool = True, include_auth: bool = True, *, tables: Tables = ALL_TABLES
+    ) -> str:
         """Back up the database and, unless told otherwise, files and users. Gives the path of the backup's folder.
 
-        Warns with `IncompleteWarning` for each thing that could not be saved.
+        `tables` are patterns of tables, as for --table, or `Patterns` for all that one can choose by. Warns with
+        `IncompleteWarning` for each thing that could not be saved.
         """
-        return self._back_up(Choice(storage=include_storage, auth=include_auth))
+        return self._back_up(Choice(storage=include_storage, auth=include_auth, tables=_patterns(tables)))
 
     def backup_database(self) -> str:
         """Back up the database alone. Gives the path of the backup's folder."""
@@ -117,15 +124,25 @@ class SupabaseRestore(_Door):
         into: str | None = None,
         jobs: int | None = None,
         people: People = EVERYBODY,
+        tables: Tables = ALL_TABLES,
+        into_schema: str | None = None,
+        from_json: bool = False,
     ) -> dict[str, Any]:
         """Bring a backup into the project and compare the two; gives what `verify_restore` gives.
 
         `confirm=True` says that this project is meant: without it nothing is written and RestoreRefused tells the
         plan. A target that isn't empty must be named by its ref with `into` as well. The database comes back by
         `jobs` connections at once; `people` says which users, and what becomes of those who are there already. What was
-        cut short is finished by the same call.
+        cut short is finished by the same call. `tables` (patterns) are all that comes back then; `into_schema` makes
+        plain copies in a new schema; `from_json` fills tables that are there.
         """
-        choice = Choice(restore_database, restore_storage, restore_auth, people=people)
+        choice = Choice(
+            *(restore_database, restore_storage, restore_auth),
+            people=people,
+            tables=_patterns(tables),
+            into_schema=into_schema,
+            from_json=from_json,
+        )
         with self._project() as project:
             outcome = restore(
                 open_path(backup_path),
@@ -163,6 +180,10 @@ class SupabaseRestore(_Door):
         return _verdict(choice, [], [one for one in found if isinstance(one, Difference)])
 
 
+def _patterns(tables: Tables) -> Patterns:
+    return tables if isinstance(tables, Patterns) else Patterns(tables=tuple(tables))
+
+
 def open_path(path: str | Path) -> Backup:
     """The backup in a folder. Raises NoSuchBackup or IntegrityError."""
     folder = Path(path).expanduser().absolute()
@@ -187,7 +208,7 @@ def _summary(backup: Backup) -> dict[str, Any]:
 def _verdict(choice: Choice, problems: list[Problem], differences: list[Difference]) -> dict[str, Any]:
     failed = {one.part for one in problems} | {one.part for one in differences}
     return {
-        "database": choice.database and "database" not in failed,
+        "database": choice.database and not failed & {"database", "tables"},
         "storage": choice.storage and "storage" not in failed,
         "auth": choice.auth and "auth" not in failed,
         "details": [f"{one.name}: {one.reason}" for one in problems]

@@ -21,6 +21,8 @@ LONGEST_PATH_BYTES = 700
 # Devices on Windows, with any suffix.
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³])(?:\..*)?", re.IGNORECASE)
 _UNSAFE = re.compile(r"""^[ ]|[%\\:*?"<>|/\x00-\x1f\x7f\ud800-\udfff]|[. ]+$""")
+_NAME = re.compile(r'"(?:[^"]|"")*"|[^."]+')
+_PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _LABEL = re.compile(r"backup_[0-9]{8}_[0-9]{6}")
 _LABEL_TIME = "backup_%Y%m%d_%H%M%S"
 
@@ -92,6 +94,16 @@ def quoted(identifier: str) -> str:
 def qualified(schema: str, name: str) -> str:
     """A schema-qualified SQL identifier."""
     return f"{quoted(schema)}.{quoted(name)}"
+
+
+def plain_name(schema: str, name: str) -> str:
+    """A schema-qualified identifier with quotes only where they are needed: `public."My Table"`."""
+    return ".".join(one if _PLAIN.fullmatch(one) else quoted(one) for one in (schema, name))
+
+
+def unquoted(text: str) -> list[str]:
+    """The names in an identifier that PostgreSQL printed, quoted where need be: `public."My Table"`."""
+    return [quotes[1:-1].replace('""', '"') if quotes.startswith('"') else quotes for quotes in _NAME.findall(text)]
 
 
 def literal(text: str | None) -> str:

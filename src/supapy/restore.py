@@ -54,6 +54,8 @@ class Plan:
     @property
     def cut_short(self) -> str:
         """What is said of the target when a run ends before it has come to its end."""
+        if self.choice.names_tables:
+            return "The database is as it was before."
         if self.mark:
             return "The target is half restored: run the same command again, and it goes on where it was."
         return "The target holds a part of the backup: say --into and its ref to go over it again."
@@ -115,7 +117,7 @@ def make_plan(
     omissions = [one for one in loaded if isinstance(one, Omission)]
     return Plan(
         *(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions),
-        *(mark if project.has_database else None, bool(begun)),
+        *(mark if project.has_database and not choice.names_tables else None, bool(begun)),
     )
 
 

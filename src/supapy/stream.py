@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from supapy.errors import Unreadable
+
+HASH_BYTES = 16
 
 
 class Meter:
@@ -46,6 +49,34 @@ class Meter:
             self.add(piece)
             yield piece
         self.end()
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Of lines in any order: how many, and the sum of a 128-bit hash of each. Equal ones are of equal lines."""
+
+    rows: int
+    total: int
+
+    def __add__(self, other: Fingerprint) -> Fingerprint:
+        return Fingerprint(self.rows + other.rows, (self.total + other.total) % (1 << 8 * HASH_BYTES))
+
+
+NO_ROWS = Fingerprint(0, 0)
+
+
+def fingerprint(pieces: Iterable[bytes]) -> Fingerprint:
+    """The fingerprint of a text's lines."""
+    return fingerprint_of(lines(pieces))
+
+
+def fingerprint_of(rows: Iterable[bytes]) -> Fingerprint:
+    """The fingerprint of lines."""
+    count = total = 0
+    for line in rows:
+        count += 1
+        total += int.from_bytes(hashlib.blake2b(line, digest_size=HASH_BYTES).digest(), "little")
+    return Fingerprint(count, total % (1 << 8 * HASH_BYTES))
 
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:

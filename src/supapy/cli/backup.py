@@ -65,10 +65,8 @@ def backup(
     from supapy.choice import Choice
     from supapy.cli import render
 
-    screen, choice = (
-        shell.screen,
-        Choice(only=only, tables=tables, quiesce=None, vault_plaintext=vault_plaintext, **components),
-    )
+    screen = shell.screen
+    choice = Choice(only=only, tables=tables, vault_plaintext=vault_plaintext, **components)
     with _told_what_stays(screen) as listener, shell.project(concurrency) as project:
         made = back_up(
             project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume, compress=compress

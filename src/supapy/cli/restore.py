@@ -18,14 +18,13 @@ from supapy.cli.options import (
     people_options,
     quiesce_option,
     selection_options,
+    table_options,
 )
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
-    from supapy.parts.auth import People
-    from supapy.parts.database.quiesced import Quiesce
     from supapy.parts.storage import Selection
     from supapy.restore import Plan
 
@@ -35,6 +34,11 @@ if TYPE_CHECKING:
 @click.option("--latest", is_flag=True, help="Restore the newest backup.")
 @click.option("-y", "--yes", is_flag=True, help="Don't ask.")
 @choice_options
+@table_options
+@click.option("--from-json", is_flag=True, help="Fill tables that are there from tables_json; nothing else.")
+@click.option(
+    "--into-schema", metavar="NAME", help="Make plain copies of the tables in a new schema, to look at; nothing else."
+)
 @selection_options
 @people_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
@@ -59,10 +63,8 @@ def restore(
     concurrency: int | None,
     jobs: int | None,
     only: Selection,
-    people: People,
-    quiesce: Quiesce | None,
     scan_urls: bool,
-    **components: Any,
+    **chosen: Any,
 ) -> int:
     """Restore BACKUP, a label or a folder, into the project that the settings name; then compare the two.
 
@@ -76,7 +78,7 @@ def restore(
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
     screen = shell.screen
-    choice = Choice(only=replace(only, to_bucket=to_bucket), people=people, quiesce=quiesce, **components)
+    choice = Choice(only=replace(only, to_bucket=to_bucket), **chosen)
     backup = shell.backup(named, folder)
     begun: Plan | None = None
 

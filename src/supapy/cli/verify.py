@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supapy.cli.options import choice_options, folder_option, selection_options
+from supapy.cli.options import choice_options, folder_option, selection_options, table_options
 from supapy.cli.shell import Shell
 from supapy.errors import IntegrityError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from supapy.choice import Choice
     from supapy.model import Difference, Finding
     from supapy.parts.storage import Selection
+    from supapy.project.patterns import Patterns
 
 
 @click.command()
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--offline", is_flag=True, help="Check the backup's files only; ask no project.")
 @click.option("--quick", is_flag=True, help="Compare the project's files by their attributes only, not byte for byte.")
 @choice_options
+@table_options
 @selection_options
 @folder_option("-o", "--backup-dir")
 @click.pass_obj
@@ -34,6 +36,7 @@ def verify(
     quick: bool,
     folder: Path | None,
     only: Selection,
+    tables: Patterns,
     **components: Any,
 ) -> int:
     """Check every file of BACKUP, a label or a folder (the newest without one), against its digest.
@@ -46,9 +49,8 @@ def verify(
     from supapy.cli.screen import shown
     from supapy.model import Difference, Proof
     from supapy.names import many
-    from supapy.project.patterns import ALL_TABLES
 
-    choice = Choice(only=only, tables=ALL_TABLES, quiesce=None, **components)
+    choice = Choice(only=only, tables=tables, **components)
     screen, backup = shell.screen, shell.backup(named, folder)
     files = _check(shell, backup)
     # One setting alone is a mistake to be told of; none at all is somebody who has a backup and no project.

@@ -21,6 +21,8 @@ from supapy.stream import lines
 
 T = TypeVar("T")
 _NATIVE = frozenset({"smallint", "integer", "bigint", "real", "double precision", "boolean"})
+# A cast from text reads these otherwise than their own input does: no oid for a relation, no escaped byte.
+_NOT_CAST = frozenset({"regclass", '"char"'})
 # No JSON text holds these two characters, so that a line goes through COPY as it is, nothing escaped or quoted.
 _AS_IT_IS = r"(FORMAT csv, QUOTE E'\x01', DELIMITER E'\x02')"
 # SQL's NULL in a jsonb column, where None is JSON's.
@@ -131,8 +133,10 @@ def insert_staged(
 
     `conflict` is an `ON CONFLICT` clause; `instead` gives SQL for columns whose value isn't the row's.
     """
+    if not columns:
+        return session.execute(f"INSERT INTO {table.sql} SELECT FROM {STAGE}")
     names = ", ".join(quoted(column.name) for column in columns)
-    record = ", ".join(f"{quoted(c.name)} {'json' if c.type == 'jsonb' else 'text'}" for c in columns)
+    record = ", ".join(f"{quoted(c.name)} {_read_as(c)}" for c in columns)
     values = ", ".join((instead or {}).get(column.name) or _value(column) for column in columns)
     return session.execute(
         f"INSERT INTO {table.sql} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} "
@@ -152,7 +156,7 @@ def update_staged(
 
     `instead` gives SQL for columns whose value isn't the staged one's: over `r`, the staged row, and `t`, the live one.
     """
-    record = ", ".join(f"{quoted(c.name)} {'json' if c.type == 'jsonb' else 'text'}" for c in columns)
+    record = ", ".join(f"{quoted(c.name)} {_read_as(c)}" for c in columns)
     settings = ", ".join(
         f"{quoted(c.name)} = {(instead or {}).get(c.name) or _value(c)}" for c in columns if c.name not in key
     )
@@ -163,9 +167,16 @@ def update_staged(
     )
 
 
+def _read_as(column: Column) -> str:
+    """The type that a value is taken out of a line as."""
+    return "json" if column.type == "jsonb" else column.type if column.type in _NOT_CAST else "text"
+
+
 def _value(column: Column) -> str:
     if column.type == "jsonb":
         return f"(one.line -> {literal(column.name)})::text::jsonb"
+    if column.type in _NOT_CAST:
+        return f"r.{quoted(column.name)}"
     return f"r.{quoted(column.name)}::{column.type}"
 
 
@@ -194,6 +205,22 @@ def parse(line: bytes) -> Json:
     if not isinstance(row, dict):
         raise ValueError("a row is a JSON object")
     return row
+
+
+def keys_of(line: bytes) -> list[str]:
+    """The keys of one saved row, in their order. Raises ValueError, saying why, for what isn't a JSON object with
+    each key once."""
+    text = line.decode()
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        keys = [key for key, _ in members(text)]
+    else:
+        pairs = json.loads(text, object_pairs_hook=lambda found: found, parse_int=str, parse_float=str)
+        if not (isinstance(pairs, list) and text.startswith("{")):
+            raise ValueError("a row is a JSON object")
+        keys = [key for key, _ in pairs]
+    if len(set(keys)) < len(keys):
+        raise ValueError("a column stands there twice")
+    return keys
 
 
 def _value_of(text: str) -> Any:

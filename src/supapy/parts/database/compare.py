@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from supapy.model import Difference, Finding, Proof
@@ -28,42 +26,17 @@ from supapy.parts.database.quiesced import read_quiesced
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
-from supapy.stream import lines
+from supapy.stream import NO_ROWS, fingerprint
 
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
 MAINTAIN_SINCE = 17
 # Sorts whose values may be secrets: a difference names the property only.
 _QUIET_SORTS = frozenset({"settings", "roles", "foreign servers"})
 LONGEST_SHOWN_CHARACTERS = 60
-HASH_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """Of rows in any order: how many, and the sum of a 128-bit hash of each. Equal ones are of equal rows."""
-
-    rows: int
-    total: int
-
-    def __add__(self, other: Fingerprint) -> Fingerprint:
-        return Fingerprint(self.rows + other.rows, (self.total + other.total) % (1 << 8 * HASH_BYTES))
-
-
-NO_ROWS = Fingerprint(0, 0)
-
-
-def fingerprint(pieces: Iterable[bytes]) -> Fingerprint:
-    """The fingerprint of COPY's lines."""
-    rows = total = 0
-    for line in lines(pieces):
-        rows += 1
-        total += int.from_bytes(hashlib.blake2b(line, digest_size=HASH_BYTES).digest(), "little")
-    return Fingerprint(rows, total % (1 << 8 * HASH_BYTES))
-
-
-def compare(backup: Source, moment: Moment) -> Iterator[Finding]:
-    """Every difference in schema and rows, and what was found equal."""
-    contents = Contents.of(backup)
+def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Finding]:
+    """Every difference in schema and rows, and what was found equal; of what `contents` says of the backup."""
     part = contents.inventory if contents.is_part else None
     live = live_inventory(moment, read_facts(moment), set(contents.left_out), part)
     if VAULT_SECRETS in contents.inventory:
@@ -152,7 +125,7 @@ def _compare_rows(backup: Source, contents: Contents, moment: Moment) -> Iterato
         tables = live.get(target, [])
         if not tables or any(not {column.name for column in table.columns} >= set(columns) for table in tables):
             continue  # The missing table or column was told already.
-        saved = sum((fingerprint(_saved_rows(backup, segment)) for segment in segments), NO_ROWS)
+        saved = sum((fingerprint(saved_rows(backup, segment)) for segment in segments), NO_ROWS)
         live_rows = (moment.copy_out(copy_statement(table.sql, columns, where)) for table in tables)
         found = sum(map(fingerprint, live_rows), NO_ROWS)
         if saved == found:
@@ -172,6 +145,7 @@ def _by_target(segments: Iterable[Segment]) -> dict[tuple[str, str], list[Segmen
     return targets
 
 
-def _saved_rows(backup: Source, segment: Segment) -> Iterator[bytes]:
+def saved_rows(backup: Source, segment: Segment) -> Iterator[bytes]:
+    """The saved rows of a table, as COPY's lines in pieces."""
     start = segment.offset + segment.table["rows_start"]
     return backup.read(FILE, start, start + segment.table["rows_length"])

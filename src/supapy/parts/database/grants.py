@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from supapy.model import Omission
@@ -42,6 +42,8 @@ class Grant:
         )
 
 
+# The temporary tables that their rows go through.
+OWNERS, GRANTS = "supapy_owners", "supapy_grants"
 _COLUMNS = [
     "obj text",
     "col text",
@@ -171,6 +173,11 @@ def borrow_sql(
     roles = set(others)
     roles |= {owner for _, _, owner, _ in _owner_rows(selection)}
     roles |= {grant.grantor for grant in grants if grant.privilege} | {str(owner) for owner, *_ in defaults}
+    return borrow_roles_sql(roles)
+
+
+def borrow_roles_sql(roles: Iterable[str]) -> str:
+    """Statements that make one a member of some roles, until `give_back_sql`."""
     wanted = sorted(role for role in roles if role not in ("postgres", "pg_database_owner") and platform.can_own(role))
     return "CREATE TEMPORARY TABLE supapy_borrowed (name text);\n" + over_rows(
         "supapy_wanted", ["name text"], [(role,) for role in wanted], sql_file("borrow")
@@ -190,9 +197,13 @@ def owners_sql(selection: Selection, large_objects: Iterable[tuple[int, str]]) -
         for n, (oid, owner) in enumerate(large_objects)
         if owner != "postgres" and platform.can_own(owner)
     ]
-    return over_rows(
-        "supapy_owners", ["place integer", "object text", "owner text", "schema text"], rows, sql_file("owners")
-    )
+    return owner_rows_sql(rows)
+
+
+def owner_rows_sql(rows: Iterable[Sequence[Value]]) -> str:
+    """Statements that give objects to owners: place in the order, object, owner, schema."""
+    columns = ["place integer", "object text", "owner text", "schema text"]
+    return over_rows(OWNERS, columns, rows, sql_file("owners"))
 
 
 def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
@@ -205,13 +216,18 @@ def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
 
 def grants_sql(grants: Iterable[Grant], major: int) -> str:
     """Statements that make the privileges equal those of the source, a server of version `major`."""
+    return grant_rows_sql((grant.row for grant in grants), major)
+
+
+def grant_rows_sql(rows: Iterable[Sequence[Value]], major: int) -> str:
+    """The same of saved rows."""
     return (
         f"CREATE TEMPORARY VIEW supapy_privileges AS\n{sql_file('privileges')};\n"
         "CREATE TEMPORARY TABLE supapy_objects AS SELECT DISTINCT obj FROM pg_temp.supapy_privileges;\n"
         + over_rows(
-            "supapy_grants",
+            GRANTS,
             _COLUMNS,
-            (grant.row for grant in grants),
+            rows,
             sql_file("grants")
             .replace(":major", str(major))
             .replace(":reserved", literal(platform.RESERVED_ROLE_PATTERN)),

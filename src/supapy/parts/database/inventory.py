@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ VAULT_SECRETS = "vault secrets"
 LONGEST_TEXT_CHARACTERS = 120
 # Properties that hold passwords, or may.
 _SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
+# What copies are made of.
+_WHOLE = frozenset({"type"})
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 _PG_CLASS = 1259
 
@@ -191,7 +193,10 @@ def _sorted(
     inventory: Inventory = {}
     things = [thing for thing in things if thing.name not in left_out]
     for thing in things:
-        plain = _plain(thing.properties) | makers.of_thing(thing)
+        properties = thing.properties
+        if thing.sort == "publications":
+            properties = without_tables(properties, left_out)
+        plain = _plain(properties) | makers.of_thing(thing)
         inventory.setdefault(thing.sort, {})[thing.name] = plain
     states = (
         (f"sequence {qualified(one.schema, one.name)}: value", _state(one) | makers.of_sequence(one))
@@ -216,6 +221,14 @@ def _sorted(
 
 def _state(sequence: specials.Sequence) -> Properties:
     return {"value": sequence.value, "given out": sequence.called}
+
+
+def without_tables(publication: Properties, left_out: Set[str]) -> Properties:
+    """A publication's properties without its tables that are left out."""
+    tables = [one for one in publication.get("tables") or [] if f"table {one[0]}" not in left_out]
+    return {key: value for key, value in publication.items() if key != "tables"} | (
+        {"tables": tables} if tables else {}
+    )
 
 
 def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
@@ -303,7 +316,7 @@ def _plain(properties: Properties) -> Properties:
             plain[key] = _short(value)
             plain["meaning"] = _short(_QUALIFIER.sub("", value))
         elif value is not None:
-            plain[key] = _short(value)
+            plain[key] = value if key in _WHOLE else _short(value)
     return plain
 
 

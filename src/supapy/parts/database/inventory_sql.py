@@ -56,6 +56,10 @@ INVENTORY: dict[str, str] = {
                 'forced row security', c.relforcerowsecurity, 'replica identity', c.relreplident,
                 'options', {_OPTIONS.format("c.reloptions")},
                 'access method', (SELECT amname FROM pg_am WHERE oid = c.relam AND c.relkind <> 'p'),
+                'key', (SELECT json_agg(a.attname ORDER BY k.place)
+                    FROM pg_index i CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(num, place)
+                    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.num
+                    WHERE i.indrelid = c.oid AND i.indisprimary),
                 'partition key', pg_get_partkeydef(c.oid), 'bound', pg_get_expr(c.relpartbound, c.oid),
                 'parents', (SELECT json_agg(i.inhparent::regclass::text ORDER BY i.inhseqno)
                     FROM pg_inherits i WHERE i.inhrelid = c.oid),

@@ -30,29 +30,29 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
     """
     contents = Contents.of(backup)
     contents.check(backup)
-    yield from _read_only(moment)
+    yield from read_only(moment)
     if contents.major > moment.major:
         text = f"its PostgreSQL is {moment.major}, the backup's is {contents.major}"
         yield Obstacle("database", text, final=True)
     yield from _missing_extensions(contents, moment)
     yield from _missing_columns(contents, moment)
     live = live_inventory(moment, read_facts(moment), set())
-    held = _own_names(live)
+    held = own_names(live)
     if held:
-        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({_named(held)})", held=True)
-    both = sorted(held & _own_names(contents.inventory))
+        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({named(held)})", held=True)
+    both = sorted(held & own_names(contents.inventory))
     if both:
-        text = f"{len(both)} objects of the backup exist there already ({_named(both)})"
+        text = f"{len(both)} objects of the backup exist there already ({named(both)})"
         yield Obstacle("database", text, final=True, held=True)
     queues = sorted(live.get("queues", {}).keys() & contents.inventory.get("queues", {}).keys())
     if queues:
-        yield Obstacle("database", f"queues of the backup ({_named(queues)})", final=True, held=True)
+        yield Obstacle("database", f"queues of the backup ({named(queues)})", final=True, held=True)
     for table in tables_of(moment, MIGRATIONS_SCHEMA):
         if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
             yield Obstacle("database", f"rows in {MIGRATIONS_SCHEMA}.{table.name}", final=True, held=True)
 
 
-def _read_only(moment: Moment) -> Iterator[Obstacle]:
+def read_only(moment: Moment) -> Iterator[Obstacle]:
     if moment.value("SELECT pg_catalog.pg_is_in_recovery()"):
         yield Obstacle("database", "its server is a read-only copy of another (a standby)", final=True)
     elif moment.value("SELECT pg_catalog.current_setting('default_transaction_read_only')") == "on":
@@ -80,17 +80,17 @@ def _missing_columns(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
     ]
     if missing:
         yield Obstacle(
-            "database", f"views or policies of the backup need columns it lacks: {_named(missing)}", final=True
+            "database", f"views or policies of the backup need columns it lacks: {named(missing)}", final=True
         )
 
 
-def _own_names(inventory: Inventory) -> set[str]:
+def own_names(inventory: Inventory) -> set[str]:
     """The things whose names a restore would want, but for the migration history, which is made where it's missing."""
     names = {name for sort in _COLLIDING_SORTS for name in inventory.get(sort, {})}
     return {name for name in names if f" {MIGRATIONS_SCHEMA}." not in name}
 
 
-def _named(names: set[str] | list[str]) -> str:
+def named(names: set[str] | list[str]) -> str:
     shown = sorted(names)[:MOST_NAMED]
     return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")
 

@@ -54,7 +54,7 @@ FROM pg_settings WHERE name = 'maintenance_work_mem';
 OPENING = PREAMBLE + NO_PATH + REPLICA + _OWN_SETTINGS
 # The script's own check was done already, and finds the users and files that other parts have brought back.
 _NO_GUARD = "SET supapy.guard = 'off';\n"
-_RELOAD = "NOTIFY pgrst, 'reload schema';\n"
+RELOAD = "NOTIFY pgrst, 'reload schema';\n"
 # The script of a part of a database notes the target's default privileges at its beginning, for its end.
 _KEEP = f"""
 DO $$
@@ -111,7 +111,7 @@ class Loader:
         self._contents = contents
         self._project = project
         self._jobs = jobs
-        self._quiesce = f"SET supapy.quiesce = '{quiesce.value}';\n"
+        self._quiesce = quiesce.setting
         own = contents.own_segments
         named = [segment.name for segment in own]
         # Neither the beginning nor the end of the script, in whose place stand our own.
@@ -166,9 +166,9 @@ class Loader:
             yield b"BEGIN;\n"
             for start, end in stretches(own):
                 yield from self._read(start, end, progress)
-            yield f"{note([whole])}\n{_RELOAD}COMMIT;\n".encode()
+            yield f"{note([whole])}\n{RELOAD}COMMIT;\n".encode()
 
-        return self._psql(script())
+        return run_script(self._project, script(), self._quiesce)
 
     def schema(self, progress: Progress) -> list[Problem]:
         """All that comes before the rows."""
@@ -236,7 +236,7 @@ class Loader:
             problems = self._run(units, progress)
             pumps.settle()
         unit = Unit(self._after[last].offset, _end(self._after[-1]))
-        return problems + self._run([unit], progress, first=_FETCH, last=_RELOAD)
+        return problems + self._run([unit], progress, first=_FETCH, last=RELOAD)
 
     def _pumps(self, more: str = "") -> LoadingPumps:
         return LoadingPumps(self._project.db_url, self._jobs, [OPENING + self._quiesce + more])
@@ -260,31 +260,41 @@ class Loader:
                 yield from self._read(unit.start, unit.end, progress)
                 yield f"{last}{note([(unit.start, unit.end)])}\nCOMMIT;\n".encode()
 
-        return self._psql(script()) if left else []
+        return run_script(self._project, script(), self._quiesce) if left else []
 
     def _read(self, start: int, end: int, progress: Progress) -> Iterator[bytes]:
         for piece in self._backup.read(FILE, start, end):
             yield piece
             progress(len(piece))
 
-    def _psql(self, script: Iterator[bytes]) -> list[Problem]:
-        """Have psql run a script in which none of its own commands is obeyed. Nothing is committed but by the script:
-        psql takes the end of its input for a good end, also when this program was killed."""
-        tools = self._project.tools(self._server.major)
 
-        def feed() -> Iterator[bytes]:
-            yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}{self._quiesce}".encode()
-            yield from script
+def run_script(project: Project, script: Iterator[bytes], opening: str = "") -> list[Problem]:
+    """Have psql run a script in which none of its own commands is obeyed, after the usual opening and a further one;
+    gives what it could not bring back.
 
-        try:
-            return list(_problems(psql(tools, self._project.db_url, feed())))
-        except SqlError as error:
-            if any(text in error.message for text in _RESTRICTED):
-                raise IntegrityError(
-                    f"{FILE} holds a command for psql, which no backup does; it was not obeyed",
-                    "Somebody has changed the backup: take another one.",
-                ) from None
-            raise
+    Nothing is committed but by the script: psql takes the end of its input for a good end, also when this program was
+    killed.
+    """
+    tools = project.tools(_server_major(project))
+
+    def feed() -> Iterator[bytes]:
+        yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}{opening}".encode()
+        yield from script
+
+    try:
+        return list(_problems(psql(tools, project.db_url, feed())))
+    except SqlError as error:
+        if any(text in error.message for text in _RESTRICTED):
+            raise IntegrityError(
+                f"{FILE} holds a command for psql, which no backup does; it was not obeyed",
+                "Somebody has changed the backup: take another one.",
+            ) from None
+        raise
+
+
+def _server_major(project: Project) -> int:
+    with project.session() as session:
+        return session.server_version // 10_000
 
 
 def _spare_locks(session: Session) -> int:

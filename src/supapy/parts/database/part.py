@@ -13,8 +13,9 @@ from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import additions, compare, grants, load, queues, roles, specials, vault
+from supapy.parts.database import additions, compare, grants, load, load_chosen, queues, roles, specials, vault
 from supapy.parts.database.choosing import choose
+from supapy.parts.database.chosen import pick
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
@@ -24,6 +25,7 @@ from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
+from supapy.parts.database.side import SideSchema
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.journal import unfinished
 from supapy.project.moment import Moment
@@ -41,8 +43,9 @@ class DatabasePart:
     `auth` and `storage` say whether the rows of those schemas go into the script, so that it also restores a project
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
     `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed; of the tables
-    only those that the `patterns` name. The `listener` hears of each table's rows. With `vault_plaintext` the values of
-    the vault stand in the script; `quiesce` says what sleeps after a restore.
+    only those that the `patterns` name, of which a restore makes plain copies `into_schema` if it is given one. The
+    `listener` hears of each table's rows. With `vault_plaintext` the values of the vault stand in the script; `quiesce`
+    says what sleeps after a restore.
     """
 
     name = "database"
@@ -56,10 +59,12 @@ class DatabasePart:
         *,
         compress: bool = False,
         patterns: Patterns = ALL_TABLES,
+        into_schema: str | None = None,
         listener: Listener = ignore,
         vault_plaintext: bool = False,
         quiesce: Quiesce = Quiesce.ALL,
     ) -> None:
+        self._side = None if into_schema is None else SideSchema(into_schema, patterns)
         self._listener = listener
         self._vault_plaintext = vault_plaintext
         self._quiesce = quiesce
@@ -128,15 +133,27 @@ class DatabasePart:
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""
-        return load.obstacles(backup, moment)
+        if self._side:
+            return self._side.obstacles(backup, moment)
+        if self._patterns.is_everything:
+            return load.obstacles(backup, moment)
+        return load_chosen.obstacles(backup, moment, self._patterns)
 
     def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
         """One step or a few. The rows of auth and storage are left to the parts of these names."""
-        return load.steps(backup, project, self._jobs, self._quiesce)
+        if self._side:
+            return self._side.steps(backup, project)
+        if self._patterns.is_everything:
+            return load.steps(backup, project, self._jobs, self._quiesce)
+        return load_chosen.steps(backup, project, self._patterns, self._quiesce)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Catalogs and rows, without the rows of auth and storage. Reads only."""
-        return compare.compare(backup, moment)
+        if self._side:
+            return self._side.compare(backup, moment)
+        if self._patterns.is_everything:
+            return compare.compare(backup, moment, Contents.of(backup))
+        return compare.compare(backup, moment, pick(backup, self._patterns, moment).contents)
 
 
 def _problems(

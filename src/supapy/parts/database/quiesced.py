@@ -27,6 +27,11 @@ class Quiesce(Enum):
     AS_SAVED = "kept"
     NONE = "off"
 
+    @property
+    def setting(self) -> str:
+        """The statement that says so to the script."""
+        return f"SET supapy.quiesce = '{self.value}';\n"
+
 
 @dataclass(frozen=True, slots=True)
 class Quiesced:

@@ -55,7 +55,7 @@ USUAL_PATH = "RESET search_path;\n"
 # Ordinary triggers and foreign keys rest, so that rows come in as they were, in any order.
 REPLICA = "SET session_replication_role = replica;\n"
 # Extensions need the platform's event triggers, which rest in replica mode.
-_ORIGIN = "SET session_replication_role = origin;\n"
+ORIGIN = "SET session_replication_role = origin;\n"
 
 
 class Script:
@@ -118,7 +118,7 @@ class Script:
         yield "roles", [roles.roles_sql(self._moment, chosen.roles)]
         aside = [grants.put_aside_sql()] if chosen.is_part else []
         yield "default privileges away", [*aside, grants.neutralise_sql(public=chosen.uses_public)]
-        yield "schemas and extensions", chain([_ORIGIN], entries_sql(chosen.first, self._facts))
+        yield "schemas and extensions", chain([ORIGIN], entries_sql(chosen.first, self._facts))
         yield "queues", [queues.queues_sql(self._moment) if not chosen.is_part else ""]
         if self._facts.webhooks or self._unmade or self._jobs_of_cron:
             yield "list of what sleeps", [quiesced.prepare_sql()]
@@ -144,7 +144,7 @@ class Script:
         granted = grants.of_selection(self._granted, chosen)
         defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
         masters = {job.username for job in self._jobs_of_cron}
-        yield "memberships borrowed", [_ORIGIN, grants.borrow_sql(chosen, granted, defaults, masters)]
+        yield "memberships borrowed", [ORIGIN, grants.borrow_sql(chosen, granted, defaults, masters)]
         yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
         yield "grants", [grants.grants_sql(granted, moment.major)]
         back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)

@@ -20,6 +20,14 @@ def sql_file(name: str) -> str:
     return (resources.files("supapy.parts.database") / "sql" / f"{name}.sql").read_text()
 
 
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
+
+
+def _copy_into(name: str) -> str:
+    return f"COPY pg_temp.{name} FROM stdin;\n"
+
+
 def copy_line(values: Sequence[Value]) -> str:
     """One line of COPY's text format."""
     return "\t".join(_field(value) for value in values) + "\n"
@@ -63,9 +71,22 @@ def over_rows(name: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]
     lines = "".join(copy_line(row) for row in rows)
     return (
         f"CREATE TEMPORARY TABLE {name} ({', '.join(columns)});\n"
-        f"COPY pg_temp.{name} FROM stdin;\n{lines}\\.\n"
+        f"{_copy_into(name)}{lines}\\.\n"
         f"{do_block(body)}DROP TABLE pg_temp.{name};\n"
     )
+
+
+def copied_rows(sql: str, name: str) -> list[tuple[str | None, ...]]:
+    """The rows that `over_rows` wrote for a temporary table, read back from its text."""
+    text = sql.partition(_copy_into(name))[2]
+    if text.startswith("\\."):
+        return []
+    lines = text.partition("\n\\.\n")[0].split("\n")
+    return [tuple(map(_value, line.split("\t"))) for line in lines]
+
+
+def _value(field: str) -> str | None:
+    return None if field == "\\N" else _ESCAPED.sub(lambda found: _LETTERS.get(found[1], found[1]), field)
 
 
 def column_list(names: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supapy.parts.database.compare import NO_ROWS, fingerprint
+from supapy.stream import NO_ROWS, fingerprint
 
 ROWS = st.lists(st.binary(max_size=8).map(lambda row: row.replace(b"\n", b"")))
 

@@ -1,6 +1,6 @@
 """The tables once more, as JSON: one file a table, for people and programs that don't speak SQL.
 
-Nothing is loaded from them and nothing compared with them here: rows come back, and are proved, through database.sql.
+Rows come back through database.sql; who asks for it has them from these files instead, into tables that are there.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from functools import partial
 from supapy.events import Expected, Listener, ignore
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Step
-from supapy.names import table_files
+from supapy.names import plain_name, table_files
 from supapy.parts.base import Obstacle, Source
+from supapy.parts.tables import load
 from supapy.project.moment import Moment
 from supapy.project.moving import Moving
+from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.project.rows import as_array, rows_statement
@@ -26,7 +28,8 @@ FOLDER = "tables_json"
 
 class TablesPart:
     """tables_json/: every user table's rows, read in the same moment as database.sql; or those of the tables that it
-    `takes`, which is asked once the part's turn has come. The `listener` hears of each table's rows."""
+    `takes`, which is asked once the part's turn has come. A restore brings back those that the `patterns` name. The
+    `listener` hears of each table's rows."""
 
     name = "tables"
     side_by_side = False
@@ -36,8 +39,10 @@ class TablesPart:
         jobs: int | None = None,
         takes: Callable[[Table], bool] = lambda table: True,
         *,
+        patterns: Patterns = ALL_TABLES,
         listener: Listener = ignore,
     ) -> None:
+        self._patterns = patterns
         self._listener = listener
         self._jobs = usual_jobs() if jobs is None else jobs
         self._takes = takes
@@ -52,16 +57,20 @@ class TablesPart:
         self._listener(Expected(self.name, sum(each.size for each in found.values())))
         for table, file, output in zip(tables, files, outputs, strict=True):
             rows = Moving(output, table, found[table.oid], self.name, self._listener)
-            yield Item(self.name, f"{table.schema}.{table.name}", f"{FOLDER}/{file}", partial(as_array, rows))
+            name = plain_name(table.schema, table.name)
+            yield Item(self.name, name, f"{FOLDER}/{file}", partial(as_array, rows))
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
-        return iter(())
+        """Tables or columns that the target lacks, and rows that would be replaced."""
+        return load.obstacles(backup, moment, self._patterns)
 
     def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
-        return iter(())
+        """One step: all tables in one transaction."""
+        return load.steps(backup, project, self._patterns)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
-        return iter(())
+        """The rows of each table against those of its file."""
+        return load.compare(backup, moment, self._patterns)
 
 
 def _statements(moment: Moment, tables: list[Table], found: Mapping[int, Stretches]) -> list[list[str]]:

@@ -1,0 +1,202 @@
+"""Bringing some tables of a backup back: what stands in the way, and one script, run as a whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import chain
+
+from supapy.errors import SqlError
+from supapy.model import Problem, Progress, Step
+from supapy.names import literal, many, qualified
+from supapy.parts.base import Obstacle, Source
+from supapy.parts.database import grants, load, quiesced
+from supapy.parts.database.chosen import Picked, missing, name_of, pick
+from supapy.parts.database.contents import FILE
+from supapy.parts.database.facts import read_facts
+from supapy.parts.database.inventory import live_inventory
+from supapy.parts.database.loading import RELOAD, run_script
+from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.rules import RELATIONS
+from supapy.parts.database.script import NO_PATH, ORIGIN, REPLICA, USUAL_PATH
+from supapy.parts.database.segments import Segment, Statement
+from supapy.parts.database.specials import Sequence, sequences_sql
+from supapy.parts.database.statements import comment, do_block
+from supapy.project import journal
+from supapy.project.moment import Moment
+from supapy.project.patterns import Patterns
+from supapy.project.project import Project
+
+# Without them there is nothing to have pieces: that one can't be made ends the restore, and nothing was written.
+_NECESSARY = frozenset({"TABLE", "FOREIGN TABLE", "SEQUENCE", "SCHEMA", "EXTENSION", "TYPE", "DOMAIN"})
+# What is raised when something isn't there, or has become another thing than it was.
+_LACKING = (
+    "undefined_table OR undefined_function OR undefined_object OR undefined_column OR invalid_schema_name "
+    "OR invalid_foreign_key OR wrong_object_type OR duplicate_object OR duplicate_table OR duplicate_function "
+    "OR object_not_in_prerequisite_state"
+)
+
+
+def obstacles(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Obstacle]:
+    """What stands in the way of the chosen tables. Raises UsageError for a pattern that nothing in the backup fits."""
+    picked = pick(backup, patterns, moment)
+    picked.whole.check(backup)
+    yield from load.read_only(moment)
+    if picked.whole.major > moment.major:
+        text = f"its PostgreSQL is {moment.major}, the backup's is {picked.whole.major}"
+        yield Obstacle("database", text, final=True)
+    held = load.own_names(live_inventory(moment, read_facts(moment), set()))
+    if held:
+        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({load.named(held)})", held=True)
+    both = sorted(held & load.own_names(picked.contents.inventory))
+    if both:
+        hint = "Drop or rename them first, or look at the saved ones with --into-schema."
+        text = f"{len(both)} objects that were chosen exist there already ({load.named(both)})"
+        yield Obstacle("database", text, final=True, held=True, hint=hint)
+    lacking = missing(picked, moment)
+    if lacking:
+        hint = "Choose these as well, or restore the whole backup."
+        yield Obstacle("database", f"it lacks {load.named(lacking)}", final=True, hint=hint)
+
+
+def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce) -> Iterator[Step]:
+    """The one step: what was chosen, with what it needs and the target lacks."""
+    with project.moment() as moment:
+        picked = pick(backup, patterns, moment)
+    rows = picked.contents.row_segments
+    count = sum(segment.table["rows"] for segment in rows)
+    title = f"{many(len(rows), 'table')} with {many(count, 'row')}: {load.named([_title(one) for one in rows])}"
+    total = sum(segment.length for segment in rows)
+    yield Step("database", title, partial(_run, picked, project, quiesce), total, "bytes")
+
+
+def _title(segment: Segment) -> str:
+    return f"{segment.table['schema']}.{segment.table['table']}"
+
+
+def _run(picked: Picked, project: Project, quiesce: Quiesce, progress: Progress) -> list[Problem]:
+    whole = (0, picked.backup.size(FILE))
+    with project.session() as session:
+        begun = journal.unfinished(session) is not None
+        if journal.is_in(*whole, journal.done(session)):
+            return []
+    note = journal.note([whole]) if begun else ""
+
+    def script() -> Iterator[bytes]:
+        # As a whole or not at all: nobody sees a table before it has its policies, and its grantees their rights.
+        yield b"BEGIN;\n"
+        yield from _feed(picked, progress)
+        yield f"{note}\n{RELOAD}COMMIT;\n".encode()
+
+    try:
+        return [*_left_behind(picked), *run_script(project, script(), quiesce.setting)]
+    except SqlError as error:
+        error.hint = "If a function reads a table that wasn't chosen, restore that one too."
+        raise
+
+
+def _left_behind(picked: Picked) -> Iterator[Problem]:
+    """A word on each thing that an excluded table takes with it; not on pieces of such a thing."""
+    gone = {(one.schema, one.name) for one in picked.behind if one.kind in RELATIONS}
+    for one in picked.behind:
+        if one.table not in gone and one.kind != "INDEX ATTACH":
+            yield Problem("database", f"{one.kind.lower()} {name_of(one)}", "it needs a table that was excluded")
+
+
+def _feed(picked: Picked, progress: Progress) -> Iterator[bytes]:
+    yield from (text.encode() for text in chain(_before_rows(picked), [USUAL_PATH]))
+    for segment in picked.contents.row_segments:
+        for piece in picked.backup.read(FILE, segment.offset, segment.offset + segment.length):
+            yield piece
+            progress(len(piece))
+    yield from (text.encode() for text in chain([NO_PATH], _after_rows(picked)))
+
+
+def _before_rows(picked: Picked) -> Iterator[str]:
+    if picked.all_but:
+        yield picked.segment("roles")
+        yield picked.segment("default privileges away")
+    yield ORIGIN
+    yield from _made(picked, "schemas and extensions")
+    if picked.all_but:
+        yield from map(picked.segment, ("queues", "list of what sleeps"))
+    elif any(one.kind == "TRIGGER" for one in picked.statements):
+        yield quiesced.prepare_sql()
+    yield REPLICA
+    yield from _made(picked, "pre-data")
+    if picked.all_but:
+        yield picked.segment("migration history")
+
+
+def _after_rows(picked: Picked) -> Iterator[str]:
+    yield sequences_sql(_sequences(picked))
+    if picked.all_but:
+        yield picked.segment("large objects")
+        yield picked.begin_of("post-data")
+    yield from _made(picked, "post-data")
+    if picked.all_but:
+        yield picked.segment("webhooks that sleep")
+    yield from chain([USUAL_PATH], _refreshes(picked), _analyzes(picked), [NO_PATH])
+    if picked.all_but:
+        yield picked.segment("user mappings")
+        yield picked.segment("vault")
+    yield from _rights(picked)
+
+
+def _rights(picked: Picked) -> Iterator[str]:
+    """Owners, then grants, in the name of those who granted them."""
+    owners, granted = picked.owners(), picked.grants()
+    if picked.all_but:
+        yield picked.segment("memberships borrowed")
+    else:
+        yield ORIGIN
+        roles = {str(owner) for _, _, owner, _ in owners} | {str(row[4]) for row in granted if row[6] is not None}
+        yield grants.borrow_roles_sql(roles)
+    yield grants.owner_rows_sql(owners)
+    yield grants.grant_rows_sql(granted, picked.whole.major)
+    if picked.all_but:
+        yield from map(picked.segment, ("default privileges", "cron"))
+        yield from _made(picked, "event triggers")
+    elif any(one.kind == "TRIGGER" for one in picked.statements):
+        yield quiesced.finish_sql()
+    yield grants.give_back_sql()
+
+
+def _made(picked: Picked, segment: str) -> Iterator[str]:
+    return (_or_told(sql, one) for one, sql in picked.section(segment))
+
+
+def _or_told(sql: str, one: Statement) -> str:
+    """A statement; where it is a piece of something that stands without it, and needs what isn't there, it is told."""
+    if one.kind in _NECESSARY:
+        return sql
+    name = f"{one.kind.lower()} {name_of(one)}"
+    return comment(name) + do_block(
+        f"""
+BEGIN
+    EXECUTE {literal(sql)};
+EXCEPTION WHEN {_LACKING} THEN
+    RAISE WARNING 'supapy: % -- %', {literal(name)}, SQLERRM;
+END"""
+    )
+
+
+def _sequences(picked: Picked) -> Iterator[Sequence]:
+    values = picked.contents.inventory.get("sequence values", {})
+    for one in picked.statements:
+        if state := one.kind == "SEQUENCE" and values.get(f"sequence {qualified(one.schema, one.name)}: value"):
+            yield Sequence(one.schema, one.name, state["value"], state["given out"])
+
+
+def _refreshes(picked: Picked) -> Iterator[str]:
+    filled = {
+        value.get("statement") for value in picked.contents.inventory.get("views", {}).values() if value.get("filled")
+    }
+    for one in picked.statements:
+        if one.kind == "MATERIALIZED VIEW" and one.id in filled:
+            yield _or_told(f"REFRESH MATERIALIZED VIEW {qualified(one.schema, one.name)};", one)
+
+
+def _analyzes(picked: Picked) -> Iterable[str]:
+    tables = (segment.table for segment in picked.contents.row_segments if not segment.table["where"])
+    return (f"ANALYZE {qualified(table['schema'], table['table'])};\n" for table in tables)
