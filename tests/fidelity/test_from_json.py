@@ -103,7 +103,7 @@ def test_the_next_rows_do_not_meet_those_that_came(place: Place) -> None:
     run(place.cluster, "ALTER SEQUENCE vals.every_type_n_seq RESTART", "ALTER TABLE vals.generated ALTER id RESTART")
     try:
         loaded(place.files, place.cluster, place.major, Patterns(tables=("vals.every_type", "vals.generated")))
-        assert run(place.cluster, "SELECT nextval('vals.every_type_n_seq')") == [(16,)]
+        assert run(place.cluster, "SELECT nextval('vals.every_type_n_seq') > max(n) FROM vals.every_type") == [(True,)]
         assert run(place.cluster, "INSERT INTO vals.generated (base) VALUES (1) RETURNING id > 128") == [(True,)]
     finally:
         loaded(place.files, place.cluster, place.major, Patterns(tables=("vals.generated",)))

@@ -50,7 +50,8 @@ def _member(column: Column, value: str) -> str:
     if column.type == "jsonb":
         # SQL's NULL makes the member NULL, which the array's text leaves out.
         return f"{key} || {value}::text"
-    shown = value if column.type in _NATIVE else f"{value}::text"
+    # A cast to text takes the blanks off the end of this one.
+    shown = value if column.type in _NATIVE or column.type == "bpchar" else f"{value}::text"
     return f"{key} || coalesce(pg_catalog.to_json({shown})::text, 'null')"
 
 
