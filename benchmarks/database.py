@@ -159,6 +159,8 @@ def server(folder: Path, tools: PgTools, name: str) -> Iterator[tuple[Cluster, p
     try:
         with psycopg.connect(cluster.dsn.reveal(), autocommit=True) as connection:
             connection.execute("SET search_path = public, extensions")
+            # The role's own two minutes are too few for filling a table beside other work.
+            connection.execute("SET statement_timeout = 0")
             yield cluster, connection
     finally:
         cluster.stop()

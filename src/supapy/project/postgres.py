@@ -46,6 +46,8 @@ SETTINGS: Mapping[str, str] = {
     "extra_float_digits": "3",
     "search_path": "",
     "row_security": "off",
+    # A compiled query saves nothing in catalogs and ranges of tables, and costs a tenth of a second each.
+    "jit": "off",
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "lock_timeout": f"{LOCK_TIMEOUT_S}s",

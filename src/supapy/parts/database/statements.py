@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from supapy.names import quoted
@@ -33,6 +33,8 @@ def copy_line(values: Sequence[Value]) -> str:
     return "\t".join(_field(value) for value in values) + "\n"
 
 
+# Names and roles come again and again, in the thousands of grants above all.
+@lru_cache(maxsize=4096, typed=True)
 def _field(value: Value) -> str:
     match value:
         case None:

@@ -105,9 +105,9 @@ class _Reader:
         return piece
 
     def integer(self) -> int:
-        sign, *digits = self.take(1 + self.int_size)
-        value = int.from_bytes(bytes(digits), "little")
-        return -value if sign else value
+        digits = self.take(1 + self.int_size)
+        value = int.from_bytes(digits[1:], "little")
+        return -value if digits[0] else value
 
     def text(self) -> str | None:
         length = self.integer()

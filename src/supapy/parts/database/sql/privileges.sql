@@ -53,7 +53,7 @@ WITH object (obj, col, owner, acl, defaults, schema, classid, objid) AS (
     FROM pg_database WHERE datname = current_database()
 )
 SELECT o.obj, o.col, pg_get_userbyid(o.owner)::text AS owner, o.schema,
-    EXISTS (SELECT FROM pg_depend d WHERE d.classid = o.classid AND d.objid = o.objid AND d.deptype = 'e') AS extension,
+    (o.classid, o.objid) IN (SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e') AS extension,
     x.ord, pg_get_userbyid(x.grantor)::text AS grantor,
     CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END AS grantee,
     x.privilege_type AS priv, x.is_grantable AS grantable, o.classid::bigint, o.objid::bigint
