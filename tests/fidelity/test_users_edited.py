@@ -140,3 +140,13 @@ def test_by_api_an_auth_server_that_is_gone_or_refuses_the_key_is_told_and_the_d
     with Project(target.url, Secret(f"{head}.{claims}.{'A' * 43}")) as project, pytest.raises(AccessDenied):
         restore(backup, project, BY_API, confirm=lambda plan: True)
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
+def test_users_come_back_from_a_compressed_backup(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    with Project(NOWHERE, source.service_key, source.db_url) as project:
+        backup = back_up(project, Catalog(LocalStore(tmp_path)), AUTH, compress=True)
+    target = project_factory("target")
+    assert restored(backup, target, AUTH).is_whole
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(5,)]
