@@ -35,6 +35,8 @@ STALL_AFTER_S = 60
 # The first piece of an answer: what is smaller comes in one.
 FIRST_PIECE_BYTES = 1024 * 1024
 PIECE_BYTES = 256 * 1024
+# What may have come before it is read, twice: with less a fast line is stopped and started at every piece.
+READ_AHEAD_BYTES = 512 * 1024
 # Requests in a row that failed for good, each after all its tries: then the service is asked how it is.
 MOST_FAILURES = 5
 _HEALTH = "/storage/v1/bucket?limit=1"
@@ -212,6 +214,7 @@ class Http:
                 headers=_key_headers(self._key),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
+                read_bufsize=READ_AHEAD_BYTES,
             )
         return self._client
 
