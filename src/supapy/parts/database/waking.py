@@ -38,7 +38,9 @@ def read_asleep(session: Session) -> list[Asleep]:
     listed = read_quiesced(session)
     if not listed:
         return []
-    bodies = {name: (title, body) for name, title, body in session.rows(_FUNCTIONS)}
+    bodies: dict[str, list[tuple[str, str]]] = {}
+    for name, title, body in session.rows(_FUNCTIONS):
+        bodies.setdefault(name, []).append((title, body))
     leaders = [one for one in listed if not one.follows]
     found = []
     for one in leaders:
@@ -62,16 +64,16 @@ def _optional(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _called(text: str, bodies: dict[str, tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """The user's functions that a text calls, and those that they call."""
+def _called(text: str, bodies: dict[str, list[tuple[str, str]]]) -> Iterator[tuple[str, str]]:
+    """The user's functions that a text calls, whatever their schema, and those that they call."""
     seen: set[str] = set()
     texts = [text]
     while texts:
         for name in _CALL.findall(texts.pop(0)):
             if name in bodies and name not in seen:
                 seen.add(name)
-                yield bodies[name]
-                texts.append(bodies[name][1])
+                yield from bodies[name]
+                texts += [body for _, body in bodies[name]]
 
 
 def wake(session: Session, one: Asleep, rewrite: Rewrite, *, in_functions: bool) -> None:
