@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from supapy.choice import Choice
 from supapy.events import Listener, ignore
 from supapy.model import Difference, Problem
 from supapy.parts.auth import EVERYBODY, People
+from supapy.parts.database.quiesced import Quiesce
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.project import Project
 from supapy.restore import restore
@@ -48,7 +50,8 @@ class _Door:
 
 
 class SupabaseBackup(_Door):
-    """Backs a project up into folders below `backup_dir`, if so wanted with all but the files of Storage compressed."""
+    """Backs a project up into folders below `backup_dir`, if so wanted with all but the files of Storage compressed
+    (`compress`), and with the values of the vault, readable (`vault_plaintext`)."""
 
     def __init__(
         self,
@@ -59,11 +62,13 @@ class SupabaseBackup(_Door):
         *,
         listener: Listener = ignore,
         compress: bool = False,
+        vault_plaintext: bool = False,
     ) -> None:
         super().__init__(supabase_url, supabase_key, db_url)
         self._catalog = Catalog(LocalStore(Path(backup_dir).expanduser()))
         self._listener = listener
         self._compress = compress
+        self._vault_plaintext = vault_plaintext
 
     def create_backup(
         self, include_storage: bool = True, include_auth: bool = True, *, tables: Tables = ALL_TABLES
@@ -92,6 +97,7 @@ class SupabaseBackup(_Door):
         return [_summary(backup) for backup in self._catalog.backups() if isinstance(backup, Backup)]
 
     def _back_up(self, choice: Choice) -> str:
+        choice = replace(choice, vault_plaintext=self._vault_plaintext)
         with self._project() as project:
             backup = back_up(project, self._catalog, choice, self._listener, compress=self._compress)
         for problem in backup.manifest[1]:
@@ -127,6 +133,7 @@ class SupabaseRestore(_Door):
         tables: Tables = ALL_TABLES,
         into_schema: str | None = None,
         from_json: bool = False,
+        quiesce: Quiesce | None = None,
     ) -> dict[str, Any]:
         """Bring a backup into the project and compare the two; gives what `verify_restore` gives.
 
@@ -134,7 +141,8 @@ class SupabaseRestore(_Door):
         plan. A target that isn't empty must be named by its ref with `into` as well. The database comes back by
         `jobs` connections at once; `people` says which users, and what becomes of those who are there already. What was
         cut short is finished by the same call. `tables` (patterns) are all that comes back then; `into_schema` makes
-        plain copies in a new schema; `from_json` fills tables that are there.
+        plain copies in a new schema; `from_json` fills tables that are there. `quiesce` says what sleeps afterwards:
+        jobs and webhooks, unless this is the backup's own project.
         """
         choice = Choice(
             *(restore_database, restore_storage, restore_auth),
@@ -142,6 +150,7 @@ class SupabaseRestore(_Door):
             tables=_patterns(tables),
             into_schema=into_schema,
             from_json=from_json,
+            quiesce=quiesce,
         )
         with self._project() as project:
             outcome = restore(

@@ -13,6 +13,8 @@ from tests.extensions import extended_tools, has_cron, preload_cron
 from tests.fidelity.alive import fill, switch_on
 from tests.projects import owner, superuser
 
+from supapy.doors import SupabaseRestore
+from supapy.parts.database.quiesced import Quiesce
 from supapy.sandbox.project import SandboxProject
 
 MAJOR = 15
@@ -83,6 +85,7 @@ def test_what_sleeps_is_shown_with_what_it_calls_and_no_key(supapy: Setup) -> No
     names = {one["name"] for one in said["asleep"]}
     assert {'trigger "on order" on public.orders', "trigger welcome on auth.users"} <= names
     assert ("cron job nightly" in names) == has_cron(MAJOR)
+    # Functions of one name are told apart by nothing in a text: all count.
     through = next(one for one in said["asleep"] if one["name"] == "trigger through on public.orders")
     assert through["functions"] == ["public.told(integer)"]
 
@@ -217,6 +220,18 @@ def test_into_its_own_project_things_run_unless_they_slept(source: SandboxProjec
     plan = commands("--json", "restore", saved)
     assert plan.code == 60
     assert commands("activate").out.strip() == "nothing sleeps in project source"
+
+
+def test_the_librarys_door_lets_things_run_at_once_too(saved: Path, server_folder: Path) -> None:
+    with projects(server_folder, "target") as (target,):
+        key, db_url = target.service_key.reveal(), target.db_url.reveal()
+        verdict = SupabaseRestore(target.url, key, db_url).restore_backup(
+            str(saved), confirm=True, quiesce=Quiesce.NONE
+        )
+        assert verdict["database"], verdict
+        with superuser(target.database) as connection:
+            assert connection.execute("SELECT to_regnamespace('_supapy')").fetchall() == [(None,)]
+            assert connection.execute("SELECT count(*) FROM vault.secrets").fetchall() == [(2,)]
 
 
 def test_told_to_run_at_once_nothing_sleeps(saved: Path, server_folder: Path, tmp_path: Path) -> None:
