@@ -45,7 +45,7 @@ def test_a_flood_of_differences_is_counted_and_named_whole_when_asked(capsys: py
 
 
 def test_a_restore_that_is_not_whole_says_what_is_wrong_even_when_quiet(capsys: pytest.CaptureFixture[str]) -> None:
-    plan = Plan("backup_20261122_071500", "a", "b", Choice(), [], [], [], [])
+    plan = Plan("backup_20261122_071500", "a", "b", Choice(), [], [], [], [], None)
     outcome = Outcome(
         plan,
         [Problem("storage", "b/x", "too large")],
