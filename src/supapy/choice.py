@@ -108,9 +108,11 @@ def to_save(
     return parts
 
 
-def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = None) -> list[Part]:
+def to_restore(
+    choice: Choice, *, check_bytes: bool = True, jobs: int | None = None, listener: Listener = ignore
+) -> list[Part]:
     """The parts in the order they come back; the database by `jobs` connections, one a core and at most 8 unless told
-    otherwise.
+    otherwise. The `listener` hears of each table's rows.
 
     Users and objects go first: the database's foreign keys to them are checked when they are made, and its triggers
     on their tables mustn't see them arrive. The JSON tables are for reading: their rows come back with the database.
@@ -124,5 +126,8 @@ def to_restore(choice: Choice, *, check_bytes: bool = True, jobs: int | None = N
         parts.append(TablesPart(patterns=choice.tables))
     elif choice.database:
         quiesce, some = choice.quiesce or Quiesce.ALL, choice.tables
-        parts.append(DatabasePart(jobs=jobs, patterns=some, into_schema=choice.into_schema, quiesce=quiesce))
+        chosen = DatabasePart(
+            jobs=jobs, patterns=some, into_schema=choice.into_schema, quiesce=quiesce, listener=listener
+        )
+        parts.append(chosen)
     return parts

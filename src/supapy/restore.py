@@ -87,6 +87,7 @@ def make_plan(
     into: str | None = None,
     *,
     jobs: int | None = None,
+    listener: Listener = ignore,
 ) -> Plan:
     """The plan for restoring into the project, or for going on with that. Reads only.
 
@@ -100,7 +101,7 @@ def make_plan(
         raise RestoreRefused(
             f"the settings lead to project {project.ref}, not to {into}", "Choose its settings with --env-file FILE."
         )
-    parts = to_restore(choice, jobs=jobs)
+    parts = to_restore(choice, jobs=jobs, listener=listener)
     mark = Unfinished(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), repr(choice))
     with project.moment() as moment:
         begun = unfinished(moment) if project.has_database else None
@@ -170,7 +171,7 @@ def restore(
     """
     check_files(backup, listener)
     journal = Journal(backup.store, project.ref)
-    plan = make_plan(backup, project, choice or Choice(), journal, into, jobs=jobs)
+    plan = make_plan(backup, project, choice or Choice(), journal, into, jobs=jobs, listener=listener)
     if not confirm(plan):
         raise RestoreRefused("not confirmed", "Nothing was written.")
     outcome = Outcome(plan)

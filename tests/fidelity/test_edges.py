@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
-from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
+from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, few_locks, owner, superuser
 
+from supapy.events import Event, Expected, TableEnded, TableMoved
 from supapy.model import Difference, Item, Omission, Problem
 from supapy.parts.database.part import DatabasePart
 from supapy.sandbox.cluster import Cluster
@@ -270,3 +271,28 @@ def test_a_dump_says_what_it_holds_in_a_stable_order(cluster_factory: ClusterFac
     start = rows["a"]["offset"] + rows["a"]["rows_start"]
     assert script[start : start + rows["a"]["rows_length"]] == b"1\n2\n"
     assert (rows["a"]["rows"], rows["a"]["columns"]) == (2, ["n"])
+
+
+def test_the_rows_of_every_table_are_told_as_they_come_in(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    few_locks(target)
+    tables = "".join(f"CREATE TABLE public.t{n} AS SELECT generate_series(1, {n}) AS id;" for n in range(1, 110))
+    run(
+        source,
+        tables
+        + "CREATE TABLE public.empty (id int); CREATE TABLE public.large AS SELECT repeat('x', 999) AS x FROM generate_series(1, 9000)",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    heard: list[Event] = []
+    with project_of(target, DEFAULT_MAJOR) as project:
+        steps = steps_of(saved, project, DatabasePart(jobs=2, listener=heard.append))
+        assert len(steps) == 4
+        for step in steps:
+            assert list(step.apply(lambda _: None)) == []
+    (total,) = (event.total for event in heard if isinstance(event, Expected))
+    moved = [event for event in heard if isinstance(event, TableMoved)]
+    assert sum(event.done for event in moved) == total
+    assert len([event for event in moved if event.table == "public.large"]) > 1
+    counted = {event.table: event.rows for event in heard if isinstance(event, TableEnded)}
+    assert counted == {f"public.t{n}": n for n in range(1, 110)} | {"public.large": 9000, "public.empty": 0}
+    assert {event.stage for event in moved} == {steps[1].title}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from supapy.events import Listener
 from supapy.model import Step
-from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import Contents
 from supapy.parts.database.facts import read_facts
@@ -95,23 +95,21 @@ def named(names: set[str] | list[str]) -> str:
     return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")
 
 
-def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce) -> Iterator[Step]:
+def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener) -> Iterator[Step]:
     """One step where all of it may be one transaction; else several, of which the project's journal knows what is done.
 
     The rows that other parts bring back are left out.
     """
     contents = Contents.of(backup)
-    loader = Loader(backup, contents, project, jobs, quiesce)
-    tables, rows = (backup.count("database", what) for what in ("tables", "rows"))
-    counted = f"{many(tables, 'table')} with {many(rows, 'row')}"
+    loader = Loader(backup, contents, project, jobs, quiesce, listener)
     if loader.goes_at_once():
         yield Step(
-            "database", f"the database: schema, {counted}, grants", loader.all_at_once, loader.all_bytes, "bytes"
+            "database", f"the database: schema, {loader.counted}, grants", loader.all_at_once, loader.all_bytes, "bytes"
         )
         return
     before, rows_bytes, after = loader.step_bytes
     yield Step("database", "the database's schema", loader.schema, before, "bytes")
-    yield Step("database", f"the database's {counted}", loader.rows, rows_bytes, "bytes")
+    yield Step("database", loader.rows_title, loader.rows, rows_bytes, "bytes")
     made = loader.made_over_rows
     yield Step("database", "its indexes, constraints, triggers and policies", loader.over_the_rows, made, "statements")
     yield Step("database", "its materialized views, owners and grants", loader.ending, after, "bytes")

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from supapy.errors import IntegrityError, SqlError
+from supapy.events import Listener
 from supapy.model import Problem, Progress
-from supapy.names import qualified
+from supapy.names import many, qualified
 from supapy.parts.base import Source
 from supapy.parts.database import post_data
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import calling_tables
 from supapy.parts.database.quiesced import Quiesce
-from supapy.parts.database.rows_in import Feeder, Note
+from supapy.parts.database.rows_in import Feeder, Note, Telling, left_in
 from supapy.parts.database.script import NO_PATH, PREAMBLE, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment
 from supapy.project import journal
@@ -104,13 +105,17 @@ class _Server:
 
 class Loader:
     """One restore of the database part into one project, by `jobs` connections. Each method is one step of it, and
-    passes over what the project's journal says is done."""
+    passes over what the project's journal says is done. The `listener` hears of each table's
+    rows."""
 
-    def __init__(self, backup: Source, contents: Contents, project: Project, jobs: int, quiesce: Quiesce) -> None:
+    def __init__(
+        self, backup: Source, contents: Contents, project: Project, jobs: int, quiesce: Quiesce, listener: Listener
+    ) -> None:
         self._backup = backup
         self._contents = contents
         self._project = project
         self._jobs = jobs
+        self._listener = listener
         self._quiesce = quiesce.setting
         own = contents.own_segments
         named = [segment.name for segment in own]
@@ -118,6 +123,17 @@ class Loader:
         self._before = own[1 : named.index("usual search path")]
         self._after = own[named.index("no search path") + 1 : -1]
         self._post_data = own[named.index(post_data.SEGMENT)]
+
+    @property
+    def counted(self) -> str:
+        """What rows there are, for people."""
+        tables, rows = (self._backup.count("database", what) for what in ("tables", "rows"))
+        return f"{many(tables, 'table')} with {many(rows, 'row')}"
+
+    @property
+    def rows_title(self) -> str:
+        """The step of the rows."""
+        return f"the database's {self.counted}"
 
     @property
     def all_bytes(self) -> int:
@@ -199,7 +215,10 @@ class Loader:
         with self._project.session() as session:
             calling = set(map(tuple, session.rows(_NAMES, (list(calling_tables(session)),))))
         with self._pumps(USUAL_PATH) as pumps:
-            feeder = Feeder(pumps, partial(self._backup.read, FILE), note, progress)
+            telling = Telling(self.rows_title, self._listener, progress)
+            left = (stretch for one in self._contents.row_segments for stretch in left_in(one, done))
+            telling.expected(sum(end - start for start, end in left))
+            feeder = Feeder(pumps, partial(self._backup.read, FILE), note, telling)
             one_by_one = False
             for segment in self._contents.row_segments:
                 if not one_by_one and (segment.table["schema"], segment.table["table"]) in calling:

@@ -144,7 +144,7 @@ class DatabasePart:
         if self._side:
             return self._side.steps(backup, project)
         if self._patterns.is_everything:
-            return load.steps(backup, project, self._jobs, self._quiesce)
+            return load.steps(backup, project, self._jobs, self._quiesce, self._listener)
         return load_chosen.steps(backup, project, self._patterns, self._quiesce)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
 from supapy.errors import IntegrityError
+from supapy.events import Expected, Listener, TableBegun, TableEnded, TableMoved
 from supapy.model import Progress
 from supapy.names import qualified
 from supapy.parts.database.segments import Segment
@@ -27,7 +29,7 @@ Read = Callable[[int, int], Iterable[bytes]]
 class _Lines:
     """Lines for one table, [start, end) in the script; `end` and `count` are known once the flow has ended."""
 
-    copy: str
+    table: _Table
     flow: Flow
     start: int
     end: int
@@ -39,14 +41,58 @@ class _Lines:
         self.flow.put(piece)
 
 
+@dataclass(slots=True)
+class _Table:
+    """A table whose rows come in: the statement that takes them, and how many bytes of them aren't in yet."""
+
+    name: str
+    copy: str
+    rows: int
+    bytes: int
+    left: int
+
+
+class Telling:
+    """Tells of tables' rows as they come in, from many threads."""
+
+    def __init__(self, stage: str, listener: Listener, progress: Progress) -> None:
+        self._stage = stage
+        self._listener = listener
+        self._progress = progress
+        self._lock = threading.Lock()
+
+    def expected(self, total: int) -> None:
+        """So many bytes are to come."""
+        self._listener(Expected(self._stage, total))
+
+    def begun(self, table: _Table) -> None:
+        """The first of its rows are on their way."""
+        self._listener(TableBegun(self._stage, table.name))
+
+    def moved(self, lines: _Lines) -> None:
+        """These are in."""
+        table, size = lines.table, lines.end - lines.start
+        self._progress(size)
+        self._listener(TableMoved(self._stage, table.name, lines.count, size, size))
+        with self._lock:
+            table.left -= size
+            ended = not table.left
+        if ended:
+            self.ended(table)
+
+    def ended(self, table: _Table) -> None:
+        """All of its rows are in."""
+        self._listener(TableEnded(self._stage, table.name, table.rows, table.bytes))
+
+
 class Feeder:
     """Gives tables' rows to pumps as they are read. Small tables go together, large ones in chunks."""
 
-    def __init__(self, pumps: LoadingPumps, read: Read, note: Note, progress: Progress) -> None:
+    def __init__(self, pumps: LoadingPumps, read: Read, note: Note, telling: Telling) -> None:
         self._pumps = pumps
         self._read = read
         self._note = note
-        self._progress = progress
+        self._telling = telling
         self._together: list[_Lines] = []
         self._one_by_one = False
 
@@ -57,15 +103,19 @@ class Feeder:
 
     def take(self, segment: Segment, done: list[tuple[int, int]]) -> None:
         """A table's rows but those that are in. Raises IntegrityError, and what has ended a pump."""
-        begin = segment.offset + segment.table["rows_start"]
         copy = f"COPY {qualified(*segment.table['load_into'])}{column_list(segment.table['columns'])} FROM STDIN"
-        left = list(left_of(begin, begin + segment.table["rows_length"], done))
-        if sum(end - start for start, end in left) < CHUNK_BYTES:
-            for start, end in left:
-                self._gather(copy, start, end)
-        else:
-            for start, end in left:
-                self._stream(copy, start, end)
+        stretches = left_in(segment, done)
+        left = sum(end - start for start, end in stretches)
+        name = f"{segment.table['schema']}.{segment.table['table']}"
+        table = _Table(name, copy, segment.table["rows"], segment.table["rows_length"], left)
+        self._telling.begun(table)
+        if not left:
+            self._telling.ended(table)
+        for start, end in stretches:
+            if left < CHUNK_BYTES:
+                self._gather(table, start, end)
+            else:
+                self._stream(table, start, end)
         if self._one_by_one:
             self.settle()
 
@@ -74,8 +124,8 @@ class Feeder:
         self._give_together()
         self._pumps.settle()
 
-    def _gather(self, copy: str, start: int, end: int) -> None:
-        lines = _Lines(copy, Flow(self._pumps), start, start)
+    def _gather(self, table: _Table, start: int, end: int) -> None:
+        lines = _Lines(table, Flow(self._pumps), start, start)
         for piece in self._read(start, end):
             lines.put(piece)
         lines.flow.end()
@@ -88,22 +138,22 @@ class Feeder:
             self._give(self._together)
             self._together = []
 
-    def _stream(self, copy: str, start: int, end: int) -> None:
+    def _stream(self, table: _Table, start: int, end: int) -> None:
         """A chunk is begun with its first bytes, and ends with the first line that makes it large enough: a row may be
         larger than memory has room for."""
-        lines = self._begun(copy, start)
+        lines = self._begun(table, start)
         for piece in self._read(start, end):
             cut = piece.rfind(b"\n") + 1 if lines.end - lines.start + len(piece) >= CHUNK_BYTES else 0
             if cut:
                 lines.put(piece[:cut])
                 self._ended(lines)
-                lines = self._begun(copy, lines.end)
+                lines = self._begun(table, lines.end)
             if cut < len(piece):
                 lines.put(piece[cut:])
         self._ended(lines)
 
-    def _begun(self, copy: str, start: int) -> _Lines:
-        lines = _Lines(copy, Flow(self._pumps), start, start)
+    def _begun(self, table: _Table, start: int) -> _Lines:
+        lines = _Lines(table, Flow(self._pumps), start, start)
         self._give([lines])
         return lines
 
@@ -113,13 +163,13 @@ class Feeder:
             self._pumps.settle()
 
     def _give(self, lines: list[_Lines]) -> None:
-        self._pumps.give(Work(partial(_load, lines, self._note, self._progress)))
+        self._pumps.give(Work(partial(_load, lines, self._note, self._telling)))
 
 
-def _load(every: list[_Lines], note: Note, progress: Progress, session: Session) -> None:
+def _load(every: list[_Lines], note: Note, telling: Telling, session: Session) -> None:
     with session.transaction():
         for lines in every:
-            if session.copy_in(lines.copy, lines.flow) != lines.count:
+            if session.copy_in(lines.table.copy, lines.flow) != lines.count:
                 # The server takes a line of its own for the end.
                 raise IntegrityError(
                     "the rows in database.sql end before their end", "Somebody has changed the backup: take another."
@@ -127,4 +177,11 @@ def _load(every: list[_Lines], note: Note, progress: Progress, session: Session)
         done = [(lines.start, lines.end) for lines in every if lines.start < lines.end]
         if done and (noted := note(done)):
             session.execute(noted)
-    progress(sum(lines.end - lines.start for lines in every))
+    for lines in every:
+        telling.moved(lines)
+
+
+def left_in(segment: Segment, done: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Where the rows of a table lie that aren't in yet."""
+    begin = segment.offset + segment.table["rows_start"]
+    return list(left_of(begin, begin + segment.table["rows_length"], done))
