@@ -277,11 +277,8 @@ def test_the_rows_of_every_table_are_told_as_they_come_in(cluster_factory: Clust
     source, target = cluster_factory(), cluster_factory()
     few_locks(target)
     tables = "".join(f"CREATE TABLE public.t{n} AS SELECT generate_series(1, {n}) AS id;" for n in range(1, 110))
-    run(
-        source,
-        tables
-        + "CREATE TABLE public.empty (id int); CREATE TABLE public.large AS SELECT repeat('x', 999) AS x FROM generate_series(1, 9000)",
-    )
+    large = "CREATE TABLE public.large AS SELECT repeat('x', 999) AS x FROM generate_series(1, 9000)"
+    run(source, tables, "CREATE TABLE public.empty (id int)", large)
     saved = save(source, DEFAULT_MAJOR, tmp_path)
     heard: list[Event] = []
     with project_of(target, DEFAULT_MAJOR) as project:
