@@ -55,7 +55,7 @@ def test_some_tables_come_back_and_the_rest_stays(
     ran = supapy("--env-file", env, "restore", saved, "--yes", "--table", "trips")
     assert (ran.code, ran.err) == (0, "")
     assert "1. 1 table with 20 rows: public.trips" in ran.out
-    assert ran.out.splitlines()[-1].endswith("the two are equal")
+    assert ran.out.splitlines()[-1].endswith("is restored into project target, as it was saved")
     assert run(target, "SELECT count(*) FROM auth.users") == [(0,)]
     again = supapy("--env-file", env, "restore", saved, "--yes", "--table", "trips", "--into", "target")
     assert (again.code, "exist there already (table public.trips" in again.err) == (60, True)

@@ -84,7 +84,11 @@ def outcome(screen: Screen, restored: Outcome) -> None:
     not_restored(screen, restored.problems)
     differing(screen, restored.differences)
     _left_to_do(screen, restored)
-    said = f"{restored.plan.label} is restored into project {shown(restored.plan.target_ref)}"
+    tables = "What was chosen of " if restored.plan.choice.names_tables else ""
+    said = f"{tables}{restored.plan.label} is restored into project {shown(restored.plan.target_ref)}"
+    if restored.is_whole and tables:
+        screen.say(f"{said}, as it was saved", "bold green")
+        return
     if restored.is_whole:
         but = ", but for what the plan said won't come back" if restored.plan.omissions else ""
         screen.say(f"{said}: the two are equal{but}", "bold green")
