@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 from tests.backups import make
 from tests.doors.commands import FILES, SUPAPY, Commands, env_file, environment, run, settings_of
-from tests.projects import ProjectFactory, owner
+from tests.projects import ProjectFactory, owner, superuser
 
 from supapy.catalog import Catalog
 from supapy.sandbox.project import SandboxProject
@@ -161,6 +161,27 @@ def test_a_restore_brings_everything_back_and_proves_it(
     again = supapy("--env-file", file, "restore", saved, "--yes")
     assert again.code == 60
     assert "project target" in again.err
+
+
+def test_a_target_that_grants_more_than_the_source_had_ends_with_three(
+    saved: Path, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("generous")
+    with superuser(target.database) as connection:
+        # It comes after all grants are settled, and nothing that a restore takes away beforehand keeps it from that.
+        connection.execute("""
+            CREATE FUNCTION extensions.open_up() RETURNS event_trigger LANGUAGE plpgsql AS
+                'BEGIN GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC; END';
+            CREATE EVENT TRIGGER open_up ON ddl_command_end WHEN TAG IN ('ALTER DEFAULT PRIVILEGES')
+                EXECUTE FUNCTION extensions.open_up();
+            ALTER EVENT TRIGGER open_up ENABLE ALWAYS""")
+    supapy = Commands(tmp_path, settings_of(target))
+    ran = supapy("restore", saved, "--yes", "--no-storage")
+    assert (ran.code, "not restored" in ran.out) == (3, False), ran.out + ran.err
+    told = "SELECT to PUBLIC by postgres: saved nothing, found granted"
+    assert re.findall(r"^(?:changed|missing|extra): .*$", ran.out, re.MULTILINE) == [
+        f"changed: database grants on TABLE public.{table}: {told}" for table in ("names", "stops", "trips")
+    ]
 
 
 def test_a_restore_of_one_component_leaves_the_others_alone(

@@ -67,7 +67,7 @@ def without_qualifiers(state: State) -> State:
 
 def roles(cluster: Cluster, major: int) -> set[str]:
     """Every statement of a dump of roles, memberships and settings."""
-    return set(program(cluster, major, "pg_dumpall", "--roles-only", "--no-comments").splitlines())
+    return set(program(cluster, major, "pg_dumpall", "--roles-only").splitlines())
 
 
 def privileges(cluster: Cluster) -> State:
@@ -99,10 +99,10 @@ def rows(cluster: Cluster) -> State:
             listed = ", ".join(quoted(column) for column in columns)
             source = f"SELECT {listed} FROM {qualified(schema_name, name)}"
             found[schema_name, name] = _rows_digest(connection, source)
-        for (oid,) in connection.execute("SELECT oid FROM pg_largeobject_metadata").fetchall():
+        for oid, owner, comment in connection.execute(_LARGE_OBJECTS).fetchall():
             data = connection.execute("SELECT lo_get(%s)", (oid,)).fetchone()
             assert data is not None
-            found["large object", oid] = hashlib.sha256(data[0]).hexdigest()
+            found["large object", oid] = owner, comment, hashlib.sha256(data[0]).hexdigest()
         for (name,) in connection.execute(_SEQUENCES).fetchall():
             found["sequence", name] = connection.execute(f"SELECT last_value, is_called FROM {name}").fetchone()
     return found
@@ -156,6 +156,9 @@ SELECT n.nspname, c.relname, ARRAY(SELECT a.attname FROM pg_attribute a
         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attname)::text[]
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'm') AND c.relispopulated AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+"""
+_LARGE_OBJECTS = """
+SELECT oid, lomowner::regrole::text, obj_description(oid, 'pg_largeobject') FROM pg_largeobject_metadata
 """
 _SEQUENCES = """
 SELECT c.oid::regclass::text FROM pg_class c WHERE c.relkind = 'S'
