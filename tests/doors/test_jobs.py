@@ -43,6 +43,16 @@ def test_a_backup_by_one_connection_is_equal_to_one_by_many(supapy: Commands, so
     assert len(one_each) <= 2
 
 
+def test_a_program_hears_of_every_table_on_its_way(supapy: Commands) -> None:
+    told = supapy("--json", "backup", "--no-storage", "--no-auth").objects
+    for stage in ("database", "tables"):
+        about = [one for one in told if one.get("stage") == stage]
+        ended = {one["table"]: one["rows"] for one in about if one["event"] == "tableended"}
+        assert (ended["public.trips"], ended["public.stops"]) == (20, 20)
+        (total,) = [one["total"] for one in about if one["event"] == "expected"]
+        assert sum(one["done"] for one in about if one["event"] == "tablemoved") == total
+
+
 @pytest.mark.parametrize("wrong", ["0", "-1", "many"])
 def test_jobs_are_a_number_from_one_on(supapy: Commands, wrong: str) -> None:
     ran = supapy("backup", "--jobs", wrong)
