@@ -27,7 +27,7 @@ from supapy.stream import lines
 
 FORMAT = 2
 # A range of users, with what is theirs, by its size on disk: the JSON is about twice as much and is held in memory.
-RANGE_BYTES = 4 * 1024 * 1024
+RANGE_BYTES = 2 * 1024 * 1024
 # Of the table's pages so many are looked at for where the ranges begin.
 SAMPLED_PERCENT = 5
 PIECE_BYTES = 256 * 1024
