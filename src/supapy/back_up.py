@@ -15,7 +15,7 @@ from supapy.backup import FORMAT, Backup
 from supapy.catalog import Catalog
 from supapy.choice import Choice, to_save
 from supapy.draft import Draft
-from supapy.errors import ConnectionLost, Unreachable
+from supapy.errors import ConnectionLost, Overtaken, Unreachable
 from supapy.events import BegunAnew, Finished, Listener, Started, ignore
 from supapy.known import Known
 from supapy.model import Json
@@ -47,8 +47,9 @@ def back_up(
     again even so. `jobs` is how many connections read the database's rows at once: one a
     core, at most 8, unless told otherwise. With `compress` everything but the files of Storage lies in it as `.zst`.
 
-    When a connection to the database is lost, all is read anew at another moment, after a wait (`sleep` waits), twice
-    at most: what two moments gave never comes together. Raises ConnectionLost when it is lost once more.
+    When a connection to the database is lost, or a table was altered as the backup began, all is read anew at another
+    moment, after a wait (`sleep` waits), twice at most: what two moments gave never comes together. Raises
+    ConnectionLost or Overtaken when it happens once more.
     """
     choice = choice or Choice()
     choice.check(project)
@@ -56,9 +57,9 @@ def back_up(
     for number, wait_s in enumerate((*WAITS_FOR_ANOTHER_MOMENT_S, None)):
         try:
             return attempt(resume=resume and not number)
-        except Unreachable as error:
+        except (Unreachable, Overtaken) as error:
             # A server that is being restarted first cuts its connections, then takes none.
-            if wait_s is None or not (number or isinstance(error, ConnectionLost)):
+            if wait_s is None or not (number or isinstance(error, ConnectionLost | Overtaken)):
                 raise
             listener(BegunAnew(error.message))
         sleep(wait_s)

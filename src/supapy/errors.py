@@ -113,6 +113,10 @@ class SqlError(ProjectError):
         self.sqlstate = sqlstate
 
 
+class Overtaken(SqlError):
+    """A table was altered or emptied just after the snapshot was taken, before it was held: another moment may do."""
+
+
 class StoreError(SupapyError):
     """The place where backups are kept did not do what was asked."""
 

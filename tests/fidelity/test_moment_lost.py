@@ -77,6 +77,34 @@ def test_a_connection_that_the_server_ends_among_the_rows_means_another_moment(
     assert differences(backup, source, Choice()) == []
 
 
+def test_a_table_that_is_emptied_as_the_backup_begins_means_another_moment(
+    source: SandboxProject, tmp_path: Path
+) -> None:
+    heard: list[Event] = []
+
+    def empty() -> None:
+        with owner(source.database) as connection:
+            connection.execute("TRUNCATE public.large")
+            connection.execute(ROWS.replace("CREATE TABLE public.large AS", "INSERT INTO public.large").encode())
+
+    first = once(empty)
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        # The snapshot is taken, nothing is held yet.
+        if isinstance(event, Started) and event.stage == "database":
+            first()
+
+    catalog = Catalog(LocalStore(tmp_path))
+    with opened(source, source.db_url) as project:
+        backup = back_up(project, catalog, Choice(), listen, sleep=lambda _: None)
+    assert [event.reason for event in heard if isinstance(event, BegunAnew)] == [
+        "table public.large was emptied or rewritten just when the backup began"
+    ]
+    assert catalog.labels() == [backup.label]
+    assert differences(backup, source, Choice()) == []
+
+
 # Among the first answers, among the catalogs, among the rows, among those as JSON.
 PLACES = [2_000, 200_000, 30_000_000, 75_000_000]
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supapy.errors import AccessDenied, SqlError
+from supapy.errors import AccessDenied, Overtaken, SqlError
 from supapy.project.moment import Moment
 from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.schema import Table
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _UNDEFINED_TABLE = "42P01"
-_SERIALIZATION_FAILURE = "40001"
 MOST_NAMED = 3
 
 
@@ -19,8 +18,8 @@ def hold(moment: Moment, tables: Sequence[Table], wait_s: int = LOCK_TIMEOUT_S) 
     """Lock the tables against being altered, emptied or dropped, after at most `wait_s` seconds for each that somebody
     else holds. Rows may be read and written all the while.
 
-    Raises SqlError, with the table's name, when one stays locked or was written anew since the snapshot: its old rows
-    are gone, whatever the snapshot (`sqlstate` is 40001 then, and another moment may do).
+    Raises SqlError, with the table's name, when one stays locked, Overtaken when one was written anew since the
+    snapshot: its old rows are gone, whatever the snapshot.
     """
     if not tables:
         return
@@ -39,11 +38,10 @@ def hold(moment: Moment, tables: Sequence[Table], wait_s: int = LOCK_TIMEOUT_S) 
         raise _overtaken(f"{_named(anew)} was emptied or rewritten")
 
 
-def _overtaken(what: str) -> SqlError:
-    return SqlError(
+def _overtaken(what: str) -> Overtaken:
+    return Overtaken(
         f"{what} just when the backup began",
-        "Begin again; if it happens every time, back up when no migration or bulk load runs.",
-        sqlstate=_SERIALIZATION_FAILURE,
+        "Back up when no migration or bulk load runs.",
     )
 
 
