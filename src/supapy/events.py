@@ -87,8 +87,8 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class BegunAnew:
-    """The snapshot was lost for that reason, mostly with its connection: nothing of what was read in it is kept, and the
-    run begins anew, with a new one."""
+    """The snapshot was lost for that reason, mostly with its connection: nothing of what was read in it is kept, and
+    the run begins anew, with a new one."""
 
     reason: str
 
