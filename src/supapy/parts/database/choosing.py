@@ -188,7 +188,7 @@ def _roles(moment: Moment, chosen: Selection, facts: Facts) -> frozenset[str]:
     roles = {entry.owner for entry in chosen.kept}
     for grant in read_grants(moment, facts):
         if (grant.catalog, grant.oid) in kept:
-            roles |= {grant.grantor, grant.grantee}
+            roles |= {role for one in grant.privileges for role in (one.grantor, one.grantee)}
     policies = [entry.oid for entry in chosen.kept if entry.kind == "POLICY"]
     return frozenset(roles | {name for (name,) in moment.rows(_OTHER_ROLES, (policies, sorted(chosen.servers)))})
 

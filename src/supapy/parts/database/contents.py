@@ -114,8 +114,11 @@ def _changed(name: str) -> IntegrityError:
     )
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False)
+
+
 def _text(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return _encoder.encode(value)
 
 
 def _listed(values: Iterable[object]) -> bytes:

@@ -2,44 +2,62 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import NamedTuple
 
 from supapy.model import Omission
 from supapy.names import literal
 from supapy.parts.database import platform, quiesced
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.rules import Selection, owned
-from supapy.parts.database.statements import Value, do_block, over_rows, sql_file
+from supapy.parts.database.statements import Value, copy_line, do_block, over_lines, over_rows, sql_file
 from supapy.project.moment import Moment
+
+
+class Privilege(NamedTuple):
+    """One privilege; `order` is its place among those on its object, `grantee` "" is PUBLIC. Without a `name` it says
+    only that the object is there."""
+
+    order: int
+    grantor: str
+    grantee: str
+    name: str | None
+    grantable: bool
+
+
+NONE = Privilege(0, "", "", None, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """One privilege on one object. `object` is the text after ON in a GRANT; `grantee` "" is PUBLIC.
+    """What is granted on one object, or on a column of it: `object` is the text after ON in a GRANT.
 
-    Without a `privilege` it says only that the object is there, and which others it has. `catalog` and `oid` are the
-    object's. One `beyond_postgres` can't be made again.
+    Without `privileges` it says only that the object is there, and which others it has. `catalog` and `oid` are the
+    object's. What is `beyond_postgres` can't be granted again.
     """
 
     object: str
     column: str | None
     owner: str
-    order: int
-    grantor: str = ""
-    grantee: str = ""
-    privilege: str | None = None
-    grantable: bool = False
+    privileges: tuple[Privilege, ...] = ()
     catalog: int = 0
     oid: int = 0
     beyond_postgres: bool = False
 
     @property
-    def row(self) -> tuple[Value, ...]:
-        return (
-            *(self.object, self.column, self.owner, self.order),
-            *(self.grantor, self.grantee, self.privilege, self.grantable),
-        )
+    def lines(self) -> str:
+        """Its rows, one for each privilege, as COPY takes them."""
+        head = copy_line((self.object, self.column, self.owner)).removesuffix("\n")
+        return "".join([f"{head}\t{line}" for line in _lines(self.privileges or (NONE,))])
+
+
+# Most objects have the same privileges as many others.
+@lru_cache(maxsize=4096)
+def _lines(privileges: tuple[Privilege, ...]) -> list[str]:
+    return [copy_line(privilege) for privilege in privileges]
 
 
 # The temporary tables that their rows go through.
@@ -74,32 +92,82 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
 
     `beyond_postgres` ones among them were made in the name of the platform's roles; no restore can make them again.
     """
-    rows = moment.rows(sql_file("privileges"))
-    # What postgres may pass on of the platform's things.
-    passable = {(row[0], row[1], row[8]) for row in rows if row[7] == "postgres" and row[9]}
+    rows = moment.rows(sql_file("privileged") + _HELD)
+    passable = {(obj, column): _passable(held) for obj, column, *_, held in rows}
     grants: list[Grant] = []
     theirs: dict[str, bool] = {}
-    for obj, column, owner, schema, extension, order, grantor, grantee, privilege, grantable, *key in rows:
-        users = schema is not None and schema not in facts.managed and not extension
-        lost_owner = owner if users and not platform.can_own(owner) else None
-        # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
-        owner, grantor, grantee = ("postgres" if role == lost_owner else role for role in (owner, grantor, grantee))
-        if _is_platforms_business(obj, grantee) or schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}":
+    for obj, column, owner, schema, extension, *key, held in rows:
+        if schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}":
             continue
-        grant = Grant(obj, column, owner, order or 0, grantor or "", grantee or "", privilege, bool(grantable), *key)
+        users = schema is not None and schema not in facts.managed and not extension
+        # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
+        lost_owner = owner if users and not platform.can_own(owner) else None
+        privileges = _privileges(held, lost_owner)
+        if obj == _PUBLIC or obj.startswith("DATABASE "):
+            privileges = tuple(one for one in privileges if not _is_platforms_business(one))
+            if held and not privileges:
+                continue
+        grant = Grant(obj, column, "postgres" if lost_owner else owner, privileges, *key)
         if users or not platform.is_platform_role(owner):
             grants.append(grant)
-        elif privilege is not None and not platform.is_platform_role(grantor):
-            grants.append(grant)
-            theirs[obj] = True
-        elif privilege is not None and _to_a_users_role(grant, schema):
-            refused = passable.isdisjoint({(obj, column, privilege), (obj, None, privilege)})
-            grants.append(replace(grant, grantor="postgres", beyond_postgres=refused))
-            theirs[obj] = not refused or theirs.get(obj, False)
         else:
-            theirs.setdefault(obj, False)
-    grants.extend(Grant(obj, None, "", 0) for obj, has_grants in theirs.items() if not has_grants)
+            found = list(_of_platforms(grant, schema, passable[obj, column] | passable.get((obj, None), frozenset())))
+            theirs[obj] = theirs.get(obj, False) or any(not one.beyond_postgres for one in found)
+            grants.extend(found)
+    grants.extend(Grant(obj, None, "") for obj, has_grants in theirs.items() if not has_grants)
     return grants
+
+
+@lru_cache(maxsize=4096)
+def _privileges(held: str | None, lost_owner: str | None = None) -> tuple[Privilege, ...]:
+    """Those that the server listed, with postgres in the place of an owner who is lost."""
+
+    def kept(role: str) -> str:
+        return "postgres" if role == lost_owner else role
+
+    return tuple(
+        Privilege(order, kept(grantor), kept(grantee), name, grantable)
+        for order, grantor, grantee, name, grantable in json.loads(held or "[]")
+    )
+
+
+@lru_cache(maxsize=4096)
+def _passable(held: str | None) -> frozenset[str | None]:
+    """What postgres may pass on of them."""
+    return frozenset(one.name for one in _privileges(held) if one.grantee == "postgres" and one.grantable)
+
+
+def _of_platforms(grant: Grant, schema: str | None, passable: frozenset[str | None]) -> Iterator[Grant]:
+    """Of what is granted on a thing of the platform's, what is the user's doing."""
+    possible: list[Privilege] = []
+    beyond: list[Privilege] = []
+    for one in grant.privileges:
+        if not platform.is_platform_role(one.grantor):
+            possible.append(one)
+        elif _to_a_users_role(one.grantee, grant.object, schema):
+            (possible if one.name in passable else beyond).append(one._replace(grantor="postgres"))
+    if possible:
+        yield replace(grant, privileges=tuple(possible))
+    if beyond:
+        yield replace(grant, privileges=tuple(beyond), beyond_postgres=True)
+
+
+# An object with the privileges on it as a list; each list that several have is made once.
+_HELD = """
+, held (acl, privileges) AS MATERIALIZED (
+    SELECT d.acl, (
+        SELECT json_agg(json_build_array(x.ord, pg_get_userbyid(x.grantor),
+            CASE x.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(x.grantee)::text END, x.privilege_type, x.is_grantable
+        ) ORDER BY x.ord)::text
+        FROM aclexplode(d.acl) WITH ORDINALITY AS x (grantor, grantee, privilege_type, is_grantable, ord)
+    )
+    FROM (SELECT DISTINCT coalesce(o.acl, o.defaults) FROM object o) d (acl)
+)
+SELECT o.obj, o.col, pg_get_userbyid(o.owner)::text, o.schema,
+    (o.classid, o.objid) IN (SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'),
+    o.classid::bigint, o.objid::bigint, held.privileges
+FROM object o JOIN held ON held.acl = coalesce(o.acl, o.defaults)
+"""
 
 
 def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
@@ -111,12 +179,12 @@ def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
     return [grant for grant in grants if (grant.catalog, grant.oid) in kept or (public and grant.object == _PUBLIC)]
 
 
-def _to_a_users_role(grant: Grant, schema: str | None) -> bool:
+def _to_a_users_role(grantee: str, obj: str, schema: str | None) -> bool:
     """Whether a grant that a role of the platform's made was a user's doing, of the time when postgres could act for
     that role: the platform gives nothing to roles of the user's, and none of auth's tables to those of the API."""
-    if grant.grantee in platform.API_ROLES | {""}:
-        return schema == "auth" and grant.object.startswith(("TABLE ", "SEQUENCE "))
-    return grant.grantee != "postgres" and not platform.is_platform_role(grant.grantee)
+    if grantee in platform.API_ROLES | {""}:
+        return schema == "auth" and obj.startswith(("TABLE ", "SEQUENCE "))
+    return grantee != "postgres" and not platform.is_platform_role(grantee)
 
 
 def omissions(grants: Iterable[Grant]) -> Iterator[Omission]:
@@ -125,8 +193,8 @@ def omissions(grants: Iterable[Grant]) -> Iterator[Omission]:
     for grant in grants:
         if grant.beyond_postgres:
             column = f" ({grant.column})" if grant.column else ""
-            privilege = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'}"
-            by_object.setdefault(grant.object, []).append(privilege)
+            given = [f"{one.name}{column} to {one.grantee or 'PUBLIC'}" for one in grant.privileges]
+            by_object.setdefault(grant.object, []).extend(given)
     for obj, given in by_object.items():
         yield Omission("database", f"{', '.join(given)} on {obj}", _BEYOND_POSTGRES)
 
@@ -137,10 +205,9 @@ _BEYOND_POSTGRES = (
 )
 
 
-def _is_platforms_business(obj: str, grantee: str | None) -> bool:
+def _is_platforms_business(one: Privilege) -> bool:
     """What the platform's own roles may do in the database and in schema public, in every project."""
-    shared = obj.startswith("DATABASE ") or obj == _PUBLIC
-    return shared and grantee is not None and not platform.can_own(grantee or "postgres")
+    return not platform.can_own(one.grantee or "postgres")
 
 
 def neutralise_sql(*, public: bool = True) -> str:
@@ -172,7 +239,7 @@ def borrow_sql(
     `give_back_sql`."""
     roles = set(others)
     roles |= {owner for _, _, owner, _ in _owner_rows(selection)}
-    roles |= {grant.grantor for grant in grants if grant.privilege} | {str(owner) for owner, *_ in defaults}
+    roles |= {one.grantor for grant in grants for one in grant.privileges} | {str(owner) for owner, *_ in defaults}
     return borrow_roles_sql(roles)
 
 
@@ -216,22 +283,22 @@ def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
 
 def grants_sql(grants: Iterable[Grant], major: int) -> str:
     """Statements that make the privileges equal those of the source, a server of version `major`."""
-    return grant_rows_sql((grant.row for grant in grants), major)
+    return _grants_sql("".join([grant.lines for grant in grants]), major)
 
 
 def grant_rows_sql(rows: Iterable[Sequence[Value]], major: int) -> str:
     """The same of saved rows."""
+    return _grants_sql("".join(map(copy_line, rows)), major)
+
+
+def _grants_sql(lines: str, major: int) -> str:
+    body = (
+        sql_file("grants").replace(":major", str(major)).replace(":reserved", literal(platform.RESERVED_ROLE_PATTERN))
+    )
     return (
-        f"CREATE TEMPORARY VIEW supapy_privileges AS\n{sql_file('privileges')};\n"
+        f"CREATE TEMPORARY VIEW supapy_privileges AS\n{sql_file('privileged')}{sql_file('privileges')};\n"
         "CREATE TEMPORARY TABLE supapy_objects AS SELECT DISTINCT obj FROM pg_temp.supapy_privileges;\n"
-        + over_rows(
-            GRANTS,
-            _COLUMNS,
-            rows,
-            sql_file("grants")
-            .replace(":major", str(major))
-            .replace(":reserved", literal(platform.RESERVED_ROLE_PATTERN)),
-        )
+        + over_lines(GRANTS, _COLUMNS, lines, body)
         + "DROP TABLE pg_temp.supapy_objects;\nDROP VIEW pg_temp.supapy_privileges;\n"
     )
 

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from supapy.model import Json
@@ -169,7 +170,7 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     mappings = f"{specials.user_mappings(moment)} m"
     for sort, query in INVENTORY.items():
         query = query.replace("pg_user_mapping m", mappings)
-        for name, properties, catalog, oid, relation in moment.rows(query, parameters):
+        for name, properties, catalog, oid, relation in moment.value(_AS_ONE.format(query), parameters) or ():
             if (_PG_CLASS, relation) in facts.queues and sort not in ("policies", "triggers"):
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it.
             if sort == "triggers" and oid in facts.webhooks:
@@ -234,12 +235,22 @@ def without_tables(publication: Properties, left_out: Set[str]) -> Properties:
 def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
     for grant in granted:
-        if grant.privilege is not None and not grant.beyond_postgres:
-            column = f" ({grant.column})" if grant.column else ""
-            what = f"{grant.privilege}{column} to {grant.grantee or 'PUBLIC'} by {grant.grantor}"
+        if grant.privileges and not grant.beyond_postgres:
             of = by_object.setdefault(_grants_on(grant), makers.of_object(grant.catalog, grant.oid))
-            of[what] = "with grant option" if grant.grantable else "granted"
+            of.update(_privileges(grant.privileges, grant.column))
     yield from by_object.items()
+
+
+# Most objects have the same privileges as many others.
+@lru_cache(maxsize=4096)
+def _privileges(privileges: tuple[grants.Privilege, ...], column: str | None) -> Properties:
+    of = f" ({column})" if column else ""
+    return {
+        f"{one.name}{of} to {one.grantee or 'PUBLIC'} by {one.grantor}": (
+            "with grant option" if one.grantable else "granted"
+        )
+        for one in privileges
+    }
 
 
 def _grants_on(grant: grants.Grant) -> str:
@@ -339,6 +350,11 @@ def to_json(inventory: Inventory) -> Json:
     return {sort: dict(sorted(named.items())) for sort, named in inventory.items()}
 
 
+# One value: thousands of small ones take longer to be read.
+_AS_ONE = """
+SELECT pg_catalog.json_agg(pg_catalog.json_build_array(t.name, t.properties, t.catalog, t.oid, t.relation))
+FROM ({}) t (name, properties, catalog, oid, relation)
+"""
 _COMMENTS = """
 SELECT d.classoid::bigint, d.objoid::bigint,
     pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)

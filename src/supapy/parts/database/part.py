@@ -78,15 +78,15 @@ class DatabasePart:
     def dump(self, moment: Moment) -> Dump:
         """The script, then its table of contents, which can be opened once the script was read to its end."""
         unreadable = unreadable_tables(moment)
-        meant = self._tables(moment)
-        saved = [rows for rows in meant if rows.table.readable]
-        hold(moment, [rows.table for rows in saved])
-        reading = Reading(moment, saved, self._jobs, compress=self._compress, listener=self._listener)
-        if self._patterns.is_everything:
-            refuse_hidden(moment, [rows.table for rows in saved])
-            # From here on rows are read ahead; of some tables only once it is known which.
-            reading.begin()
         with _archive(moment, unreadable) as entries:
+            meant = self._tables(moment)
+            saved = [rows for rows in meant if rows.table.readable]
+            hold(moment, [rows.table for rows in saved])
+            reading = Reading(moment, saved, self._jobs, compress=self._compress, listener=self._listener)
+            if self._patterns.is_everything:
+                refuse_hidden(moment, [rows.table for rows in saved])
+                # From here on rows are read ahead; of some tables only once it is known which.
+                reading.begin()
             facts = read_facts(moment)
             things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
             selection = choose(moment, self._patterns, select(entries(), facts), facts)

@@ -30,7 +30,7 @@ def _copy_into(name: str) -> str:
 
 def copy_line(values: Sequence[Value]) -> str:
     """One line of COPY's text format."""
-    return "\t".join(_field(value) for value in values) + "\n"
+    return "\t".join(map(_field, values)) + "\n"
 
 
 # Names and roles come again and again, in the thousands of grants above all.
@@ -70,7 +70,11 @@ def over_rows(name: str, columns: Sequence[str], rows: Iterable[Sequence[Value]]
     The body reads the table as pg_temp.<name>; `columns` are "name type". Values never become part of a statement's
     text here: the body puts them into statements with format() and its %I and %L.
     """
-    lines = "".join(copy_line(row) for row in rows)
+    return over_lines(name, columns, "".join(map(copy_line, rows)), body)
+
+
+def over_lines(name: str, columns: Sequence[str], lines: str, body: str) -> str:
+    """The same of rows that are COPY's lines already."""
     return (
         f"CREATE TEMPORARY TABLE {name} ({', '.join(columns)});\n"
         f"{_copy_into(name)}{lines}\\.\n"

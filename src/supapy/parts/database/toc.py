@@ -6,6 +6,7 @@ archive the table of contents is all there is: every entry carries its SQL.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -13,6 +14,8 @@ from supapy.errors import ToolMissing
 
 _MAGIC = b"PGDMP"
 _CUSTOM_FORMAT = 1
+# A sign, and four bytes: an int of C's, everywhere.
+_INTEGER = struct.Struct("<BI")
 # 1.14: PostgreSQL 12 to 15; 1.15: 16; 1.16: 17 and 18.
 _KNOWN_VERSIONS = ((1, 14), (1, 15), (1, 16))
 
@@ -53,9 +56,9 @@ def read_toc(archive: bytes) -> list[TocEntry]:
     reader = _Reader(archive)
     if reader.take(len(_MAGIC)) != _MAGIC:
         raise ToolMissing("pg_dump wrote no archive", "Check that pg_dump is PostgreSQL's own.")
-    major, minor, _revision, reader.int_size, offset_size, form = reader.take(6)
+    major, minor, _revision, int_size, offset_size, form = reader.take(6)
     version = (major, minor)
-    if version not in _KNOWN_VERSIONS or form != _CUSTOM_FORMAT:
+    if version not in _KNOWN_VERSIONS or form != _CUSTOM_FORMAT or 1 + int_size != _INTEGER.size:
         raise ToolMissing(
             f"pg_dump wrote an archive of unknown format {major}.{minor}",
             "Use pg_dump of PostgreSQL 15 to 18, or a newer supapy.",
@@ -89,25 +92,31 @@ def _entry(reader: _Reader, version: tuple[int, int], offset_size: int) -> TocEn
     return TocEntry(number, catalog, oid, name, kind, section, sql, drop_sql, schema, access_method, owner, needs)
 
 
+def _cut_short() -> ToolMissing:
+    return ToolMissing("pg_dump's archive is cut short", "Check that the temporary folder has space.")
+
+
 class _Reader:
     """Reads the archive's integers (a sign byte, then little-endian) and texts (length, then UTF-8; -1 for none)."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
-        self.int_size = 4
 
     def take(self, count: int) -> bytes:
         piece = self._data[self._at : self._at + count]
         if len(piece) < count:
-            raise ToolMissing("pg_dump's archive is cut short", "Check that the temporary folder has space.")
+            raise _cut_short()
         self._at += count
         return piece
 
     def integer(self) -> int:
-        digits = self.take(1 + self.int_size)
-        value = int.from_bytes(digits[1:], "little")
-        return -value if digits[0] else value
+        try:
+            sign, value = _INTEGER.unpack_from(self._data, self._at)
+        except struct.error:
+            raise _cut_short() from None
+        self._at += _INTEGER.size
+        return -value if sign else int(value)
 
     def text(self) -> str | None:
         length = self.integer()

@@ -222,5 +222,5 @@ SELECT f.kind, quote_ident(f.name), r.nspname, quote_ident(r.relname), f.catalog
 FROM found f JOIN relation r ON r.oid = f.relation
 WHERE NOT EXISTS (SELECT FROM known k WHERE k.relation = r.name AND k.kind = f.kind AND k.name = f.name)
     -- Of a table that isn't known itself, that is said, and nothing of its pieces.
-    AND (f.kind = 'table') = NOT EXISTS (SELECT FROM known k WHERE k.relation = r.name)
+    AND (f.kind = 'table') = (r.name NOT IN (SELECT relation FROM known))
 ORDER BY r.name, f.kind, f.name
