@@ -319,20 +319,22 @@ def _plain(properties: Properties) -> Properties:
     """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
     plain: Properties = {}
     for key, value in properties.items():
+        if value is None:
+            continue
         if key in _SECRET_PROPERTIES and value:
             plain[key] = digest(json.dumps(value, sort_keys=True))
         elif key == "owner":
             plain[key] = platform.owner_after_restore(value)
-        elif key == "definition" and value is not None:
+        elif key == "definition":
             plain[key] = _short(value)
             plain["meaning"] = _short(_QUALIFIER.sub("", value))
-        elif value is not None:
-            plain[key] = value if key in _WHOLE else _short(value)
+        else:
+            plain[key] = _short(value) if isinstance(value, str) and key not in _WHOLE else value
     return plain
 
 
-def _short(value: Any) -> Any:
-    return digest(value) if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS else value
+def _short(text: str) -> str:
+    return digest(text) if len(text) > LONGEST_TEXT_CHARACTERS else text
 
 
 def is_preinstalled(name: str) -> bool:

@@ -201,8 +201,8 @@ WITH known AS (
 ), found (relation, kind, name, catalog, oid, number) AS (
     SELECT oid, 'table', relname, 'pg_class'::regclass, oid, 0 FROM relation
     UNION ALL
-    SELECT attrelid, 'column', attname, 'pg_attribute'::regclass, attrelid, attnum
-    FROM pg_attribute WHERE attnum > 0 AND NOT attisdropped
+    SELECT a.attrelid, 'column', a.attname, 'pg_attribute'::regclass, a.attrelid, a.attnum
+    FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid WHERE a.attnum > 0 AND NOT a.attisdropped
     UNION ALL
     -- One that carries a constraint is dumped as that.
     SELECT i.indrelid, 'index', c.relname,
