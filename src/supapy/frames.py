@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -44,8 +46,9 @@ class Broken(ValueError):
     """It isn't a file of frames, or not a whole one."""
 
 
-class Framed(bytes):
-    """Bytes that were compressed already, where there was time for it: `frame` is what they are as a frame."""
+class Framed(bytearray):
+    """Bytes that were compressed already, where there was time for it: `frame` is what they are as a frame. Used as
+    `bytes` are, and never changed: an array only because making one copies once, and a kind of `bytes` twice."""
 
     frame: bytes
 
@@ -56,7 +59,7 @@ def framed(piece: bytes | memoryview) -> bytes:
         return bytes(piece)
     found = Framed(piece)
     found.frame = _compressed(piece)
-    return found
+    return cast(bytes, found)
 
 
 class Encoder:
@@ -66,7 +69,7 @@ class Encoder:
         self._gathered = bytearray()
         self._table = bytearray()
 
-    def add(self, piece: bytes) -> bytes:
+    def add(self, piece: bytes | Framed) -> bytes:
         """What is ready to be written once the piece has come; often nothing."""
         if isinstance(piece, Framed):
             return self._flush() + self._noted(piece.frame, len(piece))
@@ -161,6 +164,17 @@ def _decoder() -> zstd.ZstdDecompressor:
 
 
 def _compressed(piece: bytes | bytearray | memoryview) -> bytes:
-    options: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL}
-    options[zstd.CompressionParameter.checksum_flag] = 1
-    return zstd.compress(piece, options=options)
+    compressor = _own.compressor
+    return compressor.compress(piece, mode=compressor.FLUSH_FRAME)
+
+
+class _Own(threading.local):
+    """Each thread's own compressor: making one for each frame costs as much in the system as reading the frame."""
+
+    def __init__(self) -> None:
+        options: dict[int, int] = {zstd.CompressionParameter.compression_level: LEVEL}
+        options[zstd.CompressionParameter.checksum_flag] = 1
+        self.compressor = zstd.ZstdCompressor(options=options)
+
+
+_own = _Own()
