@@ -38,7 +38,7 @@ PSQL_ARGUMENTS = (
 # What a child is given to cancel its statement and go, before it is killed.
 GRACE_S = 3
 # A pipe that holds more than the usual 64 KiB: both its ends wake up less often.
-PIPE_BYTES = 256 * 1024
+PIPE_BYTES = 1024 * 1024
 # psql says so by its exit code when the connection was lost.
 _PSQL_CONNECTION_LOST = 2
 
