@@ -156,16 +156,17 @@ class ByApi:
 
     async def _make(self, project: Project, line: bytes) -> Problem | None:
         row = parse(line)
-        identifier = str(row["id"])
+        identifier, gone = str(row["id"]), ""
         try:
             if identifier in self._met:
                 await project.auth.delete(self._met[identifier])
+                gone = "; the user who was there is deleted"
             await project.auth.create(_body(row, line))
         except ApiError as error:
             # A first try may have made him though its answer was lost.
             made = error.status in (400, 422, 500) and await project.auth.find(identifier)
             if not made:
-                return Problem("auth", f"auth.users {identifier}", f"the server didn't take him: {error.message}")
+                return Problem("auth", f"auth.users {identifier}", f"the server didn't take him{gone}: {error.message}")
         return None
 
     async def _compared(self, project: Project, line: bytes) -> Difference | None:
@@ -262,6 +263,6 @@ def _holds(live: Json, saved: str) -> bool:
         # As the server reads numbers.
         said, live = json.loads(saved, parse_int=float), json.loads(json.dumps(live), parse_int=float)
     except RecursionError:
-        # Deeper than anybody reads; the server either took it or not.
-        return True
+        # Too deep to be read, so nothing shows that it is the same: told rather than taken for granted.
+        return False
     return not isinstance(said, dict) or ({**live, **said} == live and live.keys() - said.keys() <= _SERVERS_OWN)
