@@ -165,6 +165,20 @@ def test_a_restore_interrupted_within_psql_leaves_no_child_and_says_what_is_ther
     assert supapy("restore", saved, "--yes").code == 0
 
 
+def test_a_restore_interrupted_while_it_compares_says_that_all_is_back(
+    saved: Path, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    supapy = Commands(tmp_path, settings_of(target))
+    reading = r"/storage/v1/object/authenticated/"
+    with stalled(target, reading) as held, supapy.started("restore", saved, "--yes") as child:
+        until(held, child)
+        err = interrupted(child, signal.SIGINT)
+    assert "All was brought back, but not compared" in err
+    assert "half restored" not in err
+    assert supapy("verify", saved).code == 0
+
+
 def test_a_restore_interrupted_among_the_files_can_be_done_again(
     saved: Path, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,9 +22,11 @@ from supapy.cli.options import (
 )
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
+from supapy.events import Finished
 
 if TYPE_CHECKING:
     from supapy.cli.screen import Screen
+    from supapy.events import Event, Listener
     from supapy.parts.storage import Selection
     from supapy.restore import Plan
 
@@ -77,24 +79,45 @@ def restore(
 
     if bool(named) == latest:
         raise UsageError("which backup?", "Give its label or folder, or --latest; `supapy list` shows the backups.")
-    screen = shell.screen
     choice = Choice(only=replace(only, to_bucket=to_bucket), **chosen)
     backup = shell.backup(named, folder)
-    begun: Plan | None = None
-
-    def confirm(plan: Plan) -> bool:
-        nonlocal begun
-        _show(screen, plan, asks=not yes)
-        begun = plan if yes or _asked(shell, plan) else None
-        return begun is not None
-
+    run = _Run(shell, asks=not yes)
     try:
-        with shell.project(concurrency) as project, screen.progress() as listener:
-            told = partial(bring_back, into=into, confirm=confirm, check_bytes=not quick, scan_urls=scan_urls)
-            outcome = told(backup, project, choice, jobs=jobs, listener=listener)
+        with shell.project(concurrency) as project, shell.screen.progress() as listener:
+            told = partial(bring_back, into=into, confirm=run.confirm, check_bytes=not quick, scan_urls=scan_urls)
+            outcome = told(backup, project, choice, jobs=jobs, listener=partial(run.hear, listener))
     except (KeyboardInterrupt, click.Abort):
-        raise Interrupted("interrupted", begun.cut_short if begun else "Nothing was written.") from None
-    return render.restored(screen, outcome)
+        raise Interrupted("interrupted", run.state) from None
+    return render.restored(shell.screen, outcome)
+
+
+@dataclass
+class _Run:
+    """How far a restore has come, to be told when it is interrupted."""
+
+    shell: Shell
+    asks: bool
+    begun: Plan | None = None
+    is_back: bool = False
+
+    @property
+    def state(self) -> str:
+        """What is to be said of the target."""
+        if self.is_back:
+            return "All was brought back, but not compared to the end: `supapy verify` compares."
+        return self.begun.cut_short if self.begun else "Nothing was written."
+
+    def confirm(self, plan: Plan) -> bool:
+        """Show the plan, and ask where that is wanted."""
+        _show(self.shell.screen, plan, asks=self.asks)
+        self.begun = None if self.asks and not _asked(self.shell, plan) else plan
+        return self.begun is not None
+
+    def hear(self, listener: Listener, event: Event) -> None:
+        """Pass an event on. The plan's last step is the last that writes."""
+        if self.begun and self.begun.steps and event == Finished(self.begun.steps[-1].title):
+            self.is_back = True
+        listener(event)
 
 
 def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
