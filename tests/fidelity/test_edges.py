@@ -239,6 +239,38 @@ def test_passwords_that_cannot_be_read_are_named(cluster_factory: ClusterFactory
     assert omissions == ["password of role app"]
 
 
+def test_materialized_views_are_filled_whatever_their_functions_read_and_one_that_cannot_be_is_told(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE TABLE base (n int); INSERT INTO base VALUES (1)",
+        # Nothing tells a dump that the second needs the first to be filled.
+        "CREATE MATERIALIZED VIEW z_read AS SELECT n FROM base",
+        "CREATE FUNCTION reads() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN (SELECT n FROM public.z_read); END'",
+        "CREATE MATERIALIZED VIEW a_reading AS SELECT reads() AS n",
+        # Since it was filled, its query has ceased to run.
+        "CREATE MATERIALIZED VIEW stale AS SELECT 10 / n AS n FROM base; UPDATE base SET n = 0",
+        "CREATE MATERIALIZED VIEW on_stale AS SELECT n FROM stale",
+        "REFRESH MATERIALIZED VIEW z_read; REFRESH MATERIALIZED VIEW a_reading",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with project_of(target, DEFAULT_MAJOR) as project:
+        (step,) = steps_of(saved, project)
+        problems = list(step.apply(lambda _: None))
+    assert [(problem.name, problem.reason.rpartition(": ")[2]) for problem in problems] == [
+        ("materialized view stale in schema public", "division by zero"),
+        ("materialized view on_stale in schema public", 'materialized view "stale" has not been populated'),
+    ]
+    assert [one.name for one in differences(saved, target)] == [
+        "materialized view public.on_stale",
+        "materialized view public.stale",
+    ]
+    with superuser(target) as connection:
+        assert connection.execute("SELECT n FROM a_reading").fetchall() == [(0,)]
+
+
 def test_an_event_trigger_that_the_target_refuses_is_a_problem(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
     source, target = cluster_factory(), cluster_factory()
     run(source, "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'")

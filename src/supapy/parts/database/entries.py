@@ -127,9 +127,8 @@ def _or_told(statement: str, name: str, remedy: str) -> str:
 
 
 def refresh_sql(entry: TocEntry) -> str:
-    """The statement that fills a materialized view, to be run under the usual search path."""
-    statement = f"    EXECUTE {literal(entry.drop_sql.replace('DROP', 'REFRESH', 1))};"
-    return do_block(f"BEGIN{_or_told(statement, title(entry), 'give its functions a search_path and refresh it')}\nEND")
+    """The statement that fills a materialized view."""
+    return entry.drop_sql.replace("DROP", "REFRESH", 1)
 
 
 def _foreign_key(entry: TocEntry) -> str:

@@ -21,7 +21,7 @@ from supapy.parts.database.rules import RELATIONS
 from supapy.parts.database.script import NO_PATH, ORIGIN, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment, Statement
 from supapy.parts.database.specials import Sequence, sequences_sql
-from supapy.parts.database.statements import comment, do_block
+from supapy.parts.database.statements import comment, do_block, fill_views
 from supapy.project import journal
 from supapy.project.moment import Moment
 from supapy.project.patterns import Patterns
@@ -136,7 +136,7 @@ def _after_rows(picked: Picked) -> Iterator[str]:
     yield from _made(picked, "post-data")
     if picked.all_but:
         yield picked.segment("webhooks that sleep")
-    yield from chain([USUAL_PATH], _refreshes(picked), _analyzes(picked), [NO_PATH])
+    yield from chain([USUAL_PATH, fill_views(_refreshes(picked))], _analyzes(picked), [NO_PATH])
     if picked.all_but:
         yield picked.segment("user mappings")
         yield picked.segment("vault")
@@ -188,13 +188,13 @@ def _sequences(picked: Picked) -> Iterator[Sequence]:
             yield Sequence(one.schema, one.name, state["value"], state["given out"])
 
 
-def _refreshes(picked: Picked) -> Iterator[str]:
+def _refreshes(picked: Picked) -> Iterator[tuple[str, str]]:
     filled = {
         value.get("statement") for value in picked.contents.inventory.get("views", {}).values() if value.get("filled")
     }
     for one in picked.statements:
         if one.kind == "MATERIALIZED VIEW" and one.id in filled:
-            yield _or_told(f"REFRESH MATERIALIZED VIEW {qualified(one.schema, one.name)};", one)
+            yield f"{one.kind.lower()} {name_of(one)}", f"REFRESH MATERIALIZED VIEW {qualified(one.schema, one.name)}"
 
 
 def _analyzes(picked: Picked) -> Iterable[str]:

@@ -16,9 +16,9 @@ from supapy.parts.database.data import Rows, head_and_tail
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.reading import Reading
-from supapy.parts.database.rules import Selection
+from supapy.parts.database.rules import Selection, title
 from supapy.parts.database.segments import Segments, Statement
-from supapy.parts.database.statements import comment, do_block, sql_file
+from supapy.parts.database.statements import comment, do_block, fill_views, sql_file
 from supapy.parts.database.toc import TocEntry
 from supapy.parts.database.webhooks import unmade, webhook_sql
 from supapy.project.moment import Moment
@@ -136,7 +136,7 @@ class Script:
         publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
         yield "webhooks that sleep", [webhook_sql(hook) for hook in self._unmade]
-        yield "materialized views", chain([USUAL_PATH], self._refreshes(), [NO_PATH])
+        yield "materialized views", [USUAL_PATH, fill_views(self._refreshes()), NO_PATH]
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
@@ -157,12 +157,12 @@ class Script:
         names = ", ".join(literal(name) for name in sorted(self._facts.managed))
         return do_block(sql_file("guard").replace(":managed", f"ARRAY[{names}]"))
 
-    def _refreshes(self) -> Iterator[str]:
+    def _refreshes(self) -> Iterator[tuple[str, str]]:
         """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""
         filled = {oid for (oid,) in self._moment.rows(_FILLED)}
         for entry in self._selection.pre_data + self._selection.post_data:
             if entry.kind == "MATERIALIZED VIEW" and entry.oid in filled:
-                yield refresh_sql(entry)
+                yield title(entry), refresh_sql(entry)
 
     def _analyzes(self) -> Iterator[str]:
         for rows in self._reading.without(self._rowless):

@@ -82,6 +82,14 @@ def over_lines(name: str, columns: Sequence[str], lines: str, body: str) -> str:
     )
 
 
+def fill_views(views: Iterable[tuple[str, str]]) -> str:
+    """A statement that fills materialized views, (title, statement), to be run under the usual search path; one that
+    can't be filled is told."""
+    rows = [(place, *one) for place, one in enumerate(views)]
+    columns = ["place int", "title text", "statement text", "said text"]
+    return over_rows("unfilled", columns, [(*row, None) for row in rows], sql_file("refresh")) if rows else ""
+
+
 def copied_rows(sql: str, name: str) -> list[tuple[str | None, ...]]:
     """The rows that `over_rows` wrote for a temporary table, read back from its text."""
     text = sql.partition(_copy_into(name))[2]
