@@ -271,6 +271,71 @@ def test_materialized_views_are_filled_whatever_their_functions_read_and_one_tha
         assert connection.execute("SELECT n FROM a_reading").fetchall() == [(0,)]
 
 
+@pytest.mark.parametrize("locks", ["many", "few"])
+def test_what_the_rows_contradict_is_told_and_all_else_comes_back(
+    cluster_factory: ClusterFactory, tmp_path: Path, locks: str
+) -> None:
+    """As after an upgrade of the source's collations, or when a function in an index was replaced."""
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE TABLE twice (a text); INSERT INTO twice VALUES ('x'), ('x')",
+        "CREATE INDEX twice_a ON twice (a); COMMENT ON INDEX twice_a IS 'gone with it'",
+        "CREATE TABLE keyed (a text CONSTRAINT keyed_key PRIMARY KEY); INSERT INTO keyed VALUES ('x')",
+        "COMMENT ON CONSTRAINT keyed_key ON keyed IS 'gone with it'; CREATE TABLE of_keyed (a text REFERENCES keyed)",
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'; CREATE TABLE t (n int)",
+        "INSERT INTO t VALUES (0); CREATE INDEX by_f ON t (f(n))",
+        "CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1 / $1'",
+    )
+    with superuser(source) as connection:
+        alter = "UPDATE pg_index SET {} WHERE indexrelid = '{}'::regclass"
+        connection.execute(alter.format("indisunique = true", "twice_a"))
+        connection.execute(alter.format("indisready = false", "keyed_key"))
+        connection.execute("INSERT INTO keyed VALUES ('x')")
+        connection.execute(alter.format("indisready = true", "keyed_key"))
+    if locks == "few":
+        few_locks(target)
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with project_of(target, DEFAULT_MAJOR) as project:
+        problems = [one for step in steps_of(saved, project) for one in step.apply(lambda _: None)]
+    assert sorted(problem.name for problem in problems) == [
+        "constraint keyed keyed_key in schema public",
+        "fk constraint of_keyed of_keyed_a_fkey in schema public",
+        "index by_f in schema public",
+        "index twice_a in schema public",
+    ]
+    assert [one.name for one in differences(saved, target)] == [
+        "table public.keyed",
+        "table public.keyed: constraint keyed_key",
+        "table public.of_keyed: constraint of_keyed_a_fkey",
+        "index public.by_f",
+        "index public.keyed_key",
+        "index public.twice_a",
+        "comment on constraint keyed_key on table public.keyed",
+        "comment on index public.twice_a",
+    ]
+
+
+@pytest.mark.parametrize("locks", ["many", "few"])
+def test_no_foreign_server_is_asked_for_anything(cluster_factory: ClusterFactory, tmp_path: Path, locks: str) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE EXTENSION postgres_fdw; CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (port '1')",
+        "CREATE TABLE parted (n int) PARTITION BY LIST (n)",
+        "CREATE FOREIGN TABLE parted_1 PARTITION OF parted FOR VALUES IN (1) SERVER away",
+        "CREATE TABLE parted_2 PARTITION OF parted FOR VALUES IN (2); INSERT INTO parted VALUES (2)",
+        "CREATE TABLE parent (n int); INSERT INTO parent VALUES (1); CREATE FOREIGN TABLE heir () INHERITS (parent) "
+        "SERVER away",
+    )
+    if locks == "few":
+        few_locks(target)
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    with project_of(target, DEFAULT_MAJOR) as project:
+        assert [one for step in steps_of(saved, project) for one in step.apply(lambda _: None)] == []
+    assert differences(saved, target) == []
+
+
 def test_an_event_trigger_that_the_target_refuses_is_a_problem(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
     source, target = cluster_factory(), cluster_factory()
     run(source, "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END'")

@@ -49,6 +49,8 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return _foreign_key(entry)
         case "INDEX" | "TABLE" if entry.oid in facts.computed:
             return _computed(entry)
+        case "INDEX" | "CONSTRAINT" if entry.kind == "CONSTRAINT" or entry.sql.startswith("CREATE UNIQUE"):
+            return do_block(f"BEGIN{_or_told(f'    EXECUTE {literal(entry.sql)};', title(entry), _AMENDS)}\nEND")
         case "CHECK CONSTRAINT":
             return _computed(entry)
         case "EVENT TRIGGER":
@@ -57,13 +59,15 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return webhook_sql(facts.webhooks[entry.oid])
         case "COMMENT" if facts.webhooks and entry.name.startswith("TRIGGER "):
             return _if_made(entry)
+        case "COMMENT" | "INDEX ATTACH" if entry.kind == "INDEX ATTACH" or entry.name.startswith(_MAY_BE_GONE):
+            return _if_made(entry)
         case _:
             return entry.sql
 
 
 def _if_made(entry: TocEntry) -> str:
-    """A trigger that reaches out may wait for what it calls."""
-    return do_block(f"BEGIN\n    {entry.sql}EXCEPTION WHEN undefined_object THEN\n    NULL;\nEND")
+    """A trigger that reaches out may wait for what it calls; an index that its table's rows contradict isn't made."""
+    return do_block(f"BEGIN\n    {entry.sql}EXCEPTION WHEN undefined_object OR undefined_table THEN\n    NULL;\nEND")
 
 
 def _extension(entry: TocEntry, name: str, schema: str) -> str:
@@ -93,6 +97,13 @@ END"""
     )
 
 
+# What comments are on that may not have been made.
+_MAY_BE_GONE = ("INDEX ", "CONSTRAINT ")
+# What rows raise that an index can't be built on, and functions in an index; each stands for its whole class.
+_CONTRADICTED = (
+    "data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR plpgsql_error"
+)
+_AMENDS = "its rows contradict it (an upgrade of the source's collations can do that), amend them and create it again"
 # What a function raises that doesn't find a name.
 _NOT_FOUND = "undefined_function OR undefined_table OR undefined_object OR undefined_column"
 
@@ -102,14 +113,15 @@ def _computed(entry: TocEntry) -> str:
 
     From 17 on an index is built without that path, whatever is set: one that needs it can't be.
     """
-    again = f"    EXECUTE {literal(entry.sql)};"
+    again, first = f"    EXECUTE {literal(entry.sql)};", _NOT_FOUND
     if entry.kind == "INDEX":
-        again = _or_told(again, title(entry), "give its function a search_path and create it again")
+        again = _or_told(again, title(entry), "mend its function (it may need a search_path) and create it again")
+        first = _CONTRADICTED
     return do_block(
         f"""
 BEGIN
     EXECUTE {literal(entry.sql)};
-EXCEPTION WHEN {_NOT_FOUND} THEN
+EXCEPTION WHEN {first} THEN
     PERFORM set_config('search_path', reset_val, false) FROM pg_settings WHERE name = 'search_path';
 {again}
     PERFORM set_config('search_path', '', false);
@@ -121,7 +133,7 @@ def _or_told(statement: str, name: str, remedy: str) -> str:
     return f"""
     BEGIN
     {statement}
-    EXCEPTION WHEN {_NOT_FOUND} THEN
+    EXCEPTION WHEN {_CONTRADICTED} THEN
         RAISE WARNING 'supapy: % -- %: %', {literal(name)}, {literal(remedy)}, SQLERRM;
     END;"""
 
@@ -146,6 +158,8 @@ EXCEPTION WHEN foreign_key_violation THEN
         -- A partitioned table can't have one that isn't valid.
         RAISE WARNING 'supapy: % -- some rows point to nothing: it was left out', {literal(title(entry))};
     END;
+WHEN invalid_foreign_key THEN
+    RAISE WARNING 'supapy: % -- the key that it points to could not be made: %', {literal(title(entry))}, SQLERRM;
 END"""
     )
 

@@ -21,7 +21,7 @@ from supapy.parts.database.rules import RELATIONS
 from supapy.parts.database.script import NO_PATH, ORIGIN, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment, Statement
 from supapy.parts.database.specials import Sequence, sequences_sql
-from supapy.parts.database.statements import comment, do_block, fill_views
+from supapy.parts.database.statements import analyze_sql, comment, do_block, fill_views
 from supapy.project import journal
 from supapy.project.moment import Moment
 from supapy.project.patterns import Patterns
@@ -199,4 +199,4 @@ def _refreshes(picked: Picked) -> Iterator[tuple[str, str]]:
 
 def _analyzes(picked: Picked) -> Iterable[str]:
     tables = (segment.table for segment in picked.contents.row_segments if not segment.table["where"])
-    return (f"ANALYZE {qualified(table['schema'], table['table'])};\n" for table in tables)
+    return (analyze_sql(table["schema"], table["table"]) for table in tables)

@@ -15,7 +15,7 @@ from functools import cached_property, partial
 from supapy.errors import IntegrityError, SqlError
 from supapy.events import Listener
 from supapy.model import Problem, Progress
-from supapy.names import many, qualified
+from supapy.names import many
 from supapy.parts.base import Source
 from supapy.parts.database import post_data
 from supapy.parts.database.contents import FILE, Contents
@@ -24,6 +24,7 @@ from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.rows_in import Feeder, Note, Telling, left_in
 from supapy.parts.database.script import NO_PATH, PREAMBLE, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment
+from supapy.parts.database.statements import analyze_sql
 from supapy.project import journal
 from supapy.project.loading import LoadingPumps, Work
 from supapy.project.postgres import LOCK_TIMEOUT_S, Session
@@ -324,7 +325,7 @@ def _spare_locks(session: Session) -> int:
 
 
 def _analyze(segment: Segment) -> Work:
-    sql = f"ANALYZE {qualified(segment.table['schema'], segment.table['table'])}"
+    sql = analyze_sql(segment.table["schema"], segment.table["table"])
 
     def run(session: Session) -> None:
         session.execute(sql)

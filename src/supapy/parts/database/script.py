@@ -18,7 +18,7 @@ from supapy.parts.database.facts import Facts
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, title
 from supapy.parts.database.segments import Segments, Statement
-from supapy.parts.database.statements import comment, do_block, fill_views, sql_file
+from supapy.parts.database.statements import analyze_sql, comment, do_block, fill_views, sql_file
 from supapy.parts.database.toc import TocEntry
 from supapy.parts.database.webhooks import unmade, webhook_sql
 from supapy.project.moment import Moment
@@ -167,7 +167,7 @@ class Script:
     def _analyzes(self) -> Iterator[str]:
         for rows in self._reading.without(self._rowless):
             if rows.part == "database" and not rows.where:
-                yield f"ANALYZE {rows.table.sql};\n"
+                yield analyze_sql(rows.table.schema, rows.table.name)
 
     def _rows(self, rows: Rows, moving: Moving) -> Iterator[bytes]:
         name = f"rows of {rows.table.schema}.{rows.table.name}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 
-from supapy.names import quoted
+from supapy.names import literal, qualified, quoted
 
 Value = str | int | bool | None
 
@@ -88,6 +88,31 @@ def fill_views(views: Iterable[tuple[str, str]]) -> str:
     rows = [(place, *one) for place, one in enumerate(views)]
     columns = ["place int", "title text", "statement text", "said text"]
     return over_rows("unfilled", columns, [(*row, None) for row in rows], sql_file("refresh")) if rows else ""
+
+
+def analyze_sql(schema: str, table: str) -> str:
+    """A statement that gathers what the planner wants to know of a table.
+
+    It ends no restore: an index over a function that fails costs plans, nothing else. Nor does it ask a foreign server,
+    as it would where a foreign table inherits from this one.
+    """
+    name = qualified(schema, table)
+    return do_block(
+        f"""
+BEGIN
+    IF NOT EXISTS (
+        WITH RECURSIVE heir AS (
+            SELECT inhrelid AS oid FROM pg_catalog.pg_inherits WHERE inhparent = {literal(name)}::pg_catalog.regclass
+            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN heir h ON i.inhparent = h.oid
+        )
+        SELECT FROM heir JOIN pg_catalog.pg_class c USING (oid) WHERE c.relkind = 'f'
+    ) THEN
+        ANALYZE {name};
+    END IF;
+EXCEPTION WHEN OTHERS THEN
+    NULL;
+END"""
+    )
 
 
 def copied_rows(sql: str, name: str) -> list[tuple[str | None, ...]]:
