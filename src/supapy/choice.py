@@ -11,6 +11,7 @@ from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.root_key import RootKeyPart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
 from supapy.project.moment import Moment
@@ -25,8 +26,8 @@ class Choice:
     the database some `tables`, which a restore may copy `into_schema` of their own or fill `from_json`, of auth some
     `people`. Raises UsageError for none.
 
-    A backup has the values of the vault, readably, with `vault_plaintext`; `quiesce` says what sleeps after a restore,
-    None that the target decides.
+    A backup has the values of the vault readably with `vault_plaintext`; a restore with `vault_root_key` brings the key
+    along that opens the sealed ones. `quiesce` says what sleeps after a restore, None that the target decides.
     """
 
     database: bool = True
@@ -36,6 +37,7 @@ class Choice:
     tables: Patterns = ALL_TABLES
     people: People = EVERYBODY
     vault_plaintext: bool = False
+    vault_root_key: bool = False
     quiesce: Quiesce | None = None
     into_schema: str | None = None
     from_json: bool = False
@@ -45,11 +47,18 @@ class Choice:
             raise UsageError("nothing is left to do", "Leave at least one of database, storage and auth.")
         if self.from_json and (self.into_schema or not self.database):
             raise UsageError("--from-json fills tables of the project that are there", "Leave the other option out.")
+        if self.vault_root_key and not self.whole_database:
+            raise UsageError("--vault-root-key is for a restore of the database", "Leave the other option out.")
 
     @property
     def names_tables(self) -> bool:
         """Whether it is some tables that a restore is about, which come as a whole or not at all."""
         return self.tables.takes_some or self.into_schema is not None or self.from_json
+
+    @property
+    def whole_database(self) -> bool:
+        """Whether what is the database's as a whole is meant, as jobs and secrets are, and not some tables."""
+        return self.database and not self.names_tables
 
     def check(self, project: Project) -> None:
         """Raises UsageError when something is chosen that this project's settings don't suffice for."""
@@ -118,6 +127,9 @@ def to_restore(
     on their tables mustn't see them arrive. The JSON tables are for reading: their rows come back with the database.
     """
     parts: list[Part] = []
+    if choice.vault_root_key and choice.database:
+        # First, for what it needs may be missing, and its database may be started anew.
+        parts.append(RootKeyPart())
     if choice.auth:
         parts.append(AuthPart(people=choice.people))
     if choice.storage:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 
 from supapy.activate import Sleeper, sleepers
 from supapy.backup import Backup
@@ -11,8 +12,10 @@ from supapy.choice import Choice
 from supapy.errors import SupapyError
 from supapy.model import Json
 from supapy.names import literal, many, quoted
+from supapy.parts.auth import sessions_back
 from supapy.parts.database.contents import TOC_FILE, Contents
-from supapy.parts.database.vault import new_ids
+from supapy.parts.database.sealed import new_ids, not_back, saved_ids, sealed_in
+from supapy.parts.database.vault import SEALED
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import Table, tables_of, user_tables
@@ -40,23 +43,32 @@ def cut_over(backup: Backup, project: Project, choice: Choice, *, scan_urls: boo
     """What is left to do until the target can take the source's place. Reads only.
 
     With `scan_urls` every text of every table is looked through for the old project's address. What can't be found out
-    is a duty of its own, not an error: the restore is done.
+    is a duty of its own, and hides no other: the restore is done.
     """
-    duties: list[Duty] = []
     moved = project.ref != backup.metadata["source"].get("ref")
+    found: list[tuple[str, Callable[[], Iterable[Duty]]]] = []
+    if moved:
+        found.append(("the new keys", partial(_keys, backup, project)))
+    if project.has_database:
+        if choice.database:
+            found.append(("what sleeps", partial(_asleep, project)))
+        finders = _FINDERS + (_SCANNERS if moved and scan_urls else ())
+        found += [(what, partial(_in_moment, project, find, backup, choice, moved)) for what, find in finders]
+    found.append(("what the backup never had", partial(_by_hand, backup, choice)))
+    return [duty for what, find in found for duty in _told(what, find)]
+
+
+def _told(what: str, find: Callable[[], Iterable[Duty]]) -> list[Duty]:
     try:
-        duties += _keys(backup, project) if moved else ()
-        if project.has_database:
-            duties += _asleep(project) if choice.database else ()
-            with project.moment() as moment:
-                for find in _FINDERS:
-                    duties += find(backup, moment, choice, moved)
-                if moved and scan_urls:
-                    duties += _addresses(backup, moment)
-        duties += _by_hand(backup, choice)
+        return list(find())
     except SupapyError as error:
-        duties.append(Duty("unknown", f"What else is to be done could not be found out: {error.message}"))
-    return duties
+        return [Duty("unknown", f"Find out by hand: {what}. It could not be found out: {error.message}")]
+
+
+def _in_moment(project: Project, find: Finder, backup: Backup, choice: Choice, moved: bool) -> list[Duty]:
+    # Each in one of its own: after an error nothing more can be asked in it.
+    with project.moment() as moment:
+        return list(find(backup, moment, choice, moved))
 
 
 def _keys(backup: Backup, project: Project) -> Iterator[Duty]:
@@ -86,9 +98,9 @@ def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> It
 def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     if not (choice.auth and moved) or not moment.value("SELECT EXISTS (SELECT FROM auth.users)"):
         return
-    sessions = moment.value("SELECT count(*) FROM auth.sessions")
-    if sessions:
-        text = f"{many(sessions, 'session')} came back: they are good only once this project has the old signing keys"
+    came = sessions_back(backup, moment) if choice.people.brings_sessions(same_project=False) else 0
+    if came:
+        text = f"{many(came, 'session')} came back: they are good only once this project has the old signing keys"
         yield Duty("sessions", f"{text} or JWT secret; else users sign in anew")
     else:
         yield Duty("sessions", "Users sign in anew, with their old passwords: no session came back")
@@ -117,9 +129,14 @@ def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> I
 
 
 def _vault(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not choice.database or not backup.has(TOC_FILE):
+    if not choice.whole_database or not backup.has(TOC_FILE):
         return
-    changed = new_ids(Contents.of(backup).inventory.get("vault secrets", {}), moment)
+    contents = Contents.of(backup)
+    missing = not_back(sealed_in(backup, contents), moment)
+    if missing:
+        text = "Make these secrets of the vault anew (SELECT vault.create_secret(value, name, description)): they are "
+        yield Duty("vault", f"{text}sealed by a root key that this project hasn't", tuple(missing))
+    changed = new_ids(saved_ids(backup, contents), moment)
     if changed:
         text = "Secrets of the vault have new ids: put them where the old ones stand"
         yield Duty("vault", text, tuple(f"{name}: {old} is {new}" for name, old, new in changed))
@@ -136,11 +153,11 @@ def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
     if roles:
         yield Duty("passwords", "Set the passwords of these roles (ALTER ROLE … PASSWORD '…')", roles)
     for omission in omissions:
-        if not omission.name.startswith(_PASSWORD):
+        if not omission.name.startswith((_PASSWORD, SEALED)):
             yield Duty("not in the backup", f"{omission.name}. {omission.remedy}")
 
 
-def _addresses(backup: Backup, moment: Moment) -> Iterator[Duty]:
+def _addresses(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     host = _host(backup)
     ref = str(backup.metadata["source"].get("ref"))
     # A hosted project answers at several names, all of which begin with its ref.
@@ -165,7 +182,14 @@ def _holding(moment: Moment, table: Table, needle: str) -> Iterator[str]:
 
 
 Finder = Callable[[Backup, Moment, Choice, bool], Iterator[Duty]]
-_FINDERS: tuple[Finder, ...] = (_webhooks, _sessions, _providers, _functions, _vault)
+_FINDERS: tuple[tuple[str, Finder], ...] = (
+    ("whether webhooks can run", _webhooks),
+    ("who is still signed in", _sessions),
+    ("ways to sign in", _providers),
+    ("Edge Functions that are called", _functions),
+    ("secrets of the vault", _vault),
+)
+_SCANNERS: tuple[tuple[str, Finder], ...] = (("rows with the old address", _addresses),)
 
 _NOTHING = "SELECT WHERE false"
 _LISTED = "SELECT WHERE pg_catalog.to_regclass('_supapy.quiesced') IS NOT NULL"

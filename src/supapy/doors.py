@@ -24,7 +24,7 @@ from supapy.parts.database.quiesced import Quiesce
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.project import Project
 from supapy.restore import restore
-from supapy.settings import Settings, load
+from supapy.settings import load
 from supapy.store.local import LocalStore
 from supapy.verify import check_files, hold_against
 
@@ -41,7 +41,7 @@ class _Door:
         given = {"SUPABASE_URL": url, "SUPABASE_KEY": key, "SUPABASE_DB_URL": db_url}
         found = load()
         values = {**found.values, **{name: value for name, value in given.items() if value is not None}}
-        self._settings = Settings(values, found.backup_dir, found.pg_bin, found.origin)
+        self._settings = replace(found, values=values)
 
     @contextmanager
     def _project(self) -> Iterator[Project]:
@@ -133,6 +133,7 @@ class SupabaseRestore(_Door):
         tables: Tables = ALL_TABLES,
         into_schema: str | None = None,
         from_json: bool = False,
+        vault_root_key: bool = False,
         quiesce: Quiesce | None = None,
     ) -> dict[str, Any]:
         """Bring a backup into the project and compare the two; gives what `verify_restore` gives.
@@ -141,7 +142,8 @@ class SupabaseRestore(_Door):
         plan. A target that isn't empty must be named by its ref with `into` as well. The database comes back by
         `jobs` connections at once; `people` says which users, and what becomes of those who are there already. What was
         cut short is finished by the same call. `tables` (patterns) are all that comes back then; `into_schema` makes
-        plain copies in a new schema; `from_json` fills tables that are there. `quiesce` says what sleeps afterwards:
+        plain copies in a new schema; `from_json` fills tables that are there. `vault_root_key` gives the
+        target the root key of the source's vault, by SUPABASE_ACCESS_TOKEN. `quiesce` says what sleeps afterwards:
         jobs and webhooks, unless this is the backup's own project.
         """
         choice = Choice(
@@ -150,6 +152,7 @@ class SupabaseRestore(_Door):
             tables=_patterns(tables),
             into_schema=into_schema,
             from_json=from_json,
+            vault_root_key=vault_root_key,
             quiesce=quiesce,
         )
         with self._project() as project:

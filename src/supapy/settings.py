@@ -24,13 +24,17 @@ PROJECT_SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 # Only asked for where an old project's key is to be replaced by it.
 ANON_KEY_NAMES = ("SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
+# An account's token, not a project's; Supabase's own tools call it so. Asked for by what the platform alone can do.
+ACCESS_TOKEN = "SUPABASE_ACCESS_TOKEN"  # noqa: S105
+# Where that API is, if not at Supabase's own address: a sandbox's.
+MANAGEMENT_URL = "SUPABASE_MANAGEMENT_URL"
 DEFAULT_BACKUP_DIR = "./backups"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
-    """What the user set; values and `anon_key` may be secret. `origin` says where a missing one was looked for,
-    `origins` where each one that is set was found."""
+    """What the user set; values, `anon_key` and `access_token` may be secret. `origin` says where a missing one was
+    looked for, `origins` where each one that is set was found."""
 
     values: Mapping[str, str]
     backup_dir: Path
@@ -38,6 +42,8 @@ class Settings:
     origin: str
     origins: Mapping[str, str] = field(default_factory=dict)
     anon_key: str = ""
+    access_token: str = ""
+    management_url: str = ""
 
     def need(self, name: str) -> str:
         """A setting that can't be done without. Raises UsageError naming it."""
@@ -62,9 +68,9 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
     both = (filed, surroundings) if env_file else (surroundings, filed)
     naming_the_project = (filed,) if env_file else both
     found = {name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()}
-    others = {name: _first(both, (name,)) for name in ("BACKUP_DIR", "SUPAPY_PG_BIN")}
+    others = {name: _first(both, (name,)) for name in ("BACKUP_DIR", "SUPAPY_PG_BIN", ACCESS_TOKEN, MANAGEMENT_URL)}
     anon_key, _ = _first(naming_the_project, ANON_KEY_NAMES)
-    backup_dir, pg_bin = (value for value, _ in others.values())
+    backup_dir, pg_bin, access_token, management_url = (value for value, _ in others.values())
     return Settings(
         values={name: value for name, (value, _) in found.items()},
         backup_dir=Path(backup_dir or DEFAULT_BACKUP_DIR).expanduser(),
@@ -72,6 +78,8 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
         origin=str(env_file) if env_file else "the environment or .env",
         origins={name: origin for name, (_, origin) in (found | others).items() if origin},
         anon_key=anon_key,
+        access_token=access_token,
+        management_url=management_url.rstrip("/"),
     )
 
 

@@ -16,6 +16,7 @@ import pytest
 from tests.contract.client import Target, from_environment
 from tests.projects import ClusterFactory
 
+from supapy.sandbox.account import Account
 from supapy.sandbox.api import ApiServer
 from supapy.sandbox.api.tokens import sign
 from supapy.secret import Secret
@@ -32,7 +33,7 @@ def server(server_folder: Path) -> Iterator[Target]:
     with ExitStack() as cleanup:
         cluster = ClusterFactory(server_folder, cleanup)()
         root = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="supapy-bytes-")))
-        api = ApiServer(0, cluster.admin_dsn, root, secret, "contract")
+        api = ApiServer(0, cluster.admin_dsn, root, secret, "contract", Account(root))
         cleanup.callback(api.stop)
         yield Target(f"http://127.0.0.1:{api.start()}", *keys, cluster.dsn.reveal())
 

@@ -21,6 +21,7 @@ from tests.contract.client import Target
 from tests.contract.test_storage_resumable import create, patch, place, tus
 from tests.projects import ClusterFactory
 
+from supapy.sandbox.account import Account
 from supapy.sandbox.api import ApiServer, Fault, Seen
 from supapy.sandbox.api.tokens import sign
 from supapy.sandbox.cluster import Cluster
@@ -44,7 +45,7 @@ def running(module_clusters: ClusterFactory) -> Iterator[Local]:
     with ExitStack() as cleanup:
         cluster = module_clusters()
         root = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="supapy-bytes-")))
-        api = ApiServer(0, cluster.admin_dsn, root, SECRET, "ours")
+        api = ApiServer(0, cluster.admin_dsn, root, SECRET, "ours", Account(root))
         cleanup.callback(api.stop)
         keys = [sign({"role": role}, SECRET) for role in ("service_role", "anon")]
         yield Local(cluster, api, Target(f"http://127.0.0.1:{api.start()}", *keys, cluster.dsn.reveal()))
@@ -174,7 +175,7 @@ class TestLife:
         self, module_clusters: ClusterFactory, tmp_path: Path
     ) -> None:
         cluster = module_clusters()
-        api = ApiServer(0, cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours")
+        api = ApiServer(0, cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours", Account(tmp_path))
         try:
             port = api.start()
             assert api.start() == port
@@ -195,13 +196,13 @@ class TestLife:
             api.stop()
 
     def test_a_port_that_is_taken_is_said_to_be(self, local: Local, tmp_path: Path) -> None:
-        second = ApiServer(local.api.port, local.cluster.admin_dsn, tmp_path, SECRET, "ours")
+        second = ApiServer(local.api.port, local.cluster.admin_dsn, tmp_path, SECRET, "ours", Account(tmp_path))
         with pytest.raises(OSError, match="in use"):
             second.start()
         second.stop()
 
     def test_stopping_does_not_wait_for_a_stalled_answer(self, local: Local, tmp_path: Path) -> None:
-        api = ApiServer(0, local.cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours")
+        api = ApiServer(0, local.cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours", Account(tmp_path))
         api.faults.append(Fault(cut_after_bytes=0, stall=True))
         with socket.create_connection(("127.0.0.1", api.start())) as connection:
             connection.sendall(b"GET /storage/v1/status HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -212,7 +213,7 @@ class TestLife:
         self, cluster_factory: ClusterFactory, tmp_path: Path
     ) -> None:
         cluster = cluster_factory()
-        api = ApiServer(0, cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours")
+        api = ApiServer(0, cluster.admin_dsn, tmp_path / "bytes", SECRET, "ours", Account(tmp_path))
         try:
             client = Target(f"http://127.0.0.1:{api.start()}", sign({"role": "service_role"}, SECRET), "", "")
             assert client.storage("GET", "bucket").json() == []

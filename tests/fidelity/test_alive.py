@@ -17,6 +17,8 @@ from supapy.journal import Journal
 from supapy.model import Difference, Problem, Proof, Step
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.statements import copied_rows
+from supapy.parts.database.vault import read_sealed, vault_sql
 from supapy.sandbox.cluster import Cluster
 from supapy.store.memory import MemoryStore
 
@@ -210,8 +212,9 @@ def test_a_queue_that_is_there_already_is_told_before_anything_is_written(source
 
 def test_values_of_the_vault_are_saved_only_when_that_is_asked_for(source: Source) -> None:
     (omission,) = [one for one in source.saved.omissions if "vault" in one.name]
-    assert omission.name.startswith("2 vault secrets (")
+    assert omission.name.startswith("values of 2 vault secrets (")
     assert "stripe" in omission.name
+    assert "--vault-root-key" in omission.remedy
     for file in source.saved.folder.iterdir():
         for value in (b"s3cret-value", b"nameless-value", b"eulav-terc3s"):
             assert value not in file.read_bytes()
@@ -225,6 +228,55 @@ def test_secrets_of_the_vault_come_back_with_names_and_descriptions(source: Sour
     query = "SELECT name, description, decrypted_secret FROM vault.decrypted_secrets ORDER BY 3"
     assert asked(target, query) == asked(source.cluster, query)
     assert differences(source.with_secrets, target, source.major) == []
+
+
+def test_sealed_secrets_are_worth_nothing_where_the_root_key_is_another(source: Source, target: Cluster) -> None:
+    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert asked(target, "SELECT count(*) FROM vault.secrets") == [(0,)]
+    assert differences(source.saved, target, source.major) == []
+
+
+def test_sealed_secrets_come_back_where_the_root_key_is_theirs(source: Source, target: Cluster) -> None:
+    target.root_key_file.write_text(source.cluster.root_key_file.read_text())
+    with superuser(target) as connection:
+        connection.execute("SELECT vault.create_secret('mine', 'own')")
+    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    query = "SELECT name, description, decrypted_secret FROM vault.decrypted_secrets {} ORDER BY 3"
+    assert asked(target, query.format("WHERE name IS DISTINCT FROM 'own'")) == asked(source.cluster, query.format(""))
+    assert [(one.name, one.kind) for one in differences(source.saved, target, source.major)] == [
+        ("vault secret own", "extra")
+    ]
+    with owner(target) as connection:
+        connection.execute("SELECT vault.update_secret(id, 'other') FROM vault.secrets WHERE name = 'stripe'")
+        connection.execute("DELETE FROM vault.secrets WHERE name IS NULL")
+    found = {one.name: (one.kind, one.detail) for one in differences(source.saved, target, source.major)}
+    assert found["vault secret stripe"][0] == "changed"
+    assert found["vault secret without a name, 0"][0] == "missing"
+    assert "other" not in str(found)
+
+
+def test_sealed_secrets_that_are_there_still_are_not_made_twice(source: Source) -> None:
+    with moment_of(source.cluster, source.major) as moment:
+        sealed = read_sealed(moment)
+    with owner(source.cluster) as connection:
+        connection.execute(vault_sql(sealed).encode().split(b"COPY")[0])
+        with connection.cursor().copy("COPY pg_temp.supapy_secrets FROM STDIN") as copy:
+            for row in sealed:
+                copy.write_row(row)
+        connection.execute(vault_sql(sealed).partition("\\.\n")[2].encode())
+    assert asked(source.cluster, "SELECT count(*) FROM vault.secrets") == [(2,)]
+
+
+def test_one_secret_that_cannot_be_opened_does_not_lose_the_others(
+    source: Source, server_folder: Path, tmp_path: Path
+) -> None:
+    with extended(server_folder, [source.major]) as (cluster,):
+        with superuser(cluster) as connection:
+            connection.execute("SELECT vault.create_secret('one', 'good'), vault.create_secret('two', 'broken')")
+            connection.execute("UPDATE vault.secrets SET nonce = '\\x00' WHERE name = 'broken'")
+        saved = save(cluster, source.major, tmp_path, DatabasePart(vault_plaintext=True))
+    assert [(one.name, "invalid ciphertext" in one.reason) for one in saved.problems] == [("vault secret broken", True)]
+    assert "one" in [row[3] for row in copied_rows(saved.script.read_text(), "supapy_secrets")]
 
 
 def test_a_secret_that_is_there_already_is_not_overwritten(source: Source, target: Cluster) -> None:

@@ -8,6 +8,7 @@ import click
 
 from supapy.cli.shell import Shell
 from supapy.secret import Secret
+from supapy.settings import ACCESS_TOKEN
 
 
 @click.command()
@@ -22,6 +23,7 @@ def config(shell: Shell) -> None:
         "SUPABASE_URL": re.sub(r"//[^/]*@", "//******@", url),
         "SUPABASE_KEY": Secret(key).masked() if key else "",
         "SUPABASE_DB_URL": _without_password(Secret(db_url)) if db_url else "",
+        ACCESS_TOKEN: Secret(settings.access_token).masked() if settings.access_token else "",
         "BACKUP_DIR": str(settings.backup_dir),
         "SUPAPY_PG_BIN": str(settings.pg_bin or ""),
     }

@@ -123,5 +123,10 @@ def _secrets(shell: Shell) -> Iterator[str]:
     except Exception:  # settings that can't be read can't be shown, and what ended the run is still to be told
         return
     password = re.search(r"://[^/?#]*?:([^/?#]*)@|password\s*=\s*('[^']*'|\S+)", values["SUPABASE_DB_URL"])
-    found = (values["SUPABASE_KEY"], values["SUPABASE_DB_URL"], *(password.groups() if password else ()))
+    found = (
+        values["SUPABASE_KEY"],
+        values["SUPABASE_DB_URL"],
+        shell.settings.access_token,
+        *(password.groups() if password else ()),
+    )
     yield from (secret.strip("'") for secret in found if secret and len(secret) >= SHORTEST_SECRET_CHARS)

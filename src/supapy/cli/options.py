@@ -140,7 +140,17 @@ def people_options(command: F) -> F:
 
 
 vault_option = click.option(
-    "--vault-plaintext", is_flag=True, help="Save the vault's secrets as well, readable to whoever has the backup."
+    "--vault-plaintext",
+    is_flag=True,
+    help="Save the vault's secrets readably, to whoever has the backup, and not sealed.",
+)
+
+
+vault_key_option = click.option(
+    "--vault-root-key",
+    is_flag=True,
+    help="Give the target the root key of the source's vault, so that its secrets come back; by the Management API "
+    "(SUPABASE_ACCESS_TOKEN), and only where the target's own vault is empty.",
 )
 
 

@@ -19,6 +19,7 @@ from supapy.cli.options import (
     quiesce_option,
     selection_options,
     table_options,
+    vault_key_option,
 )
 from supapy.cli.shell import Shell
 from supapy.errors import Interrupted, RestoreRefused, UsageError
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 @selection_options
 @people_options
 @click.option("--to-bucket", metavar="BUCKET", help="Put the files of one --bucket into this one, which is there.")
+@vault_key_option
 @quiesce_option
 @click.option("--scan-urls", is_flag=True, help="Afterwards look through all rows for the old project's address.")
 @concurrency_option

@@ -64,7 +64,8 @@ class Download:
 
 class Http:
     """Requests below one base URL with the project's key, each tried `most_tries` times at most, `at_once` at the same
-    time or fewer. A connection that brings no byte for `stall_after_s` is given up.
+    time or fewer. A connection that brings no byte for `stall_after_s` is given up. Before a project's servers stands a
+    gateway that wants the key twice; where none does (`is_gateway`) it is sent as a token alone.
 
     What isn't a coroutine here may be called from any thread but the loop's.
     """
@@ -77,11 +78,12 @@ class Http:
         most_tries: int = MOST_TRIES,
         at_once: int = MOST_AT_ONCE,
         stall_after_s: float = STALL_AFTER_S,
+        is_gateway: bool = True,
     ) -> None:
         self.loop = Loop()
         self.at_once = at_once
         self._base_url = base_url
-        self._key = key
+        self._headers = _key_headers(key, is_gateway=is_gateway)
         self._most_tries = most_tries
         self._stall_after_s = stall_after_s
         self._pace = Pace(at_once)
@@ -211,7 +213,7 @@ class Http:
                 timeout=aiohttp.ClientTimeout(
                     total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=self._stall_after_s
                 ),
-                headers=_key_headers(self._key),
+                headers=self._headers,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=True,
                 read_bufsize=READ_AHEAD_BYTES,
@@ -279,9 +281,10 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, boo
     return b"".join(pieces), False
 
 
-def _key_headers(key: Secret) -> dict[str, str]:
+def _key_headers(key: Secret, *, is_gateway: bool) -> dict[str, str]:
     """How the gateway wants the key (F§3): in both headers; it swaps an sb_ key that stands in both for a JWT."""
-    return {"apikey": key.reveal(), "Authorization": f"Bearer {key.reveal()}", "User-Agent": "supapy"}
+    twice = {"apikey": key.reveal()} if is_gateway else {}
+    return {**twice, "Authorization": f"Bearer {key.reveal()}", "User-Agent": "supapy"}
 
 
 def _lost(base_url: str, error: aiohttp.ClientError) -> Exception:

@@ -21,13 +21,14 @@ from supapy.loop import Loop
 from supapy.model import Json
 from supapy.project.auth_api import AuthApi
 from supapy.project.http import MOST_AT_ONCE, Http
+from supapy.project.management_api import BASE_URL, ManagementApi
 from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
 from supapy.project.postgres import Session, connect, is_loopback, no_database, parse
 from supapy.project.storage_api import StorageApi
 from supapy.retry import MOST_TRIES
 from supapy.secret import Secret
-from supapy.settings import Settings
+from supapy.settings import MANAGEMENT_URL, Settings
 
 # A host and perhaps a port; no user and password, which have no place in a project's address.
 _PLACE = re.compile(r"(?:[\w-]{1,63}(?:\.[\w-]{1,63})*|\[[0-9a-f:.]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
@@ -42,7 +43,8 @@ class Project:
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
     another project than the URL. Nothing is sent before something is asked of it, and a request to its servers is
-    tried `most_tries` times at most, `at_once` at the same time or fewer.
+    tried `most_tries` times at most, `at_once` at the same time or fewer. `management` is the account's way to what
+    only the platform can do; without it none is known.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Project:
         pg_bin: Path | None = None,
         most_tries: int = MOST_TRIES,
         at_once: int = MOST_AT_ONCE,
+        management: ManagementApi | None = None,
     ) -> None:
         self.url = _checked_url(url)
         self.key = key
@@ -61,6 +64,7 @@ class Project:
         self._pg_bin = pg_bin
         self.at_once = at_once
         self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once)
+        self.management = management or ManagementApi(Secret(""))
         self.ref = _checked_ref(self.url, key, db_url)
 
     @classmethod
@@ -74,6 +78,7 @@ class Project:
             pg_bin=settings.pg_bin,
             most_tries=most_tries,
             at_once=at_once,
+            management=management_of(settings),
         )
 
     def __repr__(self) -> str:
@@ -132,23 +137,33 @@ class Project:
     def hang_up(self) -> None:
         """End every HTTP request under way, from whichever thread; those that wait for one get `Interrupted`."""
         self._http.hang_up()
+        self.management.hang_up()
 
     def close(self) -> None:
         """Let go of the HTTP connections. Closing twice is safe."""
         self._http.close()
+        self.management.close()
 
 
-def _checked_url(url: str) -> str:
+def management_of(settings: Settings) -> ManagementApi:
+    """The Management API as the settings name it, with their token. Raises UsageError for what is no address."""
+    url = settings.management_url
+    return ManagementApi(
+        Secret(settings.access_token), _checked_url(url, MANAGEMENT_URL, BASE_URL) if url else BASE_URL
+    )
+
+
+def _checked_url(url: str, name: str = "SUPABASE_URL", example: str = "https://REF.supabase.co") -> str:
     try:
         parts = urlsplit(url)
         is_url = parts.scheme in ("http", "https") and _PLACE.fullmatch(parts.netloc) and parts.port != 0
     except ValueError:
         is_url = False
     if not is_url:
-        raise UsageError("SUPABASE_URL isn't a project's address", "It looks like https://REF.supabase.co.")
+        raise UsageError(f"{name} isn't an address of Supabase's", f"It looks like {example}.")
     host = parts.hostname or ""
     if parts.scheme == "http" and not is_loopback(host):
-        raise UsageError("SUPABASE_URL is http, and the service key would cross the network in the clear", "Use https.")
+        raise UsageError(f"{name} is http, and the key would cross the network in the clear", "Use https.")
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
 
 

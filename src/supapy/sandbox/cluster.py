@@ -19,6 +19,7 @@ from supapy.secret import Secret
 
 # The roles that people and servers sign in as. The others have no password and so can't.
 USERS = (SUPERUSER, "postgres")
+ROOT_KEY_BYTES = 32
 
 
 class Cluster:
@@ -44,6 +45,11 @@ class Cluster:
         return self._server.port
 
     @property
+    def root_key_file(self) -> Path:
+        """What holds the root key of its vault, for an extension that wants one."""
+        return self._server.data / "root_key"
+
+    @property
     def dsn(self) -> Secret:
         """The connection string of `postgres`: what a project's owner has."""
         return self._dsn("postgres")
@@ -63,6 +69,10 @@ class Cluster:
         copied = subprocess.run(["/bin/cp", "-a", original, self._server.data], capture_output=True, text=True)
         if copied.returncode != 0:
             raise ProjectError(f"the new server could not be copied: {copied.stderr.strip()}")
+        # As on the platform the vault's root key lies beside the database, which never shows it (F§4.6).
+        self.root_key_file.touch(mode=0o600)
+        self.root_key_file.write_text(secrets.token_hex(ROOT_KEY_BYTES))
+        process.give(self.root_key_file)
         self._write_passwords({SUPERUSER: password.reveal()})
 
     def start(self, port: int = 0) -> None:

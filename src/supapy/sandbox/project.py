@@ -11,6 +11,7 @@ from pathlib import Path
 
 from supapy.project.pgtools import PgTools
 from supapy.sandbox import private
+from supapy.sandbox.account import KEY_FILE, Account
 from supapy.sandbox.api import ApiServer
 from supapy.sandbox.api.tokens import sign
 from supapy.sandbox.cluster import Cluster
@@ -32,6 +33,7 @@ class SandboxProject:
         self.root = root
         self.ref = ref
         self.database = Cluster(root / "database", tools)
+        self.account = Account(root.parent)
         self.api: ApiServer | None = None
         self._keys: dict[str, str] = {}
 
@@ -83,12 +85,14 @@ class SandboxProject:
             "SUPABASE_KEY": self.service_key.reveal(),
             "SUPABASE_ANON_KEY": self.anon_key.reveal(),
             "SUPABASE_DB_URL": self.db_url.reveal(),
+            "SUPABASE_ACCESS_TOKEN": self.account.access_token.reveal(),
+            "SUPABASE_MANAGEMENT_URL": self.url,
         }
         return "".join(f"{name}={value}\n" for name, value in settings.items())
 
     @property
     def _key_file(self) -> Path:
-        return self.root / "keys.json"
+        return self.root / KEY_FILE
 
     def _create(self) -> None:
         # Without keys a project was never up: what an interrupted making left is worth nothing.
@@ -96,7 +100,7 @@ class SandboxProject:
         self.database.create()
         secret = secrets.token_urlsafe(40)
         now = int(time.time())
-        keys = {"jwt_secret": secret}
+        keys = {"ref": self.ref, "jwt_secret": secret}
         for role in API_ROLES:
             claims = {"iss": "supabase", "ref": self.ref, "role": role, "iat": now, "exp": now + KEY_LIFETIME_S}
             keys[role] = sign(claims, Secret(secret))
@@ -107,7 +111,7 @@ class SandboxProject:
         storage = self.root / "storage"
         storage.mkdir(mode=0o700, exist_ok=True)
         jwt_secret = Secret(self._keys["jwt_secret"])
-        api = ApiServer(port, self.database.admin_dsn, storage, jwt_secret, self.ref)
+        api = ApiServer(port, self.database.admin_dsn, storage, jwt_secret, self.ref, self.account)
         api.start()
         self.api = api
 

@@ -23,7 +23,9 @@ def test_what_is_not_set_is_told_and_so_is_what_is_by_default(tmp_path: Path) ->
     said = config(tmp_path)
     assert said["SUPABASE_URL"] == {"value": None, "from": None}
     assert said["BACKUP_DIR"] == {"value": "backups", "from": "default"}
-    assert list(said) == ["SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL", "BACKUP_DIR", "SUPAPY_PG_BIN"]
+    assert list(said) == [
+        *("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL", "SUPABASE_ACCESS_TOKEN", "BACKUP_DIR", "SUPAPY_PG_BIN"),
+    ]
 
 
 def test_each_setting_tells_its_source_and_its_alias(tmp_path: Path) -> None:

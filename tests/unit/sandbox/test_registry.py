@@ -46,8 +46,10 @@ def settings(text: str) -> dict[str, str]:
 
 def test_two_sandboxes_run_side_by_side_and_their_processes_end_with_them(registry: Registry, home: Path) -> None:
     one, two = settings(registry.up("one", MAJOR)), settings(registry.up("two", MAJOR))
-    assert one.keys() == {"SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_DB_URL"}
-    assert not set(one.values()) & set(two.values())
+    of_the_project = {"SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_DB_URL", "SUPABASE_MANAGEMENT_URL"}
+    assert one.keys() == {*of_the_project, "SUPABASE_ACCESS_TOKEN"}
+    assert not {one[name] for name in of_the_project} & set(two.values())
+    assert one["SUPABASE_ACCESS_TOKEN"] == two["SUPABASE_ACCESS_TOKEN"]
     assert [(sandbox.name, sandbox.major, sandbox.is_up) for sandbox in registry.list()] == [
         ("one", MAJOR, True),
         ("two", MAJOR, True),

@@ -21,7 +21,7 @@ from supapy.parts.auth.tables import FILE, NESTED, OTHERS
 from supapy.parts.base import Source
 from supapy.project.moment import Moment
 from supapy.project.quick import compact_json_of, keyed_lines
-from supapy.project.rows import as_array, lines_statement
+from supapy.project.rows import as_array, lines_statement, parse
 from supapy.project.schema import Table
 from supapy.stream import lines
 
@@ -207,6 +207,20 @@ class Document:
             raise _damaged("it breaks off")
 
 
+def sessions_back(backup: Source, moment: Moment) -> int:
+    """How many of the saved sessions the project has."""
+    found = 0
+    for name, rows in Document(backup).sections():
+        ids = (str(parse(line)["id"]) for line in rows) if name == "sessions" else iter(())
+        while some := list(islice(ids, SESSIONS_AT_ONCE)):
+            found += moment.value("SELECT count(*) FROM auth.sessions WHERE id = ANY(%s::text[]::uuid[])", (some,))
+        for _ in rows:
+            pass
+    return found
+
+
+# Asked for in one query.
+SESSIONS_AT_ONCE = 1000
 # Names of columns are a few kilobytes.
 LARGEST_HEAD_BYTES = 1024 * 1024
 

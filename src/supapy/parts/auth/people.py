@@ -41,10 +41,15 @@ class People:
     def left_out(self, same_project: bool) -> tuple[str, ...]:
         """The tables beside the users that aren't restored. What isn't any user's stays behind where only some of the
         users are meant."""
-        sessions = same_project if self.sessions is None else self.sessions
+        sessions = self.brings_sessions(same_project=same_project)
         audit_log = same_project if self.audit_log is None else self.audit_log
         out = () if self.is_everybody else tuple(name for name in OTHERS if name not in (*CONSENTS, *SESSIONS))
         return (*out, *(() if sessions else SESSIONS), *(() if audit_log or out else AUDIT_LOG))
+
+    def brings_sessions(self, *, same_project: bool) -> bool:
+        """Whether who was signed in is to be so again."""
+        wanted = same_project if self.sessions is None else self.sessions
+        return wanted and self.via == "sql"
 
     def chosen(self, users: Iterable[Json]) -> frozenset[str]:
         """The ids of the users that are meant. Raises UsageError naming what nobody answers to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from supapy.model import Difference, Finding, Proof
@@ -23,6 +24,7 @@ from supapy.parts.database.inventory import (
 )
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.quiesced import read_quiesced
+from supapy.parts.database.sealed import sealed_in
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
@@ -39,9 +41,12 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
     """Every difference in schema and rows, and what was found equal; of what `contents` says of the backup."""
     part = contents.inventory if contents.is_part else None
     live = live_inventory(moment, read_facts(moment), set(contents.left_out), part)
+    sealed = [] if contents.is_part else sealed_in(backup, contents)
+    if opened := vault.opened(moment.session, sealed):
+        contents = replace(contents, inventory=contents.inventory | vault_inventory(opened))
     if VAULT_SECRETS in contents.inventory:
-        # Values of the vault are looked at only where the backup has any.
-        live |= vault_inventory(vault.read_secrets(moment))
+        # Values of the vault are looked at only where the backup has any that can be read, here at least.
+        live |= vault_inventory(vault.read_values(moment)[0])
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from supapy.events import Listener
 from supapy.model import Step
+from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import Contents
 from supapy.parts.database.facts import read_facts
@@ -14,6 +15,8 @@ from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.loading import Loader
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.sealed import saved_ids
+from supapy.parts.database.vault import read_names
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import tables_of
@@ -47,6 +50,8 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
     queues = sorted(live.get("queues", {}).keys() & contents.inventory.get("queues", {}).keys())
     if queues:
         yield Obstacle("database", f"queues of the backup ({named(queues)})", final=True, held=True)
+    if (own := len(read_names(moment))) and saved_ids(backup, contents):
+        yield Obstacle("database", f"{many(own, 'secret')} in its vault", held=True)
     for table in tables_of(moment, MIGRATIONS_SCHEMA):
         if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
             yield Obstacle("database", f"rows in {MIGRATIONS_SCHEMA}.{table.name}", final=True, held=True)

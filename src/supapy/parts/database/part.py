@@ -7,7 +7,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from supapy.errors import SqlError
 from supapy.events import Listener, ignore
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
@@ -100,7 +99,7 @@ class DatabasePart:
 
         def contents() -> Iterator[bytes]:
             inventory, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
-            if secrets:
+            if self._vault_plaintext and secrets:
                 inventory |= vault_inventory(secrets)
             version = moment.session.server_version
             where = script.segments.written, script.statements
@@ -121,15 +120,15 @@ class DatabasePart:
         return [*auth, *storage, *database_rows(moment, set())]
 
     def _secrets(self, moment: Moment) -> Generator[Omission | Problem, None, list[vault.VaultSecret]]:
-        """The secrets of the vault, where they are to be saved; else a word on them."""
-        if not self._vault_plaintext:
-            yield from vault.left_out(moment)
-            return []
-        try:
-            return vault.read_secrets(moment)
-        except SqlError as error:
-            yield Problem(self.name, "vault secrets", error.message)
-            return []
+        """The secrets of the vault: readable where that is asked for, else sealed, with a word on that. The one place
+        that decides which."""
+        if self._vault_plaintext:
+            secrets, problems = vault.read_values(moment)
+            yield from problems
+        else:
+            secrets = vault.read_sealed(moment)
+            yield from vault.left_out(moment, secrets)
+        return secrets
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """What the target holds in the user's schemas, and what it can't take. Reads only."""

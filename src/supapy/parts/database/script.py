@@ -140,7 +140,7 @@ class Script:
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
-        yield "vault", [vault.vault_sql(self._secrets)]
+        yield vault.SEGMENT, [vault.vault_sql(self._secrets)]
         granted = grants.of_selection(self._granted, chosen)
         defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
         masters = {job.username for job in self._jobs_of_cron}

@@ -1,32 +1,50 @@
-"""Secrets of the vault: their values are saved only when that is asked for, and come back with new ids (F§4.6)."""
+"""Secrets of the vault (F§4.6). They come back with new ids: its owner may make secrets, but not write their rows.
+
+A backup has them sealed, as they stand in `vault.secrets`: whoever lacks the project's root key, which is never in the
+database, can't read them, and a server that has it opens them. Readable values it has only where that is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from supapy.model import Omission
+from supapy.errors import SqlError
+from supapy.model import Omission, Problem
+from supapy.names import many
 from supapy.parts.database.statements import over_rows, sql_file
 from supapy.project.moment import Moment
+from supapy.project.postgres import Session
 from supapy.project.schema import Reader
 
+SEGMENT = "vault"
 # More names than that make an omission unreadable; the rest is counted.
 MOST_NAMED = 5
-
-
-_TITLE = "vault secret "
+TITLE = "vault secret "
+# How an omission begins that says what a backup has sealed.
+SEALED = "values of "
+ROWS = "supapy_secrets"
+COLUMNS = ("id text", "name text", "description text", "value text", "sealed text", "nonce text")
 
 
 class VaultSecret(NamedTuple):
-    """One secret with its value. Nothing prints it: the value goes into the script and nowhere else."""
+    """One secret: with its `value`, or as it stands in the vault's table, `sealed` (base64) with its `nonce` (bytea's
+    text). Nothing prints it: both go into the script and nowhere else."""
 
     id: str
     name: str | None
     description: str
-    value: str
+    value: str | None
+    sealed: str | None = None
+    nonce: str | None = None
 
     def __repr__(self) -> str:
         return f"VaultSecret({self.id})"
+
+    @property
+    def called(self) -> str:
+        """What people know it by."""
+        return self.name if self.name is not None else self.id
 
 
 def read_names(reader: Reader) -> list[tuple[str, str | None]]:
@@ -36,50 +54,96 @@ def read_names(reader: Reader) -> list[tuple[str, str | None]]:
     return [(str(id_), name) for id_, name in reader.rows("SELECT id::text, name FROM vault.secrets ORDER BY name, id")]
 
 
-def read_secrets(moment: Moment) -> list[VaultSecret]:
-    """Every secret, decrypted by the server. Raises SqlError when it can't decrypt them; the moment goes on."""
-    if not read_names(moment):
-        return []
-    # An error ends what stands between savepoints, not the snapshot.
-    with moment.session.transaction():
-        return [VaultSecret(*row) for row in moment.rows(_DECRYPTED)]
-
-
-def left_out(moment: Moment) -> Iterator[Omission]:
-    """One word on all secrets, of a backup that doesn't hold their values."""
+def read_values(moment: Moment) -> tuple[list[VaultSecret], list[Problem]]:
+    """Every secret that the server can open, with its value; of each other one a problem that names it."""
     names = read_names(moment)
-    if names:
-        shown = ", ".join(name or id_ for id_, name in names[:MOST_NAMED]) + (", …" if len(names) > MOST_NAMED else "")
-        yield Omission(
-            "database",
-            f"{len(names)} vault secret{'s' if len(names) > 1 else ''} ({shown})",
-            "Their values are saved, readably, with --vault-plaintext only. Without it make them anew after a restore: "
-            "SELECT vault.create_secret(value, name, description).",
-        )
+    if not names:
+        return [], []
+    found, problems = [], []
+    try:
+        return _decrypted(moment.session, ""), []
+    except SqlError:
+        # One row that can't be read fails the query for all.
+        for id_, name in names:
+            try:
+                found += _decrypted(moment.session, "WHERE id = %s", id_)
+            except SqlError as error:
+                problems.append(Problem("database", f"{TITLE}{name if name is not None else id_}", error.message))
+    return found, problems
+
+
+def read_sealed(reader: Reader) -> list[VaultSecret]:
+    """Every secret that the root key alone opens, as it stands in the table. Those of versions before 0.3 needn't be:
+    keys of their own sealed them, which `key_id` names."""
+    if not read_names(reader):
+        return []
+    return [
+        VaultSecret(id_, name, about, None, sealed, nonce) for id_, name, about, sealed, nonce in reader.rows(_SEALED)
+    ]
+
+
+def opened(session: Session, secrets: Iterable[VaultSecret]) -> list[VaultSecret]:
+    """Of sealed secrets those that this server's root key opens, with their values."""
+    found = []
+    for one in secrets:
+        try:
+            # An error ends what stands between savepoints, and no more.
+            with session.transaction():
+                value = session.value(_OPEN, (one.sealed, one.id, one.nonce))
+        except SqlError:
+            continue
+        found.append(VaultSecret(one.id, one.name, one.description, str(value)))
+    return found
+
+
+def left_out(reader: Reader, sealed: Sequence[VaultSecret]) -> Iterator[Omission]:
+    """A word on the secrets of a backup without their values: on those that it has `sealed`, and on the others."""
+    names, kept = read_names(reader), {one.id for one in sealed}
+    by_hand = "make them anew after a restore: SELECT vault.create_secret(value, name, description)."
+    for held, remedy in (
+        (
+            True,
+            "They are saved as the vault seals them, and come back where its root key is: in this project, or where "
+            "restore --vault-root-key brings it while this project lives. Else save them, readably, with "
+            f"--vault-plaintext, or {by_hand}",
+        ),
+        (False, f"Their values are saved, readably, with --vault-plaintext only. Without it {by_hand}"),
+    ):
+        some = [name or id_ for id_, name in names if (id_ in kept) == held]
+        if some:
+            shown = ", ".join(some[:MOST_NAMED]) + (", …" if len(some) > MOST_NAMED else "")
+            yield Omission("database", f"{SEALED if held else ''}{many(len(some), 'vault secret')} ({shown})", remedy)
 
 
 def vault_sql(secrets: Iterable[VaultSecret]) -> str:
     """Statements that make the secrets anew, and leave alone what is there under their names."""
-    rows = [(secret.name, secret.description, secret.value) for secret in secrets]
-    columns = ["name text", "description text", "value text"]
-    return over_rows("supapy_secrets", columns, rows, sql_file("vault")) if rows else ""
+    rows = list(secrets)
+    return over_rows(ROWS, COLUMNS, rows, sql_file("vault")) if rows else ""
 
 
 def inventory(secrets: Iterable[VaultSecret]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The secrets as they are compared: the value by its digest; the id is the only thing that a restore changes."""
-    for number, secret in enumerate(sorted(secrets, key=lambda one: (one.name or "", one.value, one.description))):
-        title = f"{_TITLE}{secret.name}" if secret.name is not None else f"vault secret without a name, {number}"
+    ordered = sorted(secrets, key=lambda one: (one.name or "", one.value or "", one.description))
+    for number, secret in enumerate(ordered):
+        title = f"{TITLE}{secret.name}" if secret.name is not None else f"vault secret without a name, {number}"
         yield title, {"description": secret.description, "secret": secret.value, "id": secret.id}
 
 
-def new_ids(saved: Mapping[str, Mapping[str, Any]], moment: Moment) -> list[tuple[str, str, str]]:
-    """Of the secrets of an inventory, that are there again: name, the id that each had, and the one it has now. Those
-    without a name can't be told apart."""
-    live = {name: id_ for id_, name in read_names(moment) if name is not None}
-    had = {title.removeprefix(_TITLE): str(properties.get("id")) for title, properties in saved.items()}
-    return [(name, had[name], live[name]) for name in sorted(had.keys() & live.keys()) if had[name] != live[name]]
+def _decrypted(session: Session, where: str, *parameters: str) -> list[VaultSecret]:
+    with session.transaction():
+        return [VaultSecret(*row) for row in session.rows(_DECRYPTED.format(where=where), parameters)]
 
 
 _DECRYPTED = """
-SELECT id::text, name, coalesce(description, ''), decrypted_secret FROM vault.decrypted_secrets ORDER BY created_at, id
+SELECT id::text, name, coalesce(description, ''), decrypted_secret FROM vault.decrypted_secrets {where}
+ORDER BY created_at, id
+"""
+_SEALED = """
+SELECT id::text, name, coalesce(description, ''), secret, nonce::text FROM vault.secrets
+WHERE key_id IS NULL AND nonce IS NOT NULL ORDER BY created_at, id
+"""
+# Just what the vault's own view does (F§4.6): the id is part of what is sealed.
+_OPEN = """
+SELECT pg_catalog.convert_from(vault._crypto_aead_det_decrypt(
+    pg_catalog.decode(%s, 'base64'), pg_catalog.convert_to(%s, 'utf8'), 0, 'pgsodium'::bytea, %s::bytea), 'utf8')
 """

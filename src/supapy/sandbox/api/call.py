@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from supapy.sandbox.account import Account
 from supapy.sandbox.api import refusals
 from supapy.sandbox.api.database import Database, Identity
 from supapy.sandbox.api.files import Files
@@ -30,6 +31,7 @@ class Services:
     database: Database
     files: Files
     jwt_secret: Secret
+    account: Account
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections import deque
 import psycopg
 from aiohttp import web
 
-from supapy.sandbox.api import auth, refusals, storage, tokens, tus
+from supapy.sandbox.api import auth, management, refusals, storage, tokens, tus
 from supapy.sandbox.api.call import Answer, Call, Interrupted, Services
 from supapy.sandbox.api.database import STORAGE_SERVER, Identity
 from supapy.sandbox.api.faults import Fault, Seen
@@ -60,6 +60,8 @@ class Dispatcher:
 
     async def _answer(self, request: web.BaseRequest, read_bytes: int | None) -> Answer:
         path = request.raw_path.partition("?")[0]
+        if path.startswith(management.PREFIX):
+            return await management.answer(request, self._services.account, path)
         try:
             bearer = self._gateway.bearer(request.headers)
             answer: Answer | None = None

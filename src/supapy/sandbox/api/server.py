@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from supapy.sandbox.account import Account
 from supapy.sandbox.api.call import Services
 from supapy.sandbox.api.database import Database
 from supapy.sandbox.api.dispatch import HEADERS_LIMIT_BYTES, Dispatcher
@@ -26,14 +27,17 @@ SHUTDOWN_TIMEOUT_S = 0.5
 
 
 class ApiServer:
-    """Answers as a project's Storage and Auth servers do, on 127.0.0.1, from a thread of its own.
+    """Answers as a project's Storage and Auth servers do, and its account's Management API, on 127.0.0.1, from a thread
+    of its own.
 
     `database_dsn` is the superuser's: each request becomes its own role inside. `storage_root` holds the bytes.
     `files` is what it keeps there; `requests` is what came in, newest last; `faults` may be filled at any time, the
     first that fits is taken.
     """
 
-    def __init__(self, port: int, database_dsn: Secret, storage_root: Path, jwt_secret: Secret, ref: str) -> None:
+    def __init__(
+        self, port: int, database_dsn: Secret, storage_root: Path, jwt_secret: Secret, ref: str, account: Account
+    ) -> None:
         self.port = port
         self.requests: deque[Seen] = deque(maxlen=REQUESTS_KEPT)
         self.faults: list[Fault] = []
@@ -42,6 +46,7 @@ class ApiServer:
         self._database_dsn = database_dsn
         self.files = Files(storage_root)
         self._jwt_secret = jwt_secret
+        self._account = account
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
@@ -92,7 +97,7 @@ class ApiServer:
         self._stopping = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         database = Database(self._database_dsn)
-        services = Services(database, self.files, self._jwt_secret)
+        services = Services(database, self.files, self._jwt_secret, self._account)
         dispatcher = Dispatcher(services, self._gateway, self.requests, self.faults)
         # One header may be longer than all may be together, so that the refusal is ours. Bodies are kept as they come.
         server = web.Server(
