@@ -49,6 +49,17 @@ class Choice:
             raise UsageError("--from-json fills tables of the project that are there", "Leave the other option out.")
         if self.vault_root_key and not self.whole_database:
             raise UsageError("--vault-root-key is for a restore of the database", "Leave the other option out.")
+        in_database = self.names_tables or not self.tables.is_everything or self.vault_plaintext
+        for what, is_chosen, there in (
+            ("tables or secrets are", in_database, self.database),
+            ("files are", not self.only.is_everything, self.storage),
+            ("users are", bool(self.people.users), self.auth),
+        ):
+            if is_chosen and not there:
+                raise UsageError(
+                    f"{what} asked for that are left out",
+                    "Leave one of the options out, or name a backup that has them.",
+                )
 
     @property
     def names_tables(self) -> bool:

@@ -36,15 +36,37 @@ def test_a_backup_of_one_table_says_everywhere_that_it_is_a_part(supapy: Command
     assert "It was made of a part only: database." in verified.out
 
 
+def ran_in(saved: Path, command: tuple[str, ...]) -> list[str | Path]:
+    return [] if command == ("backup",) else ["-o", saved.parent]
+
+
 @pytest.mark.parametrize("command", [("backup",), ("restore", "--latest", "--yes"), ("verify",)])
 def test_a_pattern_that_fits_nothing_ends_before_anything_is_written(
     supapy: Commands, saved: Path, command: tuple[str, ...]
 ) -> None:
-    ran = supapy(*command, "--table", "nothing*", *([] if command == ("backup",) else ["-o", saved.parent]))
+    ran = supapy(*command, "--table", "nothing*", *ran_in(saved, command))
     assert (ran.code, supapy.labels) == (2, [])
     assert "--table nothing*: no table of that name" in ran.err
+    nothing = supapy(*command, "--table", "trips", "--exclude-table", "tr*", *ran_in(saved, command))
+    assert (nothing.code, "--exclude-table leaves nothing of what --table chose" in nothing.err) == (2, True)
     both = supapy("backup", "--table", "trips", "--schema", "public")
     assert (both.code, "--schema says nothing beside --table" in both.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("backup", "--no-database", "--table", "trips"),
+        ("backup", "--no-database", "--vault-plaintext"),
+        ("backup", "--no-storage", "--bucket", "photos"),
+        ("restore", "--latest", "--no-database", "--into-schema", "look"),
+        ("restore", "--latest", "--no-auth", "--user", "ada@example.com"),
+        ("verify", "--no-storage", "--exclude", "*.png"),
+    ],
+)
+def test_to_choose_in_what_is_left_out_is_no_call(supapy: Commands, options: tuple[str, ...]) -> None:
+    ran = supapy(*options)
+    assert (ran.code, "asked for that are left out" in ran.err, supapy.labels) == (2, True, [])
 
 
 def test_some_tables_come_back_and_the_rest_stays(
@@ -74,7 +96,7 @@ def test_tables_are_copied_beside_those_that_are_there(supapy: Commands, saved: 
         assert run(source, "SELECT count(*) FROM look.stops JOIN look.trips ON trip = trips.id") == [(20,)]
         again = supapy("restore", saved, "--yes", "--into-schema", "look", "--into", "source")
         assert (again.code, "it has a schema look already" in again.err) == (60, True)
-        for taken in ("public", "auth", "pg_mine"):
+        for taken in ("public", "auth", "pg_mine", "", "x" * 64):
             assert supapy("restore", saved, "--yes", "--into-schema", taken).code == 2
     finally:
         run(source, "DROP SCHEMA IF EXISTS look CASCADE")

@@ -103,12 +103,10 @@ def match(reader: Reader, patterns: Patterns, relations: Sequence[Relation]) -> 
     schemas: set[str] = set()
     for pattern in patterns.schemas:
         schemas |= _fitting_schemas(reader, pattern, relations)
-    return Matched(
-        frozenset(schemas),
-        found("--table", patterns.tables),
-        found("--exclude-table", patterns.excluded),
-        found("--exclude-table-data", patterns.without_rows),
-    )
+    tables, excluded = found("--table", patterns.tables), found("--exclude-table", patterns.excluded)
+    if patterns.tables and not schemas and not tables - excluded:
+        raise UsageError("--exclude-table leaves nothing of what --table chose", "Leave one of the two out.")
+    return Matched(frozenset(schemas), tables, excluded, found("--exclude-table-data", patterns.without_rows))
 
 
 def _is_of(key: int | None, keys: set[int], wholes: dict[int, int | None]) -> bool:

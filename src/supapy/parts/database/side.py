@@ -34,6 +34,9 @@ from supapy.project.project import Project
 from supapy.project.schema import PLATFORM_SCHEMAS
 from supapy.stream import fingerprint
 
+# What a name of PostgreSQL holds; a longer one is cut without a word.
+LONGEST_NAME_BYTES = 63
+
 
 @dataclass(frozen=True, slots=True)
 class Copy:
@@ -51,8 +54,11 @@ class SideSchema:
     """The tables that patterns name (all for none), as copies in a new schema. Raises UsageError for the platform's."""
 
     def __init__(self, schema: str, patterns: Patterns) -> None:
-        if schema in PLATFORM_SCHEMAS | {"public", "information_schema", ""} or schema.startswith("pg_"):
+        if schema in PLATFORM_SCHEMAS | {"public", "information_schema"} or schema.startswith("pg_"):
             raise UsageError(f"--into-schema {schema}: that schema is taken", "Give the name of a new one.")
+        if not 0 < len(schema.encode()) <= LONGEST_NAME_BYTES:
+            text = f"--into-schema {schema}: no schema can have that name"
+            raise UsageError(text, f"Give one of 1 to {LONGEST_NAME_BYTES} bytes.")
         self._schema = schema
         self._patterns = patterns
 
