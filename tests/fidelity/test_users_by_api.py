@@ -16,12 +16,14 @@ from tests.projects import ProjectFactory
 
 from supapy.backup import Backup
 from supapy.choice import Choice
+from supapy.model import Difference, Proof
 from supapy.parts.auth import People
 from supapy.project.project import Project
 from supapy.restore import Outcome, restore
 from supapy.sandbox.project import SandboxProject
+from supapy.verify import hold_against
 
-ACTIVE, DELETED, PHONE = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "678")
+ACTIVE, DELETED, PHONE, OTHER = (f"{digit * 8}-0000-4000-8000-000000000000" for digit in "6789")
 EVEN_MORE = f"""
 INSERT INTO auth.users (instance_id, id, aud, role, email, phone, encrypted_password, confirmation_token,
   recovery_token, email_change_token_new, email_change, raw_app_meta_data, raw_user_meta_data, banned_until, deleted_at,
@@ -138,6 +140,50 @@ def test_a_user_whom_the_server_refuses_is_named_and_the_others_come(
     assert [one.name for one in outcome.problems] == [f"auth.users {BOB}"]
     assert [(one.name, one.kind) for one in outcome.differences] == [(f"auth.users {BOB}", "missing")]
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(4,)]
+
+
+def test_who_was_there_is_told_to_be_gone_when_the_server_does_not_take_his_successor(
+    pair: Pair, project_factory: ProjectFactory
+) -> None:
+    target = project_factory("target")
+    assert posted(target, "/auth/v1/admin/users", {"id": OTHER, "email": "bob@example.com"})[0] == 200
+    as_superuser(target, "ALTER TABLE auth.users ADD CONSTRAINT none CHECK (email <> 'bob@example.com') NOT VALID")
+    outcome = restored(pair.backup, target, auth(on_conflict="replace", users=("bob@example.com",)), "target")
+    (problem,) = outcome.problems
+    assert problem.name == f"auth.users {BOB}"
+    assert "the user who was there is deleted" in problem.reason
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
+def test_metadata_too_deep_to_be_compared_is_told_and_not_taken_for_equal(
+    project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    source, target = project_factory("source"), project_factory("target")
+    as_superuser(source, PEOPLE)
+    plain = backed_up(source, tmp_path / "plain", Choice(database=False, storage=False))
+    deep = "[" * 3000 + "]" * 3000
+    as_superuser(source, f"UPDATE auth.users SET raw_user_meta_data = '{{\"a\": {deep}}}' WHERE id = '{BOB}'")
+    backup = backed_up(source, tmp_path / "deep", Choice(database=False, storage=False))
+    assert restored(plain, target, auth()).is_whole
+    with Project(target.url, target.service_key) as project:
+        found = [one for one in hold_against(backup, project, auth()) if isinstance(one, Difference)]
+    assert [(one.name, one.detail) for one in found] == [(f"auth.users {BOB}", "raw_user_meta_data")]
+
+
+def test_one_user_whom_the_server_cannot_show_is_told_and_the_others_are_compared(
+    pair: Pair, project_factory: ProjectFactory
+) -> None:
+    target = project_factory("target")
+    assert restored(pair.backup, target, auth()).is_whole
+    as_superuser(target, f"UPDATE auth.users SET confirmation_token = NULL WHERE id = '{BOB}'")
+    with Project(target.url, target.service_key, most_tries=1) as project:
+        found = list(hold_against(pair.backup, project, auth()))
+    (one,) = [one for one in found if isinstance(one, Difference)]
+    assert one.name == f"auth.users {BOB}"
+    assert "the server doesn't show him: " in one.detail
+    assert ("users, as the Auth server shows them", 4) in {
+        (one.sort, one.count) for one in found if isinstance(one, Proof)
+    }
 
 
 def test_without_the_word_a_project_without_a_database_is_refused(pair: Pair, tmp_path: Path) -> None:

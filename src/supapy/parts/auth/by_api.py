@@ -171,8 +171,12 @@ class ByApi:
 
     async def _compared(self, project: Project, line: bytes) -> Difference | None:
         row = parse(line)
-        live = await project.auth.find(str(row["id"]))
         place = f"auth.users {row['id']}"
+        try:
+            live = await project.auth.find(str(row["id"]))
+        except ApiError as error:
+            # One whom the server can't show, for what stands in his row, is no reason to look at no other.
+            return Difference("auth", place, "changed", f"the server doesn't show him: {error.message}")
         if live is None:
             return None if self._kept(row) else Difference("auth", place, "missing")
         changed = _changed(row, line, live)
