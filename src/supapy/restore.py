@@ -183,13 +183,16 @@ def restore(
                 error.hint = f"{error.hint} {plan.cut_short}" if error.hint else plan.cut_short
                 raise
     matches: list[Match] = []
-    for finding in hold_against(backup, project, plan.choice, check_bytes=check_bytes, listener=listener):
+    # In a target that held something already, what is extra was known before and named in the plan.
+    extras = not plan.obstacles
+    for finding in hold_against(
+        backup, project, plan.choice, check_bytes=check_bytes, extras=extras, listener=listener
+    ):
         if isinstance(finding, Proof):
             outcome.proofs.append(finding)
         elif isinstance(finding, Match):
             matches.append(finding)
-        elif finding.kind != "extra" or not plan.obstacles:
-            # In a target that held something already, what is extra was known before and named in the plan.
+        else:
             outcome.differences.append(finding)
     # It has been compared: what differs all the same is looked at anew by the next run.
     journal.drop()

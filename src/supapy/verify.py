@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from supapy.backup import Backup
 from supapy.choice import Choice, to_restore
@@ -44,19 +45,24 @@ def hold_against(
     choice: Choice | None = None,
     *,
     check_bytes: bool = True,
+    extras: bool = True,
     listener: Listener = ignore,
 ) -> Iterator[Finding]:
     """The differences between the backup and the live project, and what was found equal, part by part. Reads only.
 
-    `check_bytes` says whether every live object is read to its last byte, which costs as much traffic as a backup.
+    `check_bytes` says whether every live object is read to its last byte, which costs as much traffic as a backup;
+    `extras`, whether what the project has besides is a difference.
     """
-    choice = (choice or Choice()).within(backup.metadata)
+    # What opens secrets is carried along and is no content.
+    choice = replace((choice or Choice()).within(backup.metadata), vault_root_key=False)
     choice.check(project)
     with project.moment() as moment:
         for part in to_restore(choice, check_bytes=check_bytes):
             stage = f"comparing {part.name}"
             listener(Started(stage))
             for finding in part.compare(backup, moment):
+                if isinstance(finding, Difference) and finding.kind == "extra" and not extras:
+                    continue
                 if not isinstance(finding, Match):
                     listener(Noted(finding))
                 yield finding

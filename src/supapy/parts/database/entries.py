@@ -143,20 +143,29 @@ def refresh_sql(entry: TocEntry) -> str:
     return entry.drop_sql.replace("DROP", "REFRESH", 1)
 
 
+# The value that points to nothing may be a text of any length.
+LONGEST_DETAIL_CHARACTERS = 200
+
+
 def _foreign_key(entry: TocEntry) -> str:
-    """Added as it was; where rows violate it (they could in the source, F§2.6), added without looking at them."""
-    statement = entry.sql.rstrip().rstrip(";")
+    """Added as it was; where rows violate it, added without looking at them. They could in the source (F§2.6), and they
+    do where users were left out that they refer to."""
+    statement, name = entry.sql.rstrip().rstrip(";"), literal(title(entry))
     return do_block(
         f"""
+DECLARE
+    why text;
 BEGIN
     EXECUTE {literal(statement)};
 EXCEPTION WHEN foreign_key_violation THEN
+    GET STACKED DIAGNOSTICS why = PG_EXCEPTION_DETAIL;
+    why := left(regexp_replace(rtrim(why, '.'), '\\s+', ' ', 'g'), {LONGEST_DETAIL_CHARACTERS});
     BEGIN
         EXECUTE {literal(statement + " NOT VALID")};
-        RAISE WARNING 'supapy: % -- some rows point to nothing: it was added NOT VALID', {literal(title(entry))};
+        RAISE WARNING 'supapy: % -- some rows point to nothing, so it was added NOT VALID: %', {name}, why;
     EXCEPTION WHEN wrong_object_type OR feature_not_supported THEN
         -- A partitioned table can't have one that isn't valid.
-        RAISE WARNING 'supapy: % -- some rows point to nothing: it was left out', {literal(title(entry))};
+        RAISE WARNING 'supapy: % -- some rows point to nothing, so it was left out: %', {name}, why;
     END;
 WHEN invalid_foreign_key THEN
     RAISE WARNING 'supapy: % -- the key that it points to could not be made: %', {literal(title(entry))}, SQLERRM;
