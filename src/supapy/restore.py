@@ -182,18 +182,7 @@ def restore(
             except SupapyError as error:
                 error.hint = f"{error.hint} {plan.cut_short}" if error.hint else plan.cut_short
                 raise
-    matches: list[Match] = []
-    # In a target that held something already, what is extra was known before and named in the plan.
-    extras = not plan.obstacles
-    for finding in hold_against(
-        backup, project, plan.choice, check_bytes=check_bytes, extras=extras, listener=listener
-    ):
-        if isinstance(finding, Proof):
-            outcome.proofs.append(finding)
-        elif isinstance(finding, Match):
-            matches.append(finding)
-        else:
-            outcome.differences.append(finding)
+    matches = _compared(outcome, backup, project, check_bytes, listener)
     # It has been compared: what differs all the same is looked at anew by the next run.
     journal.drop()
     if matches:
@@ -203,6 +192,21 @@ def restore(
     outcome.duties = cut_over(backup, project, plan.choice, scan_urls=scan_urls)
     outcome.report = write_report(backup.store, outcome)
     return outcome
+
+
+def _compared(outcome: Outcome, backup: Backup, project: Project, check_bytes: bool, listener: Listener) -> list[Match]:
+    """Hold the two against each other, and note in the outcome what was found but for the matches."""
+    matches: list[Match] = []
+    # In a target that held something already, what is extra was known before and named in the plan.
+    how = {"check_bytes": check_bytes, "extras": not outcome.plan.obstacles}
+    for finding in hold_against(backup, project, outcome.plan.choice, **how, listener=listener):
+        if isinstance(finding, Proof):
+            outcome.proofs.append(finding)
+        elif isinstance(finding, Match):
+            matches.append(finding)
+        else:
+            outcome.differences.append(finding)
+    return matches
 
 
 def write_report(store: Store, outcome: Outcome) -> str | None:
