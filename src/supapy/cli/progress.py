@@ -17,12 +17,14 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from supapy.cli.screen import shown, size
@@ -165,7 +167,7 @@ class _Bar:
         self._stage = _Stage(event.stage, event.unit)
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
+            _Shortened("{task.description}", markup=False, table_column=Column()),
             BarColumn(bar_width=24),
             *_columns(event),
             console=console,
@@ -204,14 +206,30 @@ def _columns(event: Started) -> list[ProgressColumn]:
     """Amount, rate and time left, as far as the stage can say."""
     if event.unit == "bytes":
         amount = DownloadColumn() if event.total else FileSizeColumn()
-        return [amount, TransferSpeedColumn(), TimeRemainingColumn() if event.total else TimeElapsedColumn()]
+        return [amount, TransferSpeedColumn(), _time_left() if event.total else TimeElapsedColumn()]
     return [*([MofNCompleteColumn()] if event.total else []), TimeElapsedColumn()]
+
+
+def _time_left() -> ProgressColumn:
+    """What a narrow terminal shows last of all less of."""
+    return TimeRemainingColumn(table_column=Column(no_wrap=True))
+
+
+class _Shortened(TextColumn):
+    """A text on one line that gives way where the terminal is narrow."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        text.no_wrap, text.overflow = True, "ellipsis"
+        return text
 
 
 def _table_columns() -> list[ProgressColumn]:
     """How far all tables are, the time left, what has moved, and the table that moves now."""
-    texts = [TextColumn("{task.fields[" + name + "]}", markup=False) for name in ("rows", "table")]
-    return [TaskProgressColumn(), TimeRemainingColumn(), *texts]
+    texts = [
+        _Shortened("{task.fields[" + name + "]}", markup=False, table_column=Column()) for name in ("rows", "table")
+    ]
+    return [TaskProgressColumn(), _time_left(), *texts]
 
 
 @contextmanager

@@ -51,3 +51,18 @@ def test_help_of_a_command_shows_where_the_options_before_it_are() -> None:
     ended = subprocess.run([sys.executable, "-m", "supapy", "backup", "-h"], capture_output=True, text=True)
     assert ended.returncode == 0
     assert ended.stdout.startswith("Usage: supapy backup [OPTIONS]")
+
+
+def test_ctrl_c_while_the_command_is_still_being_imported_is_no_traceback() -> None:
+    program = """
+import sys
+class CtrlC:
+    def find_spec(self, name, path, target=None):
+        if name == "click":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, CtrlC())
+from supapy.__main__ import run
+run()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

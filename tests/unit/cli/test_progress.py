@@ -109,6 +109,18 @@ def test_a_bar_over_tables_shows_the_table_its_share_and_what_has_moved() -> Non
     assert re.search(r"database .* 25% .* 1,200 rows, 5\.5 kB public\.a\\x1b", last)
 
 
+@pytest.mark.parametrize("width", [60, 72, 200])
+def test_on_a_narrow_terminal_the_share_and_the_time_left_stay(width: int) -> None:
+    screen, name = io.StringIO(), "the database's 2 tables with 1,700,100 rows"
+    with progress.bars(Console(file=screen, force_terminal=True, width=width)) as listener:
+        hear(listener, [Started(name, unit="bytes"), Expected(name, 2000), TableBegun(name, "public.a_long_name")])
+        hear(listener, [TableMoved(name, "public.a_long_name", 1148187, 213_000_000, 500), Finished(name)])
+    plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
+    shows = [line for line in re.split(r"[\r\n]", plain) if " 25% " in line]
+    assert shows
+    assert all(re.search(r" 25% (-:--:--|\d:\d\d:\d\d) ", line) and len(line) <= width for line in shows)
+
+
 @pytest.mark.parametrize(
     "started",
     [
