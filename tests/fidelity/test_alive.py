@@ -202,6 +202,32 @@ def test_messages_archives_and_numbers_of_queues_come_back(source: Source, targe
     assert asked(target, "SELECT pgmq.send('mail', '{}')") == [(3,)]
 
 
+@pytest.mark.parametrize("detached", [False, True], ids=["of the extension", "detached"])
+def test_a_partitioned_queue_comes_back_as_a_plain_one_with_all_that_was_in_it(
+    source: Source, target: Cluster, server_folder: Path, tmp_path: Path, detached: bool
+) -> None:
+    messages = "SELECT msg_id, read_ct, enqueued_at, vt, message FROM pgmq.{}_big ORDER BY 1"
+    with extended(server_folder, [source.major]) as (cluster,):
+        with owner(cluster) as connection:
+            connection.execute("CREATE EXTENSION pgmq; SELECT pgmq.create_partitioned('Big', '3')")
+            connection.execute("SELECT pgmq.send('Big', to_jsonb(n)) FROM generate_series(1, 9) n")
+            connection.execute("SELECT pgmq.archive('Big', 2), pgmq.archive('Big', 5)")
+        if detached:
+            with superuser(cluster) as connection:
+                connection.execute(
+                    "ALTER EXTENSION pgmq DROP TABLE pgmq.q_big; ALTER EXTENSION pgmq DROP TABLE pgmq.a_big"
+                )
+        saved = save(cluster, source.major, tmp_path)
+        assert saved.problems == []
+        assert [one.name for one in saved.omissions if "queue" in one.name] == ["partitions of queue Big"]
+        assert loaded(saved, target, source.major, Quiesce.ALL) == []
+        for kind in "qa":
+            assert asked(target, messages.format(kind)) == asked(cluster, messages.format(kind))
+        assert differences(saved, target, source.major) == []
+    assert asked(target, "SELECT pgmq.send('Big', '{}')") == [(10,)]
+    assert asked(target, "SELECT relname FROM pg_class WHERE relname ~ '_big_(p0|default)$'") == []
+
+
 def test_a_queue_that_is_there_already_is_told_before_anything_is_written(source: Source, target: Cluster) -> None:
     with owner(target) as connection:
         connection.execute("CREATE EXTENSION pgmq; SELECT pgmq.create('mail')")

@@ -34,6 +34,31 @@ CREATE FUNCTION pgmq.create_unlogged(queue_name text) RETURNS void LANGUAGE sql 
   $$ SELECT pgmq._make(queue_name, true) $$;
 CREATE FUNCTION pgmq.create(queue_name text) RETURNS void LANGUAGE sql AS $$ SELECT pgmq._make(queue_name, false) $$;
 
+-- Partitioned, as pg_partman makes it: the partitions themselves belong to nobody but their maker.
+CREATE FUNCTION pgmq.create_partitioned(queue_name text, partition_interval text DEFAULT '10000') RETURNS void
+LANGUAGE plpgsql AS $$
+DECLARE
+  part text;
+BEGIN
+  EXECUTE format('CREATE TABLE pgmq.%I (msg_id bigint GENERATED ALWAYS AS IDENTITY, read_ct int NOT NULL DEFAULT 0,
+    enqueued_at timestamptz NOT NULL DEFAULT now(), vt timestamptz NOT NULL, message jsonb) PARTITION BY RANGE (msg_id)',
+    lower('q_' || queue_name));
+  EXECUTE format('CREATE TABLE pgmq.%I (msg_id bigint NOT NULL, read_ct int NOT NULL DEFAULT 0,
+    enqueued_at timestamptz NOT NULL DEFAULT now(), archived_at timestamptz NOT NULL DEFAULT now(),
+    vt timestamptz NOT NULL, message jsonb) PARTITION BY RANGE (msg_id)', lower('a_' || queue_name));
+  EXECUTE format('ALTER EXTENSION pgmq ADD TABLE pgmq.%I', lower('q_' || queue_name));
+  EXECUTE format('ALTER EXTENSION pgmq ADD TABLE pgmq.%I', lower('a_' || queue_name));
+  EXECUTE format('CREATE INDEX %I ON pgmq.%I (msg_id)', lower('q_' || queue_name) || '_part_idx', lower('q_' || queue_name));
+  EXECUTE format('CREATE INDEX %I ON pgmq.%I (archived_at)', lower('archived_at_idx_' || queue_name), lower('a_' || queue_name));
+  FOREACH part IN ARRAY ARRAY[lower('q_' || queue_name), lower('a_' || queue_name)] LOOP
+    EXECUTE format('CREATE TABLE pgmq.%I PARTITION OF pgmq.%I FOR VALUES FROM (0) TO (%L)', part || '_p0', part, partition_interval);
+    EXECUTE format('CREATE TABLE pgmq.%I PARTITION OF pgmq.%I DEFAULT', part || '_default', part);
+    EXECUTE format('ALTER TABLE pgmq.%I ADD PRIMARY KEY (msg_id)', part || '_p0');
+  END LOOP;
+  INSERT INTO pgmq.meta VALUES (queue_name, true, false);
+END
+$$;
+
 CREATE FUNCTION pgmq.send(queue_name text, msg jsonb, delay int DEFAULT 0) RETURNS SETOF bigint LANGUAGE plpgsql AS $$
 BEGIN
   RETURN QUERY EXECUTE format('INSERT INTO pgmq.%I (vt, message) VALUES (clock_timestamp() + %L, $1) RETURNING msg_id',

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from supapy.parts.database.additions import Addition, impossible, read_additions
 from supapy.parts.database.data import calling_tables
-from supapy.parts.database.queues import made_by_pgmq
+from supapy.parts.database.queues import made_by_pgmq, partitions
 from supapy.parts.database.webhooks import Webhook, read_webhooks
 from supapy.project.moment import Moment
 from supapy.project.schema import managed_schemas
@@ -47,6 +47,7 @@ class Facts:
     tables: dict[tuple[int, int], tuple[str, str]]
     webhooks: dict[int, Webhook]
     queues: frozenset[tuple[int, int]]
+    queue_partitions: frozenset[int]
 
 
 def read_facts(moment: Moment) -> Facts:
@@ -67,6 +68,7 @@ def read_facts(moment: Moment) -> Facts:
         {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
         read_webhooks(moment, managed),
         made_by_pgmq(moment),
+        partitions(moment),
     )
 
 

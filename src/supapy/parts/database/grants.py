@@ -97,7 +97,7 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
     grants: list[Grant] = []
     theirs: dict[str, bool] = {}
     for obj, column, owner, schema, extension, *key, held in rows:
-        if schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}":
+        if schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}" or key[1] in facts.queue_partitions:
             continue
         users = schema is not None and schema not in facts.managed and not extension
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.

@@ -54,9 +54,15 @@ def queue_tables(reader: Reader) -> list[Table]:
 
 
 def made_by_pgmq(reader: Reader) -> frozenset[tuple[int, int]]:
-    """(catalog, oid) of what comes with a queue: its tables with their keys, identities and usual indexes."""
+    """(catalog, oid) of what comes with a queue: its tables with their keys, identities and usual indexes, and the
+    partitions of one with all that is theirs, since it comes back without."""
     names = sorted({name for queue in read_queues(reader) for name in queue.tables})
     return frozenset((catalog, oid) for catalog, oid in reader.rows(_MADE, (names,))) if names else frozenset()
+
+
+def partitions(reader: Reader) -> frozenset[int]:
+    """The partitions of queues (oids), of which nothing comes back but what is in them."""
+    return frozenset(table.oid for table in queue_tables(reader) if table.name != table.load_into[1])
 
 
 def queues_sql(moment: Moment) -> str:
@@ -71,7 +77,8 @@ def omissions(moment: Moment) -> Iterator[Omission]:
     """A word on each queue that comes back in another form."""
     for queue in read_queues(moment):
         if queue.partitioned:
-            remedy = "It comes back as one of plain tables, with all its messages."
+            remedy = "It comes back as one of plain tables, with all its messages. pg_partman has nothing to do for it "
+            remedy += "any more: delete its rows in part_config."
             yield Omission("database", f"partitions of queue {queue.name}", remedy)
 
 
@@ -90,13 +97,15 @@ WHERE c.relnamespace = 'pgmq'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p
 """
 _MADE = """
 WITH tables AS (
-    SELECT c.oid, substr(c.relname, 3) AS queue FROM pg_catalog.pg_class c
-    WHERE c.relnamespace = 'pgmq'::pg_catalog.regnamespace AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p')
+    SELECT c.oid, substr(r.relname, 3) AS queue, c.relispartition FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_class r ON r.oid = coalesce(pg_catalog.pg_partition_root(c.oid), c.oid)
+    WHERE c.relnamespace = 'pgmq'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p')
+        AND r.relnamespace = c.relnamespace AND r.relname = ANY (%s)
 ), indexes AS (
     SELECT i.indexrelid, i.indrelid FROM pg_catalog.pg_index i
     JOIN tables t ON t.oid = i.indrelid JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
-    WHERE i.indisprimary OR x.relname IN (
-        'q_' || t.queue || '_vt_idx', 'q_' || t.queue || '_fifo_idx', 'archived_at_idx_' || t.queue)
+    WHERE i.indisprimary OR t.relispartition OR x.relname IN ('q_' || t.queue || '_vt_idx',
+        'q_' || t.queue || '_fifo_idx', 'q_' || t.queue || '_part_idx', 'archived_at_idx_' || t.queue)
 ), relations AS (
     SELECT oid FROM tables UNION ALL SELECT indexrelid FROM indexes UNION ALL
     SELECT d.objid FROM pg_catalog.pg_depend d JOIN tables t ON d.refobjid = t.oid
@@ -104,8 +113,10 @@ WITH tables AS (
         AND d.refclassid = d.classid AND d.objid IN (SELECT seqrelid FROM pg_catalog.pg_sequence)
 )
 SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid::bigint, oid::bigint FROM relations
-UNION ALL SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass::oid::bigint, k.oid::bigint
+UNION SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass::oid::bigint, k.oid::bigint
 FROM pg_catalog.pg_constraint k JOIN indexes i ON i.indexrelid = k.conindid
+UNION SELECT 'pg_catalog.pg_constraint'::pg_catalog.regclass::oid::bigint, k.oid::bigint
+FROM pg_catalog.pg_constraint k JOIN tables t ON t.oid = k.conrelid AND t.relispartition
 UNION ALL SELECT 'pg_catalog.pg_attrdef'::pg_catalog.regclass::oid::bigint, f.oid::bigint
 FROM pg_catalog.pg_attrdef f JOIN tables t ON t.oid = f.adrelid
 """

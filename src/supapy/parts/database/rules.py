@@ -182,9 +182,15 @@ def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, 
     return None
 
 
+# They say of two things that the one is a part of the other, and have no oid.
+_ATTACHES = frozenset({"TABLE ATTACH", "INDEX ATTACH"})
+
+
 def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     is_history = (entry.name if entry.kind == "SCHEMA" else entry.schema) == platform.MIGRATIONS_SCHEMA
     if entry.kind in _OWN or is_history or _is_ours(entry) or (entry.catalog, entry.oid) in facts.queues:
+        return Judged(entry, Fate.PLATFORM)
+    if entry.kind in _ATTACHES and any(seen[one].fate is Fate.PLATFORM for one in entry.needs if one in seen):
         return Judged(entry, Fate.PLATFORM)
     if entry.kind in ATTRIBUTES:
         return _judge_attribute(entry, facts, seen)

@@ -46,7 +46,8 @@ FACTS = Facts(
     computed=frozenset(),
     tables={},
     webhooks={},
-    queues=frozenset(),
+    queues=frozenset({(PG_CLASS, 88)}),
+    queue_partitions=frozenset({88}),
 )
 
 
@@ -188,3 +189,11 @@ def test_the_object_of_an_owner_is_what_the_drop_statement_names() -> None:
         'FUNCTION public."f;"(integer)'
     )
     assert owned(entry("INDEX", "public", "i", drop="DROP INDEX public.i;\n")) is None
+
+
+def test_what_attaches_a_partition_that_does_not_come_back_does_not_either() -> None:
+    parent, part = entry("TABLE", "public", "whole"), entry("TABLE", "pgmq", "q_big_p0", catalog=PG_CLASS, oid=88)
+    attach = entry("TABLE ATTACH", "pgmq", "q_big_p0", "postgres", parent, part)
+    found = chosen(parent, part, attach)
+    assert [one.id for one in found.kept] == [parent.id]
+    assert found.lost == []
