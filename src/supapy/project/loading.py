@@ -20,6 +20,8 @@ from supapy.secret import Secret
 
 # What was read and isn't sent yet, over all pumps: enough that none stands still while another one's rows are read.
 MOST_WAITING_BYTES = 48 * 1024 * 1024
+# Less than this isn't worth a transaction of its own: its begin and end take the server as long as a megabyte of rows.
+LEAST_CHUNK_BYTES = 4 * 1024 * 1024
 # A deadlock, and a lock that wasn't to be had in time: each may be the doing of the pumps beside it.
 _IN_EACH_OTHERS_WAY = ("40P01", "55P03")
 
@@ -71,6 +73,12 @@ class LoadingPumps:
         self._closed = False
         self.waiting_bytes = 0
         self._threads = [threading.Thread(target=self._pump) for _ in range(max(jobs, 1))]
+
+    def chunk_bytes(self, left: int) -> int:
+        """How much of something of which so many bytes are left is best done as one piece of work: all pumps can be at
+        it at once, each with a piece, and come to its end together."""
+        jobs = len(self._threads)
+        return min(max(left // (2 * jobs), LEAST_CHUNK_BYTES), MOST_WAITING_BYTES // (jobs + 1))
 
     def __enter__(self) -> Self:
         for thread in self._threads:

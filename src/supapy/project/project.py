@@ -130,6 +130,12 @@ class Project:
         with open_moment(self) as moment:
             yield moment
 
+    @cached_property
+    def server_major(self) -> int:
+        """The major version of its database's server, asked once."""
+        with self.session() as session:
+            return session.server_version // 10_000
+
     def tools(self, major: int) -> PgTools:
         """pg_dump, pg_restore and psql for a server of that major version."""
         return find(major, bin_dir=self._pg_bin)

@@ -54,6 +54,9 @@ SELECT set_config(name, greatest(setting::int, {kilobytes})::text || 'kB', false
 FROM pg_settings WHERE name = 'maintenance_work_mem';
 """
 OPENING = PREAMBLE + NO_PATH + REPLICA + _OWN_SETTINGS
+# A commit needn't wait for the disk: a server that crashes forgets what was done and the note of it together, and the
+# restore's last commit, which drops the notes, waits for all before it.
+_LATER_DURABLE = "SET synchronous_commit = off;\n"
 # The script's own check was done already, and finds the users and files that other parts have brought back.
 _NO_GUARD = "SET supapy.guard = 'off';\n"
 RELOAD = "NOTIFY pgrst, 'reload schema';\n"
@@ -89,19 +92,6 @@ class Unit:
 
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """What the target's server is: its major version, and how much one transaction may lock."""
-
-    major: int
-    spare_locks: int
-
-    @property
-    def statements_at_once(self) -> int:
-        """How many statements may make up a transaction where all of them don't fit."""
-        return max(1, self.spare_locks // LOCKS_PER_STATEMENT)
 
 
 class Loader:
@@ -164,12 +154,20 @@ class Loader:
 
     def _fits_one_transaction(self) -> bool:
         made = sum(len(self._contents.inventory.get(sort, {})) for sort in _LOCKED_SORTS)
-        return made * LOCKS_PER_RELATION < self._server.spare_locks
+        return made * LOCKS_PER_RELATION < self._spare_locks
 
     @cached_property
-    def _server(self) -> _Server:
+    def _spare_locks(self) -> int:
+        """How much one transaction may lock. Everything it makes stays locked until its end, and the server's table of
+        locks has an end: around 3,000 tables fill it with the usual settings (recipe §3)."""
+        most = "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int"
         with self._project.session() as session:
-            return _Server(session.server_version // 10_000, _spare_locks(session))
+            return int(session.value(most)) // 2
+
+    @property
+    def _statements_at_once(self) -> int:
+        """How many statements may make up a transaction where all of them don't fit."""
+        return max(1, self._spare_locks // LOCKS_PER_STATEMENT)
 
     def all_at_once(self, progress: Progress) -> list[Problem]:
         """The whole script in one transaction."""
@@ -204,7 +202,7 @@ class Loader:
             ]
             cuts = [
                 segment.offset,
-                *starts[self._server.statements_at_once :: self._server.statements_at_once],
+                *starts[self._statements_at_once :: self._statements_at_once],
                 _end(segment),
             ]
             for start, end in itertools.pairwise(cuts):
@@ -240,7 +238,7 @@ class Loader:
         done, note = self._journal()
         text = b"".join(self._backup.read(FILE, segment.offset, _end(segment)))
         with self._pumps(_MEMORY.format(kilobytes=BUILDING_KILOBYTES // self._jobs)) as pumps:
-            for stage in post_data.stages(self._contents, segment, text, done, self._server.statements_at_once):
+            for stage in post_data.stages(self._contents, segment, text, done, self._statements_at_once):
                 pumps.give(*(piece.work(note, progress) for piece in stage))
                 pumps.settle()
             return list(_problems_of(pumps.warnings))
@@ -259,7 +257,7 @@ class Loader:
         return problems + self._run([unit], progress, first=_FETCH, last=RELOAD)
 
     def _pumps(self, more: str = "") -> LoadingPumps:
-        return LoadingPumps(self._project.db_url, self._jobs, [OPENING + self._quiesce + more])
+        return LoadingPumps(self._project.db_url, self._jobs, [OPENING + _LATER_DURABLE + self._quiesce + more])
 
     def _journal(self) -> tuple[list[tuple[int, int]], Note]:
         """What is done, and how more is noted; not at all where nobody has begun a journal."""
@@ -295,7 +293,7 @@ def run_script(project: Project, script: Iterator[bytes], opening: str = "") -> 
     Nothing is committed but by the script: psql takes the end of its input for a good end, also when this program was
     killed.
     """
-    tools = project.tools(_server_major(project))
+    tools = project.tools(project.server_major)
 
     def feed() -> Iterator[bytes]:
         yield f"\\restrict {secrets.token_hex(16)}\n{OPENING}{_NO_GUARD}{opening}".encode()
@@ -310,18 +308,6 @@ def run_script(project: Project, script: Iterator[bytes], opening: str = "") -> 
                 "Somebody has changed the backup: take another one.",
             ) from None
         raise
-
-
-def _server_major(project: Project) -> int:
-    with project.session() as session:
-        return session.server_version // 10_000
-
-
-def _spare_locks(session: Session) -> int:
-    """How much one transaction may lock. Everything it makes stays locked until its end, and the server's table of
-    locks has an end: around 3,000 tables fill it with the usual settings (recipe §3)."""
-    most = "SELECT current_setting('max_locks_per_transaction')::int * current_setting('max_connections')::int"
-    return int(session.value(most)) // 2
 
 
 def _analyze(segment: Segment) -> Work:

@@ -14,12 +14,8 @@ from supapy.names import qualified
 from supapy.parts.database.segments import Segment
 from supapy.parts.database.statements import column_list
 from supapy.project.journal import left_of
-from supapy.project.loading import Flow, LoadingPumps, Work
+from supapy.project.loading import LEAST_CHUNK_BYTES, Flow, LoadingPumps, Work
 from supapy.project.postgres import Session
-
-# One transaction takes in so much: little enough that little is lost when it breaks off and that all connections get
-# some of a table, much enough that its begin and end are nothing beside it.
-CHUNK_BYTES = 4 * 1024 * 1024
 
 Note = Callable[[Iterable[tuple[int, int]]], str]
 Read = Callable[[int, int], Iterable[bytes]]
@@ -112,7 +108,7 @@ class Feeder:
         if not left:
             self._telling.ended(table)
         for start, end in stretches:
-            if left < CHUNK_BYTES:
+            if left < LEAST_CHUNK_BYTES:
                 self._gather(table, start, end)
             else:
                 self._stream(table, start, end)
@@ -130,7 +126,7 @@ class Feeder:
             lines.put(piece)
         lines.flow.end()
         self._together.append(lines)
-        if sum(one.end - one.start for one in self._together) >= CHUNK_BYTES:
+        if sum(one.end - one.start for one in self._together) >= LEAST_CHUNK_BYTES:
             self._give_together()
 
     def _give_together(self) -> None:
@@ -142,12 +138,14 @@ class Feeder:
         """A chunk is begun with its first bytes, and ends with the first line that makes it large enough: a row may be
         larger than memory has room for."""
         lines = self._begun(table, start)
+        most = self._pumps.chunk_bytes(end - start)
         for piece in self._read(start, end):
-            cut = piece.rfind(b"\n") + 1 if lines.end - lines.start + len(piece) >= CHUNK_BYTES else 0
+            cut = piece.rfind(b"\n") + 1 if lines.end - lines.start + len(piece) >= most else 0
             if cut:
                 lines.put(piece[:cut])
                 self._ended(lines)
                 lines = self._begun(table, lines.end)
+                most = self._pumps.chunk_bytes(end - lines.start)
             if cut < len(piece):
                 lines.put(piece[cut:])
         self._ended(lines)
