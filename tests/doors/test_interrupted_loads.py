@@ -9,9 +9,11 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.doors.commands import Commands, settings_of
+from tests.doors.test_changed_scripts import forged
 from tests.doors.test_interrupts import no_session_left, until
 from tests.projects import ProjectFactory, few_locks, owner, superuser
 
@@ -198,3 +200,16 @@ def test_a_server_that_restarts_amid_the_rows_is_no_loss(saved: Path, target: Sa
         assert "lost" in err
         assert "half restored" in err
     assert_finished(supapy, target, saved)
+
+
+def test_rows_that_end_before_their_end_are_missed(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+    script = (saved / "database.sql").read_bytes()
+
+    def ended(segment: dict[str, Any]) -> bytes:
+        if segment["name"] != "rows of public.first":
+            return b""
+        return script[segment["offset"] : segment["offset"] + segment["rows_start"]] + b"\\.\n"
+
+    ran = Commands(tmp_path, settings_of(target))("restore", forged(saved, tmp_path, ended, toc=True), "--yes")
+    assert ran.code == 50, ran.err
+    assert "the rows in database.sql end before their end" in ran.err

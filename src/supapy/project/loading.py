@@ -78,7 +78,7 @@ class LoadingPumps:
         """How much of something of which so many bytes are left is best done as one piece of work: all pumps can be at
         it at once, each with a piece, and come to its end together."""
         jobs = len(self._threads)
-        return min(max(left // (2 * jobs), LEAST_CHUNK_BYTES), MOST_WAITING_BYTES // (jobs + 1))
+        return max(min(left // (2 * jobs), MOST_WAITING_BYTES // (jobs + 1)), LEAST_CHUNK_BYTES)
 
     def __enter__(self) -> Self:
         for thread in self._threads:

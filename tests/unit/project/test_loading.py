@@ -9,7 +9,7 @@ import pytest
 from tests.projects import ClusterFactory, owner, superuser
 
 from supapy.errors import SqlError, Unreachable
-from supapy.project.loading import MOST_WAITING_BYTES, Flow, LoadingPumps, Work
+from supapy.project.loading import LEAST_CHUNK_BYTES, MOST_WAITING_BYTES, Flow, LoadingPumps, Work
 from supapy.project.postgres import Session
 from supapy.sandbox.cluster import Cluster
 
@@ -52,6 +52,19 @@ def test_all_that_is_given_is_done_by_so_many_connections(server: Cluster) -> No
         pumps.settle()
     assert 1 <= len(seen) <= 3
     until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8, 40])
+def test_pieces_of_work_are_large_and_get_smaller_towards_the_end(server: Cluster, jobs: int) -> None:
+    pumps = LoadingPumps(server.dsn, jobs, [])
+    sizes, left = [], 10 * MOST_WAITING_BYTES
+    while left > 0:
+        sizes.append(pumps.chunk_bytes(left))
+        left -= sizes[-1]
+    assert sizes == sorted(sizes, reverse=True)
+    # One each and one that is being read have room, unless that would make them too small to be worth it.
+    assert sizes[0] * (jobs + 1) <= MOST_WAITING_BYTES or sizes[0] == LEAST_CHUNK_BYTES
+    assert sizes[-1] == LEAST_CHUNK_BYTES
 
 
 def test_rows_flow_in_while_they_are_read_and_never_more_than_a_little_waits(server: Cluster) -> None:

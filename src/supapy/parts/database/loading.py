@@ -173,7 +173,7 @@ class Loader:
         """The whole script in one transaction."""
         own = self._contents.own_segments[1:-1]
         whole = own[0].offset, _end(own[-1])
-        done, note = self._journal()
+        done, note = self._journal
         if journal.is_in(*whole, done):
             return []
 
@@ -210,7 +210,7 @@ class Loader:
 
     def rows(self, progress: Progress) -> list[Problem]:
         """The rows, by all connections, then what stands before the indexes: sequences and large objects."""
-        done, note = self._journal()
+        done, note = self._journal
         with self._project.session() as session:
             calling = set(map(tuple, session.rows(_NAMES, (list(calling_tables(session)),))))
         with self._pumps(USUAL_PATH) as pumps:
@@ -235,7 +235,7 @@ class Loader:
         segment = self._post_data
         if self._contents.index is None:
             return self._run([Unit(segment.offset, _end(segment))], lambda _: None)
-        done, note = self._journal()
+        done, note = self._journal
         text = b"".join(self._backup.read(FILE, segment.offset, _end(segment)))
         with self._pumps(_MEMORY.format(kilobytes=BUILDING_KILOBYTES // self._jobs)) as pumps:
             for stage in post_data.stages(self._contents, segment, text, done, self._statements_at_once):
@@ -259,8 +259,9 @@ class Loader:
     def _pumps(self, more: str = "") -> LoadingPumps:
         return LoadingPumps(self._project.db_url, self._jobs, [OPENING + _LATER_DURABLE + self._quiesce + more])
 
+    @cached_property
     def _journal(self) -> tuple[list[tuple[int, int]], Note]:
-        """What is done, and how more is noted; not at all where nobody has begun a journal."""
+        """What was done before this run, and how more is noted; not at all where nobody has begun a journal."""
         with self._project.session() as session:
             if journal.unfinished(session) is None:
                 return [], lambda _: ""
@@ -269,7 +270,7 @@ class Loader:
     def _run(self, units: list[Unit], progress: Progress, *, first: str = "", last: str = "") -> list[Problem]:
         """Have psql run what isn't done of them; `first` and `last` are statements around those of each, within its
         transaction."""
-        done, note = self._journal()
+        done, note = self._journal
         left = [unit for unit in units if not journal.is_in(unit.start, unit.end, done)]
 
         def script() -> Iterator[bytes]:
