@@ -53,11 +53,12 @@ class Size:
     large_mb: int
     line_mb: int
     small_tables: int
+    load_mb: int
     huge_mb: int | None
 
 
-FULL = Size(rounds=5, large_mb=600, line_mb=240, small_tables=500, huge_mb=2000)
-QUICK = Size(rounds=1, large_mb=150, line_mb=60, small_tables=200, huge_mb=None)
+FULL = Size(rounds=5, large_mb=600, line_mb=240, small_tables=500, load_mb=600, huge_mb=2000)
+QUICK = Size(rounds=1, large_mb=150, line_mb=60, small_tables=200, load_mb=100, huge_mb=None)
 
 
 @dataclass
