@@ -348,6 +348,31 @@ class TestSignIn:
         finally:
             target.sql(f"update auth.users set {name} = '' where id = %s", (user["id"],))
 
+    @pytest.mark.parametrize(
+        ("table", "name"),
+        [
+            *(("identities", "created_at"), ("identities", "updated_at")),
+            *(("mfa_factors", "friendly_name"), ("mfa_factors", "secret")),
+        ],
+    )
+    def test_a_null_in_what_is_a_users_breaks_him_alone(
+        self, target: Target, users: Users, table: str, name: str
+    ) -> None:
+        user = users.new()
+        factor = """insert into auth.mfa_factors
+            (id, user_id, friendly_name, factor_type, status, created_at, updated_at,
+            secret) values (gen_random_uuid(), %s, 'phone', 'totp', 'verified', now(), now(), 'JBSWY3DPEHPK3PXP')"""
+        target.sql(factor, (user["id"],))
+        assert users.sign_in(user["email"]).status == 200
+        target.sql(f"update auth.{table} set {name} = null where user_id = %s", (user["id"],))
+        failed = (500, "unexpected_failure", "Database error querying schema")
+        assert refusal(users.sign_in(user["email"])) == failed
+        assert refusal(users.sign_in(user["email"], "wrong")) == failed
+        reply = target.auth("GET", f"admin/users/{user['id']}")
+        assert refusal(reply) == (500, "unexpected_failure", "Database error loading user")
+        assert target.auth("GET", "admin/users?per_page=1000").status == 200
+        target.sql(f"delete from auth.{table} where user_id = %s", (user["id"],))
+
     def test_a_trigger_that_fails_on_auth_users_fails_the_creation(self, target: Target, users: Users) -> None:
         name = f"t{secrets.token_hex(4)}"
         target.sql(

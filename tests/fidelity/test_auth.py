@@ -56,14 +56,14 @@ INSERT INTO auth.users (instance_id, id, aud, role, email, encrypted_password, e
   phone_change_token, email_change_token_current, reauthentication_token, created_at, updated_at)
 VALUES ('00000000-0000-0000-0000-000000000000', '{OLD}', 'authenticated', 'authenticated', 'old@example.com',
   extensions.crypt('{PASSWORD}', extensions.gen_salt('bf', 4)), now(), NULL, NULL, NULL, NULL, now(), now());
-INSERT INTO auth.identities (provider_id, user_id, identity_data, provider, id, created_at) VALUES
- ('{ALICE}', '{ALICE}', '{{"sub": "{ALICE}", "email": "Alice@Example.com"}}', 'email', gen_random_uuid(), now()),
- ('g-1', '{ALICE}', '{{"sub": "g-1", "n": 9007199254740993}}', 'google', gen_random_uuid(), NULL),
- ('{BOB}', '{BOB}', '{{"sub": "{BOB}"}}', 'email', gen_random_uuid(), now()),
- ('{OLD}', '{OLD}', '{{"sub": "{OLD}"}}', 'email', gen_random_uuid(), now());
+INSERT INTO auth.identities (provider_id, user_id, identity_data, provider, id, created_at, updated_at) VALUES
+ ('{ALICE}', '{ALICE}', '{{"sub": "{ALICE}", "email": "Alice@Example.com"}}', 'email', gen_random_uuid(), now(), now()),
+ ('g-1', '{ALICE}', '{{"sub": "g-1", "n": 9007199254740993}}', 'google', gen_random_uuid(), now(), now()),
+ ('{BOB}', '{BOB}', '{{"sub": "{BOB}"}}', 'email', gen_random_uuid(), now(), now()),
+ ('{OLD}', '{OLD}', '{{"sub": "{OLD}"}}', 'email', gen_random_uuid(), now(), now());
 INSERT INTO auth.mfa_factors (id, user_id, friendly_name, factor_type, status, created_at, updated_at, secret) VALUES
  (gen_random_uuid(), '{ALICE}', 'phone "app"', 'totp', 'verified', now(), now(), 'JBSWY3DPEHPK3PXP'),
- (gen_random_uuid(), '{ALICE}', NULL, 'totp', 'unverified', now(), now(), 'OTHER');
+ (gen_random_uuid(), '{ALICE}', '', 'totp', 'unverified', now(), now(), 'OTHER');
 INSERT INTO auth.sessions (id, user_id, created_at, updated_at, aal, refreshed_at, ip, user_agent) VALUES
  ('aaaaaaaa-0000-4000-8000-000000000000', '{ALICE}', now(), now(), 'aal2', '2025-01-01 01:01:01.000001', '::1', 'x');
 INSERT INTO auth.refresh_tokens (id, token, user_id, revoked, session_id, parent) VALUES
@@ -200,7 +200,7 @@ CHANGES = [
         "created_at",
     ),
     ("UPDATE auth.identities SET identity_data = '{}' WHERE provider = 'google'", f"auth.users {ALICE}", "identities"),
-    ("UPDATE auth.mfa_factors SET secret = 'x' WHERE friendly_name IS NOT NULL", f"auth.users {ALICE}", "mfa_factors"),
+    ("UPDATE auth.mfa_factors SET secret = 'x' WHERE friendly_name <> ''", f"auth.users {ALICE}", "mfa_factors"),
     ("UPDATE auth.refresh_tokens SET revoked = true WHERE id = 5", "auth.refresh_tokens 5", "revoked"),
 ]
 

@@ -177,7 +177,7 @@ def test_values_that_the_server_sealed_are_named(
     as_superuser(
         source,
         f"UPDATE auth.users SET encrypted_password = '{sealed}' WHERE id = '{BOB}'",
-        f"UPDATE auth.mfa_factors SET secret = '{sealed}' WHERE friendly_name IS NOT NULL",
+        f"UPDATE auth.mfa_factors SET secret = '{sealed}' WHERE friendly_name <> ''",
     )
     backup = backed_up(source, tmp_path / "again", auth())
     assert "the key to 2 sealed values" in [one.name for one in backup.manifest[2]]

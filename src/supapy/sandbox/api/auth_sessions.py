@@ -61,14 +61,14 @@ async def _by_password(call: Call) -> web.Response:
         raise not_valid("Only an email address or phone number should be provided on login.")
     if not email and not phone:
         raise not_valid("missing email or phone")
-    query = "select to_jsonb(u) as row from auth.users u where instance_id = %s and aud = %s and is_sso_user = false"
+    query = "select id from auth.users u where instance_id = %s and aud = %s and is_sso_user = false"
     query += " and lower(email) = %s" if email else " and phone = %s"
     async with call.services.database.session(AUTH_SERVER) as session:
-        found = await session.row(query, (users.INSTANCE, audience(call), email.lower() or phone))
+        named = await session.row(query, (users.INSTANCE, audience(call), email.lower() or phone))
+        found = await users.find(session, named["id"], _CANNOT_QUERY) if named else None
     if found is None:
         raise _WRONG
-    row: dict[str, Any] = found["row"]
-    users.as_json(row, _CANNOT_QUERY)
+    row = found[0]
     if not row["encrypted_password"]:
         raise _WRONG
     if _is_banned(row):

@@ -37,6 +37,9 @@ _NEVER_NULL = (
     "created_at",
     "updated_at",
 )
+# The same of what it reads with a user when it looks for one alone, as for a sign-in.
+_IDENTITIES_NEVER_NULL = ("created_at", "updated_at")
+_FACTORS_NEVER_NULL = ("friendly_name", "secret")
 _TIMES = (
     "email_confirmed_at",
     "invited_at",
@@ -97,6 +100,9 @@ async def find(session: Session, user_id: UUID, failure: str) -> tuple[dict[str,
     factors = await session.rows(
         "select to_jsonb(f) as row from auth.mfa_factors f where user_id = %s order by created_at, id", (user_id,)
     )
+    for rows, columns in ((identities, _IDENTITIES_NEVER_NULL), (factors, _FACTORS_NEVER_NULL)):
+        if any(row["row"][column] is None for row in rows for column in columns):
+            raise failed(failure)
     user["identities"] = [_identity(row["row"]) for row in identities]
     if factors:
         user["factors"] = [_factor(row["row"]) for row in factors]
