@@ -13,6 +13,10 @@ from tests.extensions import has_cron
 from tests.fidelity.alive import fill
 from tests.projects import owner, superuser
 
+from supapy.choice import Choice
+from supapy.cutover import cut_over
+from supapy.doors import open_path
+from supapy.project.project import Project
 from supapy.sandbox.project import SandboxProject
 
 PEOPLE = """
@@ -78,6 +82,28 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
     for secret in ("s3cret-value", "sb_secret_oldkey", target.service_key.reveal()):
         assert secret not in Path(ran.result["report"]).read_text()
     assert Commands(saved.parent.parent, settings_of(source))("list").code == 0
+
+
+def test_what_cannot_be_found_out_is_told_by_itself_and_hides_nothing_else(
+    saved: Path, server_folder: Path, tmp_path: Path
+) -> None:
+    with projects(server_folder, "target") as (target,):
+        assert Commands(tmp_path, settings_of(target))("restore", saved, "--yes").code == 0
+        backup, choice = open_path(saved), Choice()
+        with Project(target.url, target.service_key, target.db_url) as project:
+            whole = {one.sort for one in cut_over(backup, project, choice, scan_urls=True)}
+            with superuser(target.database) as connection:
+                connection.execute("ALTER TABLE _supapy.quiesced RENAME COLUMN statement TO no_longer")
+                connection.execute("ALTER TABLE auth.identities RENAME COLUMN provider TO no_longer")
+            duties = cut_over(backup, project, choice, scan_urls=True)
+    untold = [one.text for one in duties if one.sort == "unknown"]
+    assert [text.partition(". It could not be found out: ")[0] for text in untold] == [
+        "Find out by hand: what sleeps",
+        "Find out by hand: ways to sign in",
+        "Find out by hand: Edge Functions that are called",
+    ]
+    assert all("does not exist" in text for text in untold)
+    assert {one.sort for one in duties} == (whole - {"asleep", "providers", "functions"}) | {"unknown"}
 
 
 def test_people_read_it_at_the_end_and_without_a_scan_no_rows_are_looked_at(
