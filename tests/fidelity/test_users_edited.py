@@ -130,6 +130,33 @@ def test_users_are_saved_and_restored_while_the_auth_server_is_gone(
         assert restore(backup, project, AUTH, confirm=lambda plan: True).is_whole
 
 
+def test_a_database_that_is_gone_is_told_and_nobody_is_made_by_the_auth_server_instead(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup, target = backed_up(source, tmp_path, AUTH), project_factory("target")
+    nowhere = Secret("postgresql://postgres:secret@127.0.0.1:9/postgres")
+    with Project(target.url, target.service_key, nowhere) as project, pytest.raises(Unreachable) as refused:
+        restore(backup, project, AUTH, confirm=lambda plan: True)
+    assert "secret" not in str(refused.value)
+    assert refused.value.hint
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
+def test_ten_megabytes_of_metadata_come_back_by_sql_and_are_named_where_a_request_can_not_bring_them(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    large = "jsonb_build_object('a', repeat('0123456789', 1000000))"
+    as_superuser(source, f"UPDATE auth.users SET raw_user_meta_data = {large} WHERE id = '{BOB}'")
+    backup, target, by_api = backed_up(source, tmp_path, AUTH), project_factory("target"), project_factory("by-api")
+    assert restored(backup, target, AUTH).is_whole
+    digest = f"SELECT md5(raw_user_meta_data::text) FROM auth.users WHERE id = '{BOB}'"
+    assert as_superuser(target, digest) == as_superuser(source, digest)
+    outcome = restored(backup, by_api, BY_API)
+    assert outcome.is_whole
+    assert "users with more metadata than a request may bring: 1" in [one.name for one in outcome.plan.omissions]
+    assert as_superuser(by_api, f"SELECT count(*) FROM auth.users WHERE id = '{BOB}'") == [(0,)]
+
+
 def test_by_api_an_auth_server_that_is_gone_or_refuses_the_key_is_told_and_the_database_is_not_asked(
     source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
