@@ -21,3 +21,6 @@ create index objects_by_owner on storage.objects (owner_id); create rule quiet a
 create view app.nicknames as select nickname from auth.users; alter view app.nicknames owner to postgres; create policy own_nickname on auth.users using (nickname = 'x');
 grant select on auth.users to app_reader; grant select (id), insert (id) on auth.identities to authenticated; grant insert on auth.users to app_reader;
 create policy not_listed on auth.custom_oauth_providers using (true);
+-- What would let people do more, were it postgres's.
+create function app.as_auth() returns int language sql security definer as 'select 1'; alter function app.as_auth() owner to supabase_auth_admin;
+create view app.of_auth as select 1 as one; alter view app.of_auth owner to supabase_auth_admin; create function app.harmless() returns int language sql as 'select 1'; alter function app.harmless() owner to supabase_auth_admin;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from supapy.parts.database import platform
 from supapy.parts.database.additions import Addition, impossible, read_additions
 from supapy.parts.database.data import calling_tables
 from supapy.parts.database.queues import made_by_pgmq, partitions
@@ -53,15 +54,21 @@ class Facts:
 def read_facts(moment: Moment) -> Facts:
     """The catalogs' side of the rules."""
     additions = read_additions(moment)
-    superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
     managed = frozenset(managed_schemas(moment))
+    superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
+    # Given to postgres, they would let people do what he may.
+    parameters = {"managed": sorted(managed), "platform": platform.RESERVED_ROLE_PATTERN}
+    theirs = dict.fromkeys(
+        moment.rows(_WITH_THEIR_OWNERS_RIGHTS, parameters),
+        "It acts with the rights of its owner, a role of the platform's that nothing can be given to",
+    )
     return Facts(
         managed,
         {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
         {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
         dict(moment.rows(_PUBLICATION_MEMBERS)),
         frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
-        {**superusers, **impossible(moment, additions)},
+        {**superusers, **theirs, **impossible(moment, additions)},
         additions,
         {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
@@ -112,6 +119,23 @@ FROM pg_catalog.pg_cast k WHERE k.oid >= 16384 AND NOT EXISTS (
     SELECT FROM pg_catalog.pg_type t WHERE t.oid IN (k.castsource, k.casttarget) AND t.oid >= 16384
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
             WHERE e.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND e.objid = t.oid AND e.deptype = 'e'))
+"""
+# Functions that are run, and views that are read, as their owners, but for owners who may do all that postgres may.
+_WITH_THEIR_OWNERS_RIGHTS = """
+SELECT o.catalog::bigint, o.oid::bigint
+FROM (
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid, oid, pronamespace, proowner
+    FROM pg_catalog.pg_proc WHERE prosecdef
+    UNION ALL
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, oid, relnamespace, relowner
+    FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm') AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_options_to_table(reloptions)
+        WHERE option_name = 'security_invoker' AND option_value::boolean)
+) o (catalog, oid, namespace, owner)
+JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace JOIN pg_catalog.pg_roles r ON r.oid = o.owner
+WHERE n.nspname <> ALL (%(managed)s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+    AND r.rolname ~ %(platform)s AND NOT r.rolsuper
+    AND NOT pg_catalog.pg_has_role(r.oid, current_user::pg_catalog.regrole, 'USAGE')
 """
 _EXTENSIONS = """
 SELECT e.oid::bigint, e.extname, n.nspname
