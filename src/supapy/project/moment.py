@@ -49,6 +49,10 @@ class Moment:
         """All rows of a query, as the snapshot sees them."""
         return self.session.rows(sql, params)
 
+    def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """All rows of a query, each value under its column's name, as the snapshot sees them."""
+        return self.session.records(sql, params)
+
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""
         return self.session.value(sql, params)

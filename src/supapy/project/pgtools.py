@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from supapy.errors import ToolMissing
@@ -97,6 +98,15 @@ def installed(programs: Sequence[str] = CLIENT_PROGRAMS) -> list[PgTools]:
 
 def version_of(program: Path) -> str:
     """What a program says its version is, 17.11. Raises ToolMissing with its own words if it doesn't run."""
+    try:
+        return _said_version(program, program.stat().st_mtime_ns)
+    except OSError as error:
+        raise ToolMissing(f"{program} doesn't run: {error}") from None
+
+
+# Asked once of a file, as long as it isn't replaced: a backup looks for its programs several times.
+@lru_cache
+def _said_version(program: Path, _changed_ns: int) -> str:
     try:
         answer = subprocess.run(
             [program, "--version"],

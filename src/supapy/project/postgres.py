@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
 
 from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
 from supapy.secret import Secret
@@ -159,6 +160,11 @@ class Session:
     def rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
         """All rows of a query."""
         with told(), self._connection.cursor() as cursor:
+            return cursor.execute(sql, params).fetchall()
+
+    def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """All rows of a query, each value under its column's name."""
+        with told(), self._connection.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(sql, params).fetchall()
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:

@@ -47,6 +47,8 @@ LONGEST_TEXT_CHARACTERS = 120
 _SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
 # What copies are made of.
 _WHOLE = frozenset({"type"})
+# What stands before a thing's properties in the rows of the inventory's queries.
+_KEYS = ("name", "catalog", "oid", "relation")
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 _PG_CLASS = 1259
 
@@ -168,15 +170,15 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         "platform_publication": platform.PLATFORM_PUBLICATION_PREFIX,
     }
     mappings = f"{specials.user_mappings(moment)} m"
-    for sort, query in INVENTORY.items():
-        query = query.replace("pg_user_mapping m", mappings)
-        for name, properties, catalog, oid, relation in moment.value(_AS_ONE.format(query), parameters) or ():
+    for sort, query in INVENTORY:
+        for one in moment.records(query.replace("pg_user_mapping m", mappings), parameters):
+            name, catalog, oid, relation = map(one.pop, _KEYS)
             if (_PG_CLASS, relation) in facts.queues and sort not in ("policies", "triggers"):
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it.
             if sort == "triggers" and oid in facts.webhooks:
                 # One that sleeps counts as what it will be.
-                properties["enabled"] = facts.webhooks[oid].state
-            yield Thing(sort, name, properties, catalog, oid, relation)
+                one["enabled"] = facts.webhooks[oid].state
+            yield Thing(sort, name, one, catalog, oid, relation)
     for hook in webhooks.unmade(moment):
         yield Thing("triggers", hook.title, {"definition": hook.definition, "enabled": hook.state}, 0, 0, 0)
 
@@ -321,15 +323,16 @@ def _plain(properties: Properties) -> Properties:
     for key, value in properties.items():
         if value is None:
             continue
+        if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE:
+            plain[key] = digest(value)
+        else:
+            plain[key] = value
         if key in _SECRET_PROPERTIES and value:
             plain[key] = digest(json.dumps(value, sort_keys=True))
         elif key == "owner":
             plain[key] = platform.owner_after_restore(value)
         elif key == "definition":
-            plain[key] = _short(value)
             plain["meaning"] = _short(_QUALIFIER.sub("", value))
-        else:
-            plain[key] = _short(value) if isinstance(value, str) and key not in _WHOLE else value
     return plain
 
 
@@ -352,11 +355,6 @@ def to_json(inventory: Inventory) -> Json:
     return {sort: dict(sorted(named.items())) for sort, named in inventory.items()}
 
 
-# One value: thousands of small ones take longer to be read.
-_AS_ONE = """
-SELECT pg_catalog.json_agg(pg_catalog.json_build_array(t.name, t.properties, t.catalog, t.oid, t.relation))
-FROM ({}) t (name, properties, catalog, oid, relation)
-"""
 _COMMENTS = """
 SELECT d.classoid::bigint, d.objoid::bigint,
     pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)

@@ -189,7 +189,9 @@ def _archive(moment: Moment, unreadable: list[Unreadable]) -> Iterator[Callable[
         archive = Path(folder) / "schema.archive"
         arguments = [
             *excluded,
-            *("--format=custom", "--compress=0", "--schema-only", "--no-subscriptions", "--no-tablespaces"),
+            # Privileges are read apart; nobody needs the archive once it was read.
+            *("--format=custom", "--compress=0", "--no-sync", "--schema-only", "--no-privileges"),
+            *("--no-subscriptions", "--no-tablespaces"),
             *(f"--snapshot={moment.snapshot}", f"--lock-wait-timeout={LOCK_TIMEOUT_S}s", f"--file={archive}"),
         ]
         with beside(tools, "pg_dump", arguments, moment.project.db_url) as ended:
