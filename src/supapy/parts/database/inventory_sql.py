@@ -85,9 +85,7 @@ INVENTORY: tuple[tuple[str, str], ...] = (
     (
         "columns",
         f"""
-        SELECT {
-            _thing(f"{_KIND_AND_RELATION} || ': column ' || quote_ident(a.attname)", "pg_class", "c.oid", "c.oid")
-        },
+        SELECT {_thing(f"{_KIND_AND_RELATION} || ': column ' || quote_ident(a.attname)", "pg_class", "c.oid", "c.oid")},
             row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) AS place,
             format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS "not null",
             CASE WHEN c.relkind <> 'v' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
@@ -189,7 +187,9 @@ INVENTORY: tuple[tuple[str, str], ...] = (
     (
         "triggers",
         f"""
-        SELECT {_thing(f"'trigger ' || quote_ident(g.tgname) || ' on ' || {_RELATION}", "pg_trigger", "g.oid", "c.oid")},
+        SELECT {
+            _thing(f"'trigger ' || quote_ident(g.tgname) || ' on ' || {_RELATION}", "pg_trigger", "g.oid", "c.oid")
+        },
             pg_get_triggerdef(g.oid) AS definition, g.tgenabled AS enabled
         FROM pg_trigger g JOIN {_IN_RELATION} ON c.oid = g.tgrelid
         JOIN pg_proc f ON f.oid = g.tgfoid
@@ -307,9 +307,7 @@ INVENTORY: tuple[tuple[str, str], ...] = (
     (
         "operators and casts",
         f"""
-        SELECT {
-            _thing("'cast from ' || k.castsource::regtype || ' to ' || k.casttarget::regtype", "pg_cast", "k.oid")
-        },
+        SELECT {_thing("'cast from ' || k.castsource::regtype || ' to ' || k.casttarget::regtype", "pg_cast", "k.oid")},
             nullif(k.castfunc, 0)::regprocedure::text AS function, k.castcontext AS context, k.castmethod AS method
         FROM pg_cast k WHERE k.oid >= 16384 AND {_own("pg_cast", "k.oid")}""",
     ),
@@ -349,9 +347,7 @@ INVENTORY: tuple[tuple[str, str], ...] = (
         "collations and conversions",
         f"""
         SELECT {
-            _thing(
-                "'collation ' || quote_ident(n.nspname) || '.' || quote_ident(o.collname)", "pg_collation", "o.oid"
-            )
+            _thing("'collation ' || quote_ident(n.nspname) || '.' || quote_ident(o.collname)", "pg_collation", "o.oid")
         },
             pg_get_userbyid(o.collowner) AS owner, o.collprovider AS provider, o.collisdeterministic AS exact,
             json_build_array(o.collcollate, o.collctype,
@@ -364,9 +360,7 @@ INVENTORY: tuple[tuple[str, str], ...] = (
         "collations and conversions",
         f"""
         SELECT {
-            _thing(
-                "'conversion ' || quote_ident(n.nspname) || '.' || quote_ident(v.conname)", "pg_conversion", "v.oid"
-            )
+            _thing("'conversion ' || quote_ident(n.nspname) || '.' || quote_ident(v.conname)", "pg_conversion", "v.oid")
         },
             pg_get_userbyid(v.conowner) AS owner, pg_encoding_to_char(v.conforencoding) AS from,
             pg_encoding_to_char(v.contoencoding) AS to, v.conproc::regproc::text AS function, v.condefault AS default
@@ -377,20 +371,23 @@ INVENTORY: tuple[tuple[str, str], ...] = (
     (
         PLATFORM_COLUMNS,
         f"""
-        SELECT DISTINCT ON (c.oid, a.attnum) {
-            _thing(f"'use of column ' || quote_ident(a.attname) || ' of table ' || {_RELATION}", "pg_depend", "0")
+        SELECT DISTINCT {
+            _thing(f"'use of column ' || quote_ident(d.attname) || ' of table ' || {_RELATION}", "pg_depend", "0")
         },
-            {_RELATION} AS table, a.attname AS column
-        FROM {_IN_RELATION} JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid AND a.attnum > 0
-        LEFT JOIN pg_rewrite r ON d.classid = 'pg_rewrite'::regclass AND r.oid = d.objid
-        LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
-        LEFT JOIN pg_class u ON u.oid = coalesce(r.ev_class, k.conrelid)
-        LEFT JOIN pg_proc f ON d.classid = 'pg_proc'::regclass AND f.oid = d.objid
+            {_RELATION} AS table, d.attname AS column
+        FROM {_IN_RELATION} CROSS JOIN LATERAL (
+            SELECT (SELECT attname FROM pg_attribute WHERE attrelid = refobjid AND attnum = refobjsubid)
+            FROM pg_depend WHERE refclassid = 'pg_class'::regclass AND refobjid = c.oid AND refobjsubid > 0
+                AND (classid = 'pg_policy'::regclass OR CASE classid
+                    WHEN 'pg_rewrite'::regclass THEN (SELECT u.relnamespace
+                        FROM pg_rewrite r JOIN pg_class u ON u.oid = r.ev_class WHERE r.oid = objid)
+                    WHEN 'pg_constraint'::regclass THEN (SELECT u.relnamespace
+                        FROM pg_constraint k JOIN pg_class u ON u.oid = k.conrelid WHERE k.oid = objid)
+                    WHEN 'pg_proc'::regclass THEN (SELECT pronamespace FROM pg_proc f WHERE f.oid = objid)
+                    END IN (SELECT oid FROM pg_namespace
+                        WHERE nspname <> ALL (%(managed)s) AND nspname !~ '^pg_'))
+        ) d (attname)
         WHERE n.nspname IN ('auth', 'storage', 'realtime')
-            AND c.relowner IN (SELECT oid FROM pg_roles WHERE rolname ~ %(platform)s)
-            AND (d.classid = 'pg_policy'::regclass OR EXISTS (SELECT FROM pg_namespace own
-                WHERE own.oid = coalesce(u.relnamespace, f.pronamespace) AND own.nspname <> ALL (%(managed)s)
-                    AND own.nspname !~ '^pg_'))""",
+            AND c.relowner IN (SELECT oid FROM pg_roles WHERE rolname ~ %(platform)s)""",
     ),
 )

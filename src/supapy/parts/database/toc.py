@@ -7,8 +7,8 @@ archive the table of contents is all there is: every entry carries its SQL.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import NamedTuple
 
 from supapy.errors import ToolMissing
 
@@ -29,8 +29,7 @@ class Section(IntEnum):
     POST_DATA = 4
 
 
-@dataclass(frozen=True, slots=True)
-class TocEntry:
+class TocEntry(NamedTuple):
     """One entry: `kind` is pg_dump's word (TABLE, FK CONSTRAINT, ...), `catalog` and `oid` the row it was made from
     (0 where there is none), `schema` and `owner` "" where the kind has none."""
 
@@ -40,8 +39,8 @@ class TocEntry:
     name: str
     kind: str
     section: Section
-    sql: str = field(repr=False)
-    drop_sql: str = field(repr=False)
+    sql: str
+    drop_sql: str
     schema: str
     access_method: str
     owner: str
@@ -65,31 +64,26 @@ def read_toc(archive: bytes) -> list[TocEntry]:
         )
     # The compression: a level until 1.14, one byte naming the method since.
     reader.take(1) if version >= (1, 15) else reader.integer()
-    for _ in range(7):
-        reader.integer()
-    for _ in range(3):
-        reader.text()
+    reader.skip(7 * _INTEGER.size)
+    reader.texts(3)
     return [_entry(reader, version, offset_size) for _ in range(reader.integer())]
 
 
 def _entry(reader: _Reader, version: tuple[int, int], offset_size: int) -> TocEntry:
     number = reader.integer()
-    reader.integer()
-    catalog, oid = int(reader.text() or 0), int(reader.text() or 0)
-    name, kind = reader.text() or "", reader.text() or ""
+    reader.skip(_INTEGER.size)
+    catalog, oid, name, kind = reader.texts(4)
     section = Section(reader.integer())
-    sql, drop_sql = reader.text() or "", reader.text() or ""
-    reader.text()
-    schema = reader.text() or ""
-    reader.text()
-    access_method = reader.text() or ""
+    sql, drop_sql, _, schema, _, access_method = reader.texts(6)
     if version >= (1, 16):
-        reader.integer()
-    owner = reader.text() or ""
-    reader.text()
+        reader.skip(_INTEGER.size)
+    owner, _ = reader.texts(2)
     needs = tuple(int(text) for text in iter(reader.text, None))
-    reader.take(1 + offset_size)
-    return TocEntry(number, catalog, oid, name, kind, section, sql, drop_sql, schema, access_method, owner, needs)
+    reader.skip(1 + offset_size)
+    return TocEntry(
+        *(number, int(catalog or 0), int(oid or 0), name or "", kind or "", section, sql or "", drop_sql or ""),
+        *(schema or "", access_method or "", owner or "", needs),
+    )
 
 
 def _cut_short() -> ToolMissing:
@@ -110,6 +104,9 @@ class _Reader:
         self._at += count
         return piece
 
+    def skip(self, count: int) -> None:
+        self._at += count
+
     def integer(self) -> int:
         try:
             sign, value = _INTEGER.unpack_from(self._data, self._at)
@@ -119,5 +116,21 @@ class _Reader:
         return -value if sign else int(value)
 
     def text(self) -> str | None:
-        length = self.integer()
-        return None if length < 0 else self.take(length).decode()
+        return self.texts(1)[0]
+
+    def texts(self, count: int) -> list[str | None]:
+        """So many texts that follow one another: thousands of entries have a dozen each."""
+        data, at = self._data, self._at
+        found: list[str | None] = []
+        try:
+            for _ in range(count):
+                sign, length = _INTEGER.unpack_from(data, at)
+                begin = at + _INTEGER.size
+                at = begin if sign else begin + length
+                found.append(None if sign else data[begin:at].decode())
+        except struct.error:
+            raise _cut_short() from None
+        if at > len(data):
+            raise _cut_short()
+        self._at = at
+        return found
