@@ -84,20 +84,21 @@ WITH RECURSIVE ancestor AS (
 SELECT n.nspname, c.relname, c.oid::bigint, hn.nspname, hc.relname,
     pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
     pg_catalog.pg_get_userbyid(c.relowner),
-    coalesce((
-        SELECT pg_catalog.json_agg(pg_catalog.json_build_array(
-            a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity
-        ) ORDER BY a.attnum)
-        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    ), '[]'::json)
+    k.names, k.types, k.generated, k.identities
 FROM pg_catalog.pg_class c
+CROSS JOIN LATERAL (
+    SELECT pg_catalog.array_agg(a.attname), pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod)),
+        pg_catalog.array_agg(a.attgenerated <> ''), pg_catalog.array_agg(a.attidentity)
+    FROM (SELECT * FROM pg_catalog.pg_attribute
+        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped ORDER BY attnum) a
+) k (names, types, generated, identities)
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN hashed h ON h.leaf = c.oid
 LEFT JOIN pg_catalog.pg_class hc ON hc.oid = h.oid
 LEFT JOIN pg_catalog.pg_namespace hn ON hn.oid = hc.relnamespace
 WHERE c.relkind = 'r' AND c.relpersistence <> 't'
     AND (n.nspname = ANY(%s)
-         OR n.nspname <> ALL(%s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
+         OR n.nspname <> ALL(%s::name[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
     AND (%s OR NOT EXISTS (
         SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
@@ -175,22 +176,22 @@ def user_tables(reader: Reader) -> list[Table]:
 
 def tables_of(reader: Reader, schema: str, *, with_extensions: bool = False) -> list[Table]:
     """The tables of one schema, whoever manages it; those that an extension made only when asked for."""
-    every = sorted({name for (name,) in reader.rows("SELECT nspname FROM pg_catalog.pg_namespace")})
-    return _tables(reader, [schema], every, with_extensions)
+    return _tables(reader, [schema], None, with_extensions)
 
 
-def _tables(reader: Reader, wanted: list[str], unwanted: list[str], with_extensions: bool) -> list[Table]:
+def _tables(reader: Reader, wanted: list[str], unwanted: list[str] | None, with_extensions: bool) -> list[Table]:
+    """The tables of some schemas, and of all that aren't `unwanted`; without these of none more."""
     return [
         Table(
             schema,
             name,
             oid,
-            tuple(Column(*column) for column in columns),
+            tuple(map(Column, *(values or () for values in columns))),
             (load_schema, load_name) if load_name is not None else (schema, name),
             readable,
             owner,
         )
-        for schema, name, oid, load_schema, load_name, readable, owner, columns in reader.rows(
+        for schema, name, oid, load_schema, load_name, readable, owner, *columns in reader.rows(
             _TABLES, (wanted, unwanted, with_extensions)
         )
     ]

@@ -11,7 +11,7 @@ from supapy.project.moment import Moment
 from supapy.project.moving import Moving
 from supapy.project.pumps import Output
 from supapy.project.schema import looked_into_tables
-from supapy.project.stretches import Stretches, stretches
+from supapy.project.stretches import STRETCH_BYTES, Stretches, stretches
 
 STAGE = "database"
 Tables = Sequence[tuple[Rows, Stretches]]
@@ -41,8 +41,11 @@ class Reading:
         looked_into = looked_into_tables(self._moment)
         tables = [(rows, found[rows.table.oid]) for rows in self.without(lost)]
         statements = [copy_statements(*each, looked_into) for each in tables]
-        self._listener(Expected(STAGE, sum(size for _, (_, size) in tables)))
-        self._begun = tables, self._moment.pumped(statements, self._jobs, framed if self._compress else bytes)
+        total = sum(size for _, (_, size) in tables)
+        # Another connection takes longer to begin than one stretch takes to be read.
+        jobs = min(self._jobs, max(1, total // STRETCH_BYTES))
+        self._listener(Expected(STAGE, total))
+        self._begun = tables, self._moment.pumped(statements, jobs, framed if self._compress else bytes)
 
     def outputs(self, lost: Collection[int] = ()) -> Iterator[tuple[Rows, Moving]]:
         """Each table's rows, in pieces, to be read to their end before the next; not those that are `lost`, which
