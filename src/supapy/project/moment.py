@@ -32,6 +32,7 @@ class Moment:
     snapshot: str | None
     taken_at: datetime
     _ending: ExitStack = field(default_factory=ExitStack, repr=False)
+    _answers: dict[str, list[Row]] = field(default_factory=dict, repr=False)
 
     @property
     def session(self) -> Session:
@@ -48,6 +49,12 @@ class Moment:
     def rows(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[Row]:
         """All rows of a query, as the snapshot sees them."""
         return self.session.rows(sql, params)
+
+    def once(self, sql: str) -> list[Row]:
+        """The same, asked once: an instant has one answer. For small ones that are wanted in several places."""
+        if sql not in self._answers:
+            self._answers[sql] = self.rows(sql)
+        return self._answers[sql]
 
     def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """All rows of a query, each value under its column's name, as the snapshot sees them."""

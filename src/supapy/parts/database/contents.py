@@ -114,7 +114,8 @@ def _changed(name: str) -> IntegrityError:
     )
 
 
-_encoder = json.JSONEncoder(ensure_ascii=False)
+# Without cycles there is nothing to look out for.
+_encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 
 
 def _text(value: object) -> str:

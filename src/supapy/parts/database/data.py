@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
@@ -14,7 +15,7 @@ from supapy.project.schema import AUTH_LEFT_OUT, Reader, Table, managed_schemas,
 from supapy.project.stretches import Stretches
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rows:
     """The saved rows of one table. `part` is whose content they are: "database", "auth" or "storage".
 
@@ -26,7 +27,7 @@ class Rows:
     table: Table
     where: str = ""
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         """The columns of a line, in order: one order for all that load through the same table."""
         names = [column.name for column in self.table.stored_columns]

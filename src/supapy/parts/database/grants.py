@@ -305,7 +305,7 @@ def _grants_sql(lines: str, major: int) -> str:
 
 def read_default_privileges(moment: Moment) -> list[tuple[Value, ...]]:
     """What the user's own roles, postgres and the API's grant by default on new objects."""
-    return list(_user_rows(moment.rows(_DEFAULT_PRIVILEGES)))
+    return list(_user_rows(moment.once(_DEFAULT_PRIVILEGES)))
 
 
 def _user_rows(rows: Iterable[tuple[Value, ...]]) -> Iterator[tuple[Value, ...]]:

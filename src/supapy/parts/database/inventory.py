@@ -199,16 +199,17 @@ def _sorted(
         properties = thing.properties
         if thing.sort == "publications":
             properties = without_tables(properties, left_out)
-        plain = _plain(properties) | makers.of_thing(thing)
-        inventory.setdefault(thing.sort, {})[thing.name] = plain
+        plain = inventory.setdefault(thing.sort, {})[thing.name] = _plain(properties)
+        plain.update(makers.of_thing(thing))
     states = (
         (f"sequence {qualified(one.schema, one.name)}: value", _state(one) | makers.of_sequence(one))
         for one in sequences
     )
     whole = only is None
+    # Words of our own, in the tens of thousands: they are plain as they are.
+    inventory["grants"] = {name: given for name, given in _grants(granted, makers) if name not in left_out}
     for sort, named in (
         ("sequence values", states),
-        ("grants", _grants(granted, makers)),
         ("default privileges", _default_privileges(moment) if whole else ()),
         ("roles", _roles(moment, only)),
         ("memberships", _memberships(moment, only)),
@@ -319,20 +320,20 @@ def _large_objects(moment: Moment) -> Iterator[tuple[str, Properties]]:
 
 def _plain(properties: Properties) -> Properties:
     """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
-    plain: Properties = {}
-    for key, value in properties.items():
-        if value is None:
-            continue
-        if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE:
-            plain[key] = digest(value)
-        else:
-            plain[key] = value
-        if key in _SECRET_PROPERTIES and value:
-            plain[key] = digest(json.dumps(value, sort_keys=True))
-        elif key == "owner":
-            plain[key] = platform.owner_after_restore(value)
-        elif key == "definition":
-            plain["meaning"] = _short(_QUALIFIER.sub("", value))
+    plain = {
+        key: digest(value)
+        if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE
+        else value
+        for key, value in properties.items()
+        if value is not None
+    }
+    if "owner" in plain:
+        plain["owner"] = platform.owner_after_restore(properties["owner"])
+    if "definition" in plain:
+        plain["meaning"] = _short(_QUALIFIER.sub("", properties["definition"]))
+    for key in _SECRET_PROPERTIES & plain.keys():
+        if properties[key]:
+            plain[key] = digest(json.dumps(properties[key], sort_keys=True))
     return plain
 
 

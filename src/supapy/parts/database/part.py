@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -86,9 +87,10 @@ class DatabasePart:
                 refuse_hidden(moment, [rows.table for rows in saved])
                 # From here on rows are read ahead; of some tables only once it is known which.
                 reading.begin()
-            facts = read_facts(moment)
-            things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
-            selection = choose(moment, self._patterns, select(entries(), facts), facts)
+            with _uncollected():
+                facts = read_facts(moment)
+                things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
+                selection = choose(moment, self._patterns, select(entries(), facts), facts)
         self._rowless = selection.rowless
         refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
         yield from _problems(moment, [rows.table for rows in meant], unreadable, selection)
@@ -97,13 +99,14 @@ class DatabasePart:
         script = Script(moment, selection, facts, reading, granted, secrets)
         yield Item(self.name, FILE, FILE, script.pieces)
 
+        @_uncollected()
         def contents() -> Iterator[bytes]:
             inventory, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
             if self._vault_plaintext and secrets:
                 inventory |= vault_inventory(secrets)
             version = moment.session.server_version
             where = script.segments.written, script.statements
-            yield from Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
+            return Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
 
         written = Contents(0, script.segments.written, [], {}, []).row_segments
         counts = {"tables": len(written), "rows": sum(segment.table["rows"] for segment in written)}
@@ -177,6 +180,19 @@ def _omissions(
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)
         yield from queues.omissions(moment)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Nobody looks for garbage in cycles while the block runs: it makes many thousands of objects that stay, and going
+    through all of them time and again takes as long as making them."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

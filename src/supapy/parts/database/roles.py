@@ -24,14 +24,14 @@ Roles = frozenset[str] | None
 
 def user_roles(moment: Moment, only: Roles = None) -> set[str]:
     """The roles that a user made."""
-    names = {str(name) for (name,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles")}
+    names = {str(name) for (name,) in moment.once("SELECT rolname FROM pg_catalog.pg_roles")}
     names = names if only is None else names & only
     return {name for name in names if name != "postgres" and not platform.is_platform_role(name)}
 
 
 def passwords_readable(moment: Moment) -> bool:
     """Whether this connection may read the hashes of passwords."""
-    return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')"))
+    return bool(moment.once("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')")[0][0])
 
 
 def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
@@ -43,7 +43,7 @@ def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
     for (role,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper ORDER BY rolname"):
         if role in roles:
             yield Omission("database", f"attribute SUPERUSER of role {role}", "No role of a project's may have it.")
-    for role, member, *_ in moment.rows(_memberships(moment)):
+    for role, member, *_ in moment.once(_memberships(moment)):
         if {role, member} & roles and not _is_users(role, member, roles):
             yield Omission("database", f"membership of {member} in {role}", _BY_PLATFORM)
     for name, privilege, grantee in moment.rows(_PARAMETER_GRANTS):
@@ -61,13 +61,13 @@ def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
 def read_roles(moment: Moment, only: Roles = None) -> list[Row]:
     """The user's roles: name, attributes as words, hash of the password (None if unreadable), comment."""
     roles = user_roles(moment, only)
-    return [row for row in moment.rows(_role_query(passwords_readable(moment))) if row[0] in roles]
+    return [row for row in moment.once(_role_query(passwords_readable(moment))) if row[0] in roles]
 
 
 def read_memberships(moment: Moment, only: Roles = None) -> list[Row]:
     """The memberships a restore makes: role, member, admin option, and since 16 whether it inherits and may switch."""
     roles = user_roles(moment, only)
-    found = [row for row in moment.rows(_memberships(moment)) if _is_users(row[0], row[1], roles)]
+    found = [row for row in moment.once(_memberships(moment)) if _is_users(row[0], row[1], roles)]
     if only is None:
         return found
     # Of a part those between roles of which one is there at all.
@@ -82,7 +82,7 @@ def read_settings(moment: Moment, only: Roles = None) -> list[Row]:
 
 def _settings(moment: Moment, only: Roles) -> list[Row]:
     settable = user_roles(moment, only) | (platform.SETTABLE_ROLES | {""} if only is None else set())
-    return [row for row in moment.rows(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
+    return [row for row in moment.once(_SETTINGS) if row[0] in settable and row[2] not in _SECRET_SETTINGS]
 
 
 def _is_platforms(role: str, name: str) -> bool:
@@ -103,7 +103,7 @@ def _for_superusers(name: str) -> bool:
 
 def read_database(moment: Moment) -> Row:
     """The database's comment and its limit of connections."""
-    return moment.rows(_DATABASE)[0]
+    return moment.once(_DATABASE)[0]
 
 
 def roles_sql(moment: Moment, only: Roles = None) -> str:

@@ -69,12 +69,12 @@ def auth_sequence(moment: Moment) -> Iterator[Sequence]:
 
 def large_objects(moment: Moment) -> list[LargeObject]:
     """All large objects, by oid."""
-    return [LargeObject(*row) for row in moment.rows(_LARGE_OBJECTS)]
+    return [LargeObject(*row) for row in moment.once(_LARGE_OBJECTS)]
 
 
 def large_objects_readable(moment: Moment) -> bool:
     """Whether this connection may read the content of other owners' large objects."""
-    return bool(moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT')"))
+    return bool(moment.once("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT')")[0][0])
 
 
 def large_objects_sql(moment: Moment, objects: list[LargeObject]) -> Iterator[str]:
@@ -118,7 +118,7 @@ def user_mappings_sql(moment: Moment, servers: Container[str] | None = None) -> 
 
 def user_mappings(moment: Moment) -> str:
     """Where user mappings can be read: from the table with the options of all, else from a view with one's own."""
-    if moment.value("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_user_mapping', 'SELECT')"):
+    if moment.once("SELECT pg_catalog.has_table_privilege('pg_catalog.pg_user_mapping', 'SELECT')")[0][0]:
         return "pg_catalog.pg_user_mapping"
     return "(SELECT umid AS oid, srvid AS umserver, umuser, umoptions FROM pg_catalog.pg_user_mappings)"
 
