@@ -32,6 +32,10 @@ MOST_WAITING_BYTES = 48 * 1024 * 1024
 PIECE_BYTES = 1024 * 1024
 # A random line of so many characters and a newline ends each output.
 MARK_BYTES = 33
+# The setting that holds it: shown, it comes at a third of what a query of it costs.
+_MARK = "supapy.mark"
+# What is shown comes as it is: neither a head nor anything around it.
+_ARGUMENTS = (*PSQL_ARGUMENTS, "--no-align", "--tuples-only")
 # Small tables are read so many by one request, so that neither the line's delay nor ours counts for each.
 MOST_TOGETHER = 16
 # Beyond the usual settings: a range of a table is read by its place on disk, whatever the statistics suggest, and by
@@ -145,7 +149,7 @@ class Pumps:
     def _child(self) -> Iterator[_Psql]:
         with (
             tempfile.TemporaryFile() as said,
-            running(self._tools, "psql", PSQL_ARGUMENTS, self._dsn, said.fileno(), stdout=subprocess.PIPE) as child,
+            running(self._tools, "psql", _ARGUMENTS, self._dsn, said.fileno(), stdout=subprocess.PIPE) as child,
         ):
             with self._changed:
                 if self._closed:
@@ -228,7 +232,8 @@ class _Psql:
         self._buffer = bytearray(PIECE_BYTES + MARK_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
-        for output in self.outputs([opening]):
+        self._mark = f"{secrets.token_hex(MARK_BYTES // 2)}\n".encode()
+        for output in self.outputs([f"{opening} \\; SET {_MARK} = '{self._mark.decode().strip()}'"]):
             for _ in output:
                 pass
 
@@ -236,16 +241,16 @@ class _Psql:
         """What each of the statements puts out, in pieces that are to be used at once; they are sent together. A line
         of ours follows each, which nobody can know beforehand."""
         assert self._child.stdin is not None
-        marks = [secrets.token_hex(MARK_BYTES // 2) for _ in statements]
-        pairs = zip(statements, marks, strict=True)
-        sql = " \\; ".join(f"{statement} \\; COPY (SELECT '{mark}') TO STDOUT" for statement, mark in pairs)
+        sql = " \\; ".join(f"{statement} \\; SHOW {_MARK}" for statement in statements)
         # One that is gone has said why, which is told when its output ends.
         with suppress(BrokenPipeError):
             self._child.stdin.write(f"{sql};\n".encode())
             self._child.stdin.flush()
-        return (self._until(mark.encode() + b"\n", is_last=mark is marks[-1]) for mark in marks)
+        last = len(statements)
+        return (self._until_mark(is_last=number == last) for number in range(1, last + 1))
 
-    def _until(self, mark: bytes, *, is_last: bool) -> Iterator[memoryview]:
+    def _until_mark(self, *, is_last: bool) -> Iterator[memoryview]:
+        mark = self._mark
         searched = 0
         while True:
             # Nothing comes after the last, so that it needn't be searched for.

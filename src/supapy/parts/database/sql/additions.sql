@@ -197,7 +197,7 @@ WITH known AS (
     SELECT c.oid, n.nspname, c.relname, n.nspname || '.' || c.relname AS name
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname IN ('auth', 'storage') AND c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
-        AND NOT c.relispartition AND pg_get_userbyid(c.relowner) ~ %(platform)s
+        AND NOT c.relispartition AND c.relowner IN (SELECT oid FROM pg_roles WHERE rolname ~ %(platform)s)
 ), found (relation, kind, name, catalog, oid, number) AS (
     SELECT oid, 'table', relname, 'pg_class'::regclass, oid, 0 FROM relation
     UNION ALL
@@ -207,11 +207,11 @@ WITH known AS (
     -- One that carries a constraint is dumped as that.
     SELECT i.indrelid, 'index', c.relname,
         CASE WHEN k.oid IS NULL THEN 'pg_class'::regclass ELSE 'pg_constraint'::regclass END, coalesce(k.oid, c.oid), 0
-    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
+    FROM relation r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class c ON c.oid = i.indexrelid
     LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.contype IN ('p', 'u', 'x')
     UNION ALL
-    SELECT conrelid, 'constraint', conname, 'pg_constraint'::regclass, oid, 0
-    FROM pg_constraint WHERE contype IN ('c', 'f')
+    SELECT k.conrelid, 'constraint', k.conname, 'pg_constraint'::regclass, k.oid, 0
+    FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid WHERE k.contype IN ('c', 'f')
     UNION ALL
     SELECT ev_class, 'rule', rulename, 'pg_rewrite'::regclass, oid, 0 FROM pg_rewrite WHERE rulename <> '_RETURN'
     UNION ALL
