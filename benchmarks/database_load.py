@@ -19,7 +19,7 @@ from database import Board, Contender, Size, fill, peak_mb, program, server
 from supapy.journal import Journal
 from supapy.model import Entry, Item
 from supapy.parts.database.part import DatabasePart
-from supapy.project.journal import Unfinished, under_way
+from supapy.project.mark import Mark, under_way
 from supapy.project.pgtools import PgTools
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
@@ -35,7 +35,7 @@ CREATE INDEX large_at ON large (at);
 # The same for all: a server with the usual settings stops for a checkpoint every gigabyte of its log and vacuums what
 # came in, now in one's turn, now in another's.
 SETTINGS = ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum = off")
-MARK = Unfinished("backup_20261122_071500", "source", "digest", "choice")
+MARK = Mark("backup_20261122_071500", "source", "digest", {})
 PIECE_BYTES = 256 * 1024
 
 
@@ -75,7 +75,7 @@ class Folder:
 
 
 def load(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
-    """What a restore does for this part, with its journal."""
+    """What a restore does for this part, with its mark."""
     with project_of(db_url, tools) as project, under_way(project, MARK):
         for step in DatabasePart(jobs=jobs).load(Folder(folder), project, Journal(MemoryStore(), "ref")):
             problems = [*step.apply(lambda _: None)]

@@ -14,6 +14,7 @@ from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.root_key import RootKeyPart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
+from supapy.project.mark import Options
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns, match, user_relations
 from supapy.project.postgres import no_database
@@ -70,6 +71,38 @@ class Choice:
     def whole_database(self) -> bool:
         """Whether what is the database's as a whole is meant, as jobs and secrets are, and not some tables."""
         return self.database and not self.names_tables
+
+    @property
+    def options(self) -> Options:
+        """What changes what a restore writes, by the options that say so. In whatever order they were given it is the
+        same, and in a later version with more options too: what is usual isn't in it."""
+        only, tables, people = self.only, self.tables, self.people
+        said: dict[str, bool | str | tuple[str, ...] | None] = {
+            "--no-database": not self.database,
+            "--no-storage": not self.storage,
+            "--no-auth": not self.auth,
+            "--bucket": only.buckets,
+            "--prefix": only.prefixes,
+            "--exclude": only.excluded,
+            "--to-bucket": only.to_bucket,
+            "--schema": tables.schemas,
+            "--table": tables.tables,
+            "--exclude-table": tables.excluded,
+            "--exclude-table-data": tables.without_rows,
+            "--into-schema": self.into_schema,
+            "--from-json": self.from_json,
+            "--user": people.users,
+            "--on-conflict": people.on_conflict if people.on_conflict != "fail" else None,
+            "--sessions": people.sessions is True,
+            "--no-sessions": people.sessions is False,
+            "--audit-log": people.audit_log is True,
+            "--no-audit-log": people.audit_log is False,
+            "--via": people.via if people.via != "sql" else None,
+            "--vault-root-key": self.vault_root_key,
+            "--quiesce": self.quiesce is Quiesce.ALL,
+            "--no-quiesce": self.quiesce is Quiesce.NONE,
+        }
+        return {name: sorted({*one}) if isinstance(one, tuple) else one for name, one in said.items() if one}
 
     def check(self, project: Project) -> None:
         """Raises UsageError when something is chosen that this project's settings don't suffice for."""

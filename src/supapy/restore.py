@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from supapy.known import remember
 from supapy.model import Difference, Match, Omission, Problem, Proof, Step
 from supapy.names import component
 from supapy.parts.base import Obstacle
-from supapy.project.journal import Unfinished, under_way, unfinished
+from supapy.project.mark import Mark, Options, under_way, unfinished
 from supapy.project.project import Project
 from supapy.store.base import Store
 from supapy.verify import check_files, hold_against
@@ -48,7 +49,7 @@ class Plan:
     obstacles: list[Obstacle]
     saved_problems: list[Problem]
     omissions: list[Omission]
-    mark: Unfinished | None
+    mark: Mark | None
     goes_on: bool = False
 
     @property
@@ -102,7 +103,7 @@ def make_plan(
             f"the settings lead to project {project.ref}, not to {into}", "Choose its settings with --env-file FILE."
         )
     parts = to_restore(choice, jobs=jobs, listener=listener)
-    mark = Unfinished(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), repr(choice))
+    mark = Mark(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), choice.options)
     with project.moment() as moment:
         begun = unfinished(moment) if project.has_database else None
         if begun and not begun.is_the_same_as(mark):
@@ -142,13 +143,31 @@ def _check_target(ref: str, source_ref: str, obstacles: list[Obstacle], into: st
         )
 
 
-def _half_restored(ref: str, begun: Unfinished, wanted: Unfinished) -> RestoreRefused:
-    other = ", with other options" if begun.digest == wanted.digest else ""
+def _half_restored(ref: str, begun: Mark, wanted: Mark) -> RestoreRefused:
+    how, finish = "", f"with the command it was begun with (supapy restore {begun.label} …)"
+    if begun.options is None:
+        how, finish = ", by another version of supapy", "with that version"
+    elif begun.digest == wanted.digest:
+        how = f", with other options ({'; '.join(_other_options(begun.options, wanted.options or {}))})"
+        finish = f"with: supapy restore {' '.join([begun.label, *map(_typed, begun.options.items())])}"
     return RestoreRefused(
-        f"project {ref} is half restored: {begun} was on its way in{other}, and the run didn't come to its end",
-        f"Nothing was written. Finish that first with the command it was begun with (supapy restore {begun.label} …), "
-        "or choose an empty target with --env-file FILE.",
+        f"project {ref} is half restored: {begun} was on its way in{how}, and the run didn't come to its end",
+        f"Nothing was written. Finish that first {finish}, or choose an empty target with --env-file FILE.",
     )
+
+
+def _other_options(then: Options, now: Options) -> Iterator[str]:
+    for name in sorted(then.keys() | now.keys()):
+        if then.get(name) != now.get(name):
+            before, after = (_typed((name, one[name])) if name in one else "without" for one in (then, now))
+            yield f"then {before}, now {after}"
+
+
+def _typed(option: tuple[str, bool | str | list[str]]) -> str:
+    """An option as one types it."""
+    name, value = option
+    values = [] if value is True else [value] if isinstance(value, str) else value
+    return " ".join(f"{name} {shlex.quote(str(one))}" for one in values) if values else name
 
 
 def restore(

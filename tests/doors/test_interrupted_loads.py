@@ -94,7 +94,7 @@ def one(project: SandboxProject, query: str) -> tuple[object, ...] | None:
 
 
 def assert_finished(supapy: Commands, target: SandboxProject, saved: Path, *options: str) -> None:
-    """The same command ends well, which means that the target is equal, and nothing of the journal stays."""
+    """The same command ends well, which means that the target is equal, and nothing of the mark stays."""
     ran = supapy("restore", saved, "--yes", *options)
     assert ran.code == 0, ran.out + ran.err
     assert "goes on where it was" in ran.out
@@ -182,9 +182,28 @@ def test_until_then_no_other_restore_goes_in_and_doctor_says_why(
     assert another.code == 60
     assert "half restored" in another.err
     assert saved.name in another.err
+    awake = supapy("restore", saved, "--yes", "--no-quiesce")
+    assert awake.code == 60
+    assert "with other options (then without, now --no-quiesce; then --quiesce, now without)" in awake.err
+    assert f"supapy restore {saved.name} --no-auth --no-storage --quiesce" in awake.err
     said = supapy("doctor")
     assert "half restored" in said.out + said.err
     assert_finished(supapy, target, saved)
+
+
+def test_one_that_another_version_began_is_left_to_that(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+    supapy = Commands(tmp_path, settings_of(target))
+    with superuser(target.database) as connection:
+        connection.execute("CREATE SCHEMA supapy_restore")
+        connection.execute(
+            "CREATE TABLE supapy_restore.restore AS SELECT %s AS label, 'app' AS source, '' AS digest,"
+            " '{\"format\": 99}' AS choice, '[]' AS held",
+            (saved.name,),
+        )
+    ran = supapy("restore", saved, "--yes")
+    assert ran.code == 60
+    assert f"{saved.name} of project app was on its way in, by another version of supapy" in ran.err
+    assert "Finish that first with that version" in ran.err
 
 
 def test_a_server_that_restarts_amid_the_rows_is_no_loss(saved: Path, target: SandboxProject, tmp_path: Path) -> None:

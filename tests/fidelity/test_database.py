@@ -18,11 +18,11 @@ from tests.projects import ClusterFactory, few_locks, superuser
 from supapy.model import Difference, Problem, Proof
 from supapy.parts.database.contents import Contents
 from supapy.parts.database.part import DatabasePart
-from supapy.project.journal import Unfinished, under_way
+from supapy.project.mark import Mark, under_way
 from supapy.sandbox.cluster import Cluster
 
 HERE = Path(__file__).parent
-ANY_RESTORE = Unfinished("backup_20261122_071500", "source", "digest", "choice")
+ANY_RESTORE = Mark("backup_20261122_071500", "source", "digest", {})
 PAIRS = ((15, 15), (17, 17), (15, 17))
 
 # How many tables the sources make, and how many things with names of their own; 17 knows kinds that 15 doesn't.

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from supapy.names import qualified
 
-# Where a restore keeps its journal until it has come to its end. Nothing in it is the user's.
-JOURNAL_SCHEMA = "supapy_restore"
+# Where a restore keeps its mark until it has come to its end. Nothing in it is the user's.
+MARK_SCHEMA = "supapy_restore"
 # What the platform makes in every project, or makes once a feature is switched on (F§4.5). Everything else is the
 # user's: a list of names to keep would lose schemas.
 PLATFORM_SCHEMAS = frozenset(
@@ -34,7 +34,7 @@ PLATFORM_SCHEMAS = frozenset(
         "pgtle",
         "etl",
         "supabase_subscription_mgmt",
-        JOURNAL_SCHEMA,
+        MARK_SCHEMA,
         # Our own, in a project that was restored: what sleeps there.
         "_supapy",
     ]

@@ -101,7 +101,7 @@ def named(names: set[str] | list[str]) -> str:
 
 
 def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener) -> Iterator[Step]:
-    """One step where all of it may be one transaction; else several, of which the project's journal knows what is done.
+    """One step where all of it may be one transaction; else several, of which the project's mark knows what is done.
 
     The rows that other parts bring back are left out.
     """

@@ -22,7 +22,7 @@ from supapy.parts.database.script import NO_PATH, ORIGIN, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment, Statement
 from supapy.parts.database.specials import Sequence, sequences_sql
 from supapy.parts.database.statements import analyze_sql, comment, do_block, fill_views
-from supapy.project import journal
+from supapy.project import mark
 from supapy.project.moment import Moment
 from supapy.project.patterns import Patterns
 from supapy.project.project import Project
@@ -77,10 +77,10 @@ def _title(segment: Segment) -> str:
 def _run(picked: Picked, project: Project, quiesce: Quiesce, progress: Progress) -> list[Problem]:
     whole = (0, picked.backup.size(FILE))
     with project.session() as session:
-        begun = journal.unfinished(session) is not None
-        if journal.is_in(*whole, journal.done(session)):
+        begun = mark.unfinished(session) is not None
+        if mark.is_in(*whole, mark.done(session)):
             return []
-    note = journal.note([whole]) if begun else ""
+    note = mark.note([whole]) if begun else ""
 
     def script() -> Iterator[bytes]:
         # As a whole or not at all: nobody sees a table before it has its policies, and its grantees their rights.

@@ -1,4 +1,4 @@
-"""The script brought into a database in stretches, each done as a whole or not at all, and noted in the journal.
+"""The script brought into a database in stretches, each done as a whole or not at all, and noted in the target's mark.
 
 Rows and what is made over them go in by several connections at once; the rest, which has rows of its own among its
 statements, by psql. The script is read once, from its beginning to its end.
@@ -25,12 +25,12 @@ from supapy.parts.database.rows_in import Feeder, Note, Telling, left_in
 from supapy.parts.database.script import NO_PATH, PREAMBLE, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment
 from supapy.parts.database.statements import analyze_sql
-from supapy.project import journal
+from supapy.project import mark
 from supapy.project.loading import LoadingPumps, Work
 from supapy.project.postgres import LOCK_TIMEOUT_S, Session
 from supapy.project.programs import Message, psql
 from supapy.project.project import Project
-from supapy.project.schema import JOURNAL_SCHEMA
+from supapy.project.schema import MARK_SCHEMA
 
 # Rows that a server takes in about a second: less than this comes in as one transaction, all or nothing.
 LARGE_BYTES = 64 * 1024 * 1024
@@ -44,7 +44,7 @@ _OWN_SETTINGS = f"""\
 SET lock_timeout = '{LOCK_TIMEOUT_S}s';
 SET default_transaction_read_only = off;
 SELECT set_config(name, '0', false) FROM pg_settings WHERE name IN ('transaction_timeout', 'idle_session_timeout');
-{journal.WORKING};
+{mark.WORKING};
 """
 # What building indexes may take of the server's memory, over all connections, where it isn't allowed more anyway: by
 # two of them it saved a seventh of the time, and the smallest hosted server has a gigabyte.
@@ -64,18 +64,18 @@ RELOAD = "NOTIFY pgrst, 'reload schema';\n"
 _KEEP = f"""
 DO $$
 BEGIN
-    IF to_regnamespace('{JOURNAL_SCHEMA}') IS NOT NULL AND to_regclass('{JOURNAL_SCHEMA}.defaults') IS NULL
+    IF to_regnamespace('{MARK_SCHEMA}') IS NOT NULL AND to_regclass('{MARK_SCHEMA}.defaults') IS NULL
         AND to_regclass('pg_temp.supapy_defaults') IS NOT NULL
     THEN
-        CREATE TABLE {JOURNAL_SCHEMA}.defaults AS TABLE pg_temp.supapy_defaults;
+        CREATE TABLE {MARK_SCHEMA}.defaults AS TABLE pg_temp.supapy_defaults;
     END IF;
 END $$;
 """
 _FETCH = f"""
 DO $$
 BEGIN
-    IF to_regclass('{JOURNAL_SCHEMA}.defaults') IS NOT NULL AND to_regclass('pg_temp.supapy_defaults') IS NULL THEN
-        CREATE TEMPORARY TABLE supapy_defaults AS TABLE {JOURNAL_SCHEMA}.defaults;
+    IF to_regclass('{MARK_SCHEMA}.defaults') IS NOT NULL AND to_regclass('pg_temp.supapy_defaults') IS NULL THEN
+        CREATE TEMPORARY TABLE supapy_defaults AS TABLE {MARK_SCHEMA}.defaults;
     END IF;
 END $$;
 """
@@ -96,7 +96,7 @@ class Unit:
 
 class Loader:
     """One restore of the database part into one project, by `jobs` connections. Each method is one step of it, and
-    passes over what the project's journal says is done. The `listener` hears of each table's
+    passes over what the project's mark says is done. The `listener` hears of each table's
     rows."""
 
     def __init__(
@@ -173,8 +173,8 @@ class Loader:
         """The whole script in one transaction."""
         own = self._contents.own_segments[1:-1]
         whole = own[0].offset, _end(own[-1])
-        done, note = self._journal
-        if journal.is_in(*whole, done):
+        done, note = self._noted
+        if mark.is_in(*whole, done):
             return []
 
         def script() -> Iterator[bytes]:
@@ -210,7 +210,7 @@ class Loader:
 
     def rows(self, progress: Progress) -> list[Problem]:
         """The rows, by all connections, then what stands before the indexes: sequences and large objects."""
-        done, note = self._journal
+        done, note = self._noted
         with self._project.session() as session:
             calling = set(map(tuple, session.rows(_NAMES, (list(calling_tables(session)),))))
         with self._pumps(USUAL_PATH) as pumps:
@@ -235,7 +235,7 @@ class Loader:
         segment = self._post_data
         if self._contents.index is None:
             return self._run([Unit(segment.offset, _end(segment))], lambda _: None)
-        done, note = self._journal
+        done, note = self._noted
         text = b"".join(self._backup.read(FILE, segment.offset, _end(segment)))
         with self._pumps(_MEMORY.format(kilobytes=BUILDING_KILOBYTES // self._jobs)) as pumps:
             for stage in post_data.stages(self._contents, segment, text, done, self._statements_at_once):
@@ -260,18 +260,18 @@ class Loader:
         return LoadingPumps(self._project.db_url, self._jobs, [OPENING + _LATER_DURABLE + self._quiesce + more])
 
     @cached_property
-    def _journal(self) -> tuple[list[tuple[int, int]], Note]:
-        """What was done before this run, and how more is noted; not at all where nobody has begun a journal."""
+    def _noted(self) -> tuple[list[tuple[int, int]], Note]:
+        """What was done before this run, and how more is noted; not at all where there is no mark."""
         with self._project.session() as session:
-            if journal.unfinished(session) is None:
+            if mark.unfinished(session) is None:
                 return [], lambda _: ""
-            return journal.done(session), journal.note
+            return mark.done(session), mark.note
 
     def _run(self, units: list[Unit], progress: Progress, *, first: str = "", last: str = "") -> list[Problem]:
         """Have psql run what isn't done of them; `first` and `last` are statements around those of each, within its
         transaction."""
-        done, note = self._journal
-        left = [unit for unit in units if not journal.is_in(unit.start, unit.end, done)]
+        done, note = self._noted
+        left = [unit for unit in units if not mark.is_in(unit.start, unit.end, done)]
 
         def script() -> Iterator[bytes]:
             for unit in left:

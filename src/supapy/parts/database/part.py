@@ -27,7 +27,7 @@ from supapy.parts.database.rules import Selection, select
 from supapy.parts.database.script import Script
 from supapy.parts.database.side import SideSchema
 from supapy.parts.database.toc import TocEntry, read_toc
-from supapy.project.journal import unfinished
+from supapy.project.mark import unfinished
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.postgres import LOCK_TIMEOUT_S

@@ -10,8 +10,8 @@ from supapy.model import Progress
 from supapy.parts.database.contents import Contents
 from supapy.parts.database.rows_in import Note
 from supapy.parts.database.segments import Segment, Statement
-from supapy.project.journal import is_in
 from supapy.project.loading import Work
+from supapy.project.mark import is_in
 from supapy.project.postgres import Session
 
 SEGMENT = "post-data"

@@ -13,8 +13,8 @@ from supapy.model import Progress
 from supapy.names import qualified
 from supapy.parts.database.segments import Segment
 from supapy.parts.database.statements import column_list
-from supapy.project.journal import left_of
 from supapy.project.loading import LEAST_CHUNK_BYTES, Flow, LoadingPumps, Work
+from supapy.project.mark import left_of
 from supapy.project.postgres import Session
 
 Note = Callable[[Iterable[tuple[int, int]]], str]

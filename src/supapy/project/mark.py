@@ -1,4 +1,4 @@
-"""What a restore leaves in its target until it has come to its end, so that it can be gone on with.
+"""The mark: what a restore leaves in its target until it has come to its end, so that it can be gone on with.
 
 A schema of our own says which backup is on its way in, and which stretches of its script are done; each stretch is
 noted in the transaction that does it. It is made before the first thing is written, and goes after the last.
@@ -15,7 +15,7 @@ from supapy.errors import RestoreRefused
 from supapy.names import literal
 from supapy.project.postgres import Session
 from supapy.project.project import Project
-from supapy.project.schema import JOURNAL_SCHEMA, Reader
+from supapy.project.schema import MARK_SCHEMA, Reader
 
 # Keys of advisory locks: one a restore holds alone, one that all its connections share. Any two numbers would do.
 RESTORE_LOCK = 7_301_883_421_001
@@ -23,34 +23,40 @@ WORK_LOCK = 7_301_883_421_002
 # What every connection that changes the target says first, so that the next run knows when they are all gone.
 WORKING = f"SELECT pg_catalog.pg_advisory_lock_shared({WORK_LOCK})"
 
+# By their names on the command line: true where there is nothing more to it, else its value, or all of them.
+Options = dict[str, bool | str | list[str]]
+# How they are written down. What means something else from then on gets another number.
+OPTIONS_FORMAT = 1
+
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A restore that hasn't come to its end: `digest` is of the backup's manifest, `choice` how it was asked for, and
-    `held` what the target held before (part, text)."""
+class Mark:
+    """A restore that hasn't come to its end: `digest` is of the backup's manifest, `options` are what it was asked for
+    with (None when another version has said so, in a way that this one doesn't know), and `held` is what the target
+    held before (part, text)."""
 
     label: str
     source: str
     digest: str
-    choice: str
+    options: Options | None
     held: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.label} of project {self.source}"
 
-    def is_the_same_as(self, other: Unfinished) -> bool:
+    def is_the_same_as(self, other: Mark) -> bool:
         """Whether the one goes on with the other."""
-        return (self.digest, self.choice) == (other.digest, other.choice)
+        return (self.digest, self.options) == (other.digest, other.options) and self.options is not None
 
 
-def unfinished(reader: Reader) -> Unfinished | None:
+def unfinished(reader: Reader) -> Mark | None:
     """The restore that has begun in this database and not ended, if there is one."""
-    if not reader.rows("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (f"{JOURNAL_SCHEMA}.restore",)):
+    if not reader.rows("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (f"{MARK_SCHEMA}.restore",)):
         return None
     for label, source, digest, choice, held in reader.rows(
-        f"SELECT label, source, digest, choice, held FROM {JOURNAL_SCHEMA}.restore"
+        f"SELECT label, source, digest, choice, held FROM {MARK_SCHEMA}.restore"
     ):
-        return Unfinished(label, source, digest, choice, tuple((part, text) for part, text in json.loads(held)))
+        return Mark(label, source, digest, _options(choice), tuple((part, text) for part, text in json.loads(held)))
     return None
 
 
@@ -60,7 +66,7 @@ def done(reader: Reader) -> list[tuple[int, int]]:
     if unfinished(reader) is None:
         return []
     together: list[tuple[int, int]] = []
-    for start, end in reader.rows(f"SELECT start_at, end_at FROM {JOURNAL_SCHEMA}.done ORDER BY 1, 2"):
+    for start, end in reader.rows(f"SELECT start_at, end_at FROM {MARK_SCHEMA}.done ORDER BY 1, 2"):
         if together and start <= together[-1][1]:
             together[-1] = (together[-1][0], max(end, together[-1][1]))
         else:
@@ -88,11 +94,20 @@ def left_of(start: int, end: int, done: Iterable[tuple[int, int]]) -> Iterator[t
 def note(stretches: Iterable[tuple[int, int]]) -> str:
     """The statement that notes stretches as done, for the transaction that does them."""
     values = ", ".join(f"({start}, {end})" for start, end in stretches)
-    return f"INSERT INTO {JOURNAL_SCHEMA}.done VALUES {values};"
+    return f"INSERT INTO {MARK_SCHEMA}.done VALUES {values};"
+
+
+def _options(said: str) -> Options | None:
+    try:
+        choice = json.loads(said)
+    except ValueError:
+        return None
+    is_known = isinstance(choice, dict) and choice.get("format") == OPTIONS_FORMAT
+    return dict(choice["options"]) if is_known else None
 
 
 @contextmanager
-def under_way(project: Project, restore: Unfinished) -> Iterator[None]:
+def under_way(project: Project, restore: Mark) -> Iterator[None]:
     """Say so in the target from here on; no more once the block has ended well.
 
     Raises RestoreRefused when another run is at work there. What an earlier run has left at work is ended first.
@@ -105,7 +120,7 @@ def under_way(project: Project, restore: Unfinished) -> Iterator[None]:
         yield
     # By a connection of its own: the other may have been silent for hours.
     with project.session() as session:
-        session.execute(f"DROP SCHEMA {JOURNAL_SCHEMA} CASCADE")
+        session.execute(f"DROP SCHEMA {MARK_SCHEMA} CASCADE")
 
 
 def _alone(session: Session) -> None:
@@ -124,20 +139,21 @@ def _end_leftovers(session: Session) -> None:
     session.execute(f"SELECT pg_catalog.pg_advisory_unlock({WORK_LOCK})")
 
 
-def _begin(session: Session, restore: Unfinished) -> None:
+def _begin(session: Session, restore: Mark) -> None:
     held = json.dumps(restore.held)
+    choice = json.dumps({"format": OPTIONS_FORMAT, "options": restore.options}, sort_keys=True)
     with session.transaction():
         session.execute(
-            f"CREATE SCHEMA {JOURNAL_SCHEMA};"
-            f"CREATE TABLE {JOURNAL_SCHEMA}.restore "
+            f"CREATE SCHEMA {MARK_SCHEMA};"
+            f"CREATE TABLE {MARK_SCHEMA}.restore "
             "(label text, source text, digest text, choice text, held text, begun_at timestamptz DEFAULT now());"
-            f"CREATE TABLE {JOURNAL_SCHEMA}.done (start_at bigint, end_at bigint);"
+            f"CREATE TABLE {MARK_SCHEMA}.done (start_at bigint, end_at bigint);"
         )
         # Whatever the target grants by default on what is new.
-        session.execute(_PRIVATE.replace(":schema", literal(JOURNAL_SCHEMA)))
+        session.execute(_PRIVATE.replace(":schema", literal(MARK_SCHEMA)))
         session.execute(
-            f"INSERT INTO {JOURNAL_SCHEMA}.restore VALUES (%s, %s, %s, %s, %s)",
-            (restore.label, restore.source, restore.digest, restore.choice, held),
+            f"INSERT INTO {MARK_SCHEMA}.restore VALUES (%s, %s, %s, %s, %s)",
+            (restore.label, restore.source, restore.digest, choice, held),
         )
 
 
