@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from supapy.errors import SupapyError, UsageError
 from supapy.model import Problem
 from supapy.parts.database.waking import Asleep, read_asleep, wake
+from supapy.project.mark import unfinished
 from supapy.project.project import Project, claims
 from supapy.secret import Secret
 
@@ -105,10 +106,15 @@ def activate(
     """Wake what is named, everything where nothing is (None); `told` hears of each that woke.
 
     Each wakes by itself, as a whole or not at all: what can't is a problem and sleeps on. Raises UsageError before
-    anything is changed when a name fits nothing or more than one thing, or when what is to be rewritten stands nowhere.
+    anything is changed when a name fits nothing or more than one thing, when what is to be rewritten stands nowhere,
+    or when the project is half restored.
     """
     how, outcome = how or Rewriting(), Awakened()
     with project.session() as session:
+        if begun := unfinished(session):
+            raise UsageError(
+                f"project {project.ref} is half restored: {begun} is on its way in", "Finish that restore first."
+            )
         asleep = read_asleep(session)
         wanted = asleep if names is None else _named(asleep, names)
         _check_rewriting(wanted, how)
@@ -130,9 +136,10 @@ def _named(asleep: Sequence[Asleep], names: Sequence[str]) -> list[Asleep]:
     for name in names:
         fitting = [one for one in asleep if one.what.name == name] or [one for one in asleep if name in _short(one)]
         if len(fitting) != 1:
-            some = "; ".join(one.what.name for one in fitting or asleep) or "nothing"
+            some = "; ".join(one.what.name for one in fitting or asleep)
             found = "is more than one thing" if fitting else "doesn't sleep here"
-            raise UsageError(f"{name} {found}", f"Asleep here: {some}.")
+            hint = f"Asleep here: {some}." if some else "Nothing does: no restore has left anything asleep here."
+            raise UsageError(f"{name or 'what has no name'} {found}", hint)
         wanted[fitting[0].what.number] = fitting[0]
     return [one for one in asleep if one.what.number in wanted]
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
+import psycopg
 import pytest
 from tests.doors.commands import Commands, env_file, settings_of
 from tests.extensions import extended_tools, has_cron, preload_cron
@@ -220,6 +221,41 @@ def test_into_its_own_project_things_run_unless_they_slept(source: SandboxProjec
     plan = commands("--json", "restore", saved)
     assert plan.code == 60
     assert commands("activate").out.strip() == "nothing sleeps in project source"
+
+
+def test_where_nothing_was_restored_a_name_fits_nothing(source: SandboxProject, tmp_path: Path) -> None:
+    commands = Commands(tmp_path, settings_of(source))
+    ran = commands("activate", "nightly")
+    assert (ran.code, ran.err.splitlines()) == (
+        2,
+        ["error: nightly doesn't sleep here", "hint: Nothing does: no restore has left anything asleep here."],
+    )
+    assert commands("activate", "--all").code == 0
+
+
+def test_a_target_that_does_not_answer_is_told(asleep: Commands) -> None:
+    nowhere = "postgresql://postgres:hidden@127.0.0.1:9/postgres"
+    ran = asleep("activate", "--all", SUPABASE_DB_URL=nowhere)
+    assert ran.code == 21
+    assert "no connection to 127.0.0.1 port 9" in ran.err
+    assert "hidden" not in ran.err
+    ran = asleep("activate", SUPABASE_DB_URL="")
+    assert ran.code == 2
+    assert "SUPABASE_DB_URL" in ran.err
+
+
+def test_nothing_wakes_in_a_project_that_is_half_restored(asleep: Commands) -> None:
+    with psycopg.connect(asleep.settings["SUPABASE_DB_URL"], autocommit=True) as connection:
+        connection.execute(
+            "CREATE SCHEMA supapy_restore; CREATE TABLE supapy_restore.restore AS SELECT 'backup_1' AS label, "
+            "'source' AS source, '' AS digest, '' AS choice, '[]' AS held"
+        )
+        ran = asleep("activate", "--all")
+        connection.execute("DROP SCHEMA supapy_restore CASCADE")
+    assert ran.code == 2
+    assert "project asleep is half restored: backup_1 of project source is on its way in" in ran.err
+    assert "Finish that restore first." in ran.err
+    assert len(asleep("--json", "activate").result["asleep"]) >= 6
 
 
 def test_the_librarys_door_lets_things_run_at_once_too(saved: Path, server_folder: Path) -> None:
