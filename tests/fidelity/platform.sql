@@ -24,3 +24,4 @@ create policy not_listed on auth.custom_oauth_providers using (true);
 -- What would let people do more, were it postgres's.
 create function app.as_auth() returns int language sql security definer as 'select 1'; alter function app.as_auth() owner to supabase_auth_admin;
 create view app.of_auth as select 1 as one; alter view app.of_auth owner to supabase_auth_admin; create function app.harmless() returns int language sql as 'select 1'; alter function app.harmless() owner to supabase_auth_admin;
+create policy closed on app.orders as restrictive for select to authenticated, app_reader using (auth.my_claim() = 'a'); create policy closed on storage.objects as restrictive for insert with check (auth.my_claim() = 'a');

@@ -62,6 +62,8 @@ OMITTED = {
     "index app.orders_by_total, which is invalid",
     "function as_auth() in schema app",
     "view of_auth in schema app",
+    "policy orders closed in schema app",
+    "policy objects closed in schema storage",
     "owner supabase_auth_admin of function harmless() in schema app",
 }
 # The same, as a dump of the source has it and one of the target hasn't, or has otherwise.
@@ -89,6 +91,8 @@ CHANGED_ENTRIES = {
     ("POLICY", "auth", "users own_nickname"),
     ("FUNCTION", "app", "as_auth()"),
     ("VIEW", "app", "of_auth"),
+    ("POLICY", "app", "orders closed"),
+    ("POLICY", "storage", "objects closed"),
     ("FUNCTION", "app", "harmless()"),
     # Its rows pointed to nothing already.
     ("FK CONSTRAINT", "vals", "owned_by owned_by_id_fkey"),
@@ -272,6 +276,16 @@ def test_every_privilege_is_what_it_was(trip: Trip, target: Cluster) -> None:
     if trip.source_major == trip.target_major:
         assert before.keys() - after.keys() <= CHANGED_OBJECTS
         assert after.keys() <= before.keys()
+
+
+def test_whom_a_policy_kept_out_that_cannot_come_back_stays_out(trip: Trip, target: Cluster) -> None:
+    query = """SELECT tablename, permissive, cmd, roles::text[], qual, with_check FROM pg_policies
+        WHERE policyname = 'closed' ORDER BY 1"""
+    with superuser(target) as connection:
+        assert connection.execute(query).fetchall() == [
+            ("objects", "RESTRICTIVE", "INSERT", ["public"], None, "false"),
+            ("orders", "RESTRICTIVE", "SELECT", ["app_reader", "authenticated"], "false", None),
+        ]
 
 
 def test_roles_memberships_settings_and_passwords_are_what_they_were(trip: Trip, target: Cluster) -> None:

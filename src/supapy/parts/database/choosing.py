@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from supapy.model import Omission
+from supapy.parts.database import policies
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.grants import read_grants
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
@@ -189,8 +190,8 @@ def _roles(moment: Moment, chosen: Selection, facts: Facts) -> frozenset[str]:
     for grant in read_grants(moment, facts):
         if (grant.catalog, grant.oid) in kept:
             roles |= {role for one in grant.privileges for role in (one.grantor, one.grantee)}
-    policies = [entry.oid for entry in chosen.kept if entry.kind == "POLICY"]
-    return frozenset(roles | {name for (name,) in moment.rows(_OTHER_ROLES, (policies, sorted(chosen.servers)))})
+    made = [entry.oid for entry in (*chosen.kept, *policies.unmade(chosen, facts)) if entry.kind == "POLICY"]
+    return frozenset(roles | {name for (name,) in moment.rows(_OTHER_ROLES, (made, sorted(chosen.servers)))})
 
 
 def _unasked(patterns: Patterns, chosen: Selection, matched: Matched, every: Iterable[Relation]) -> Iterator[Omission]:

@@ -51,8 +51,10 @@ class Picked:
         return self._read(found.offset, first - found.offset)
 
     def section(self, name: str) -> Iterator[tuple[Statement, str]]:
-        """The chosen statements of a segment, each with its SQL as it was saved."""
-        found = self._segment(name)
+        """The chosen statements of a segment, which older backups may lack, each with its SQL as it was saved."""
+        found = next((one for one in self.whole.segments if one.name == name), None)
+        if found is None:
+            return
         end = found.offset + found.length
         chosen = [one for one in self.statements if found.offset <= one.offset < end]
         # At once: a request or a frame for each statement would take its time.

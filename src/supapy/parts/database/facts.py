@@ -28,6 +28,7 @@ class TriggerFacts:
 class Facts:
     """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
 
+    `restrictive` are the policies that keep out whom others let in;
     `default_comments` are the comments, as an archive names them, that extensions come with; `impossible` is what can't
     be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
     tables; `extensions` are (name, schema); `computed` are the indexes on expressions or with a condition, and the
@@ -38,6 +39,7 @@ class Facts:
 
     managed: frozenset[str]
     policies: dict[int, tuple[str, str]]
+    restrictive: frozenset[int]
     triggers: dict[int, TriggerFacts]
     publication_members: dict[int, str]
     default_comments: frozenset[str]
@@ -53,7 +55,7 @@ class Facts:
 
 def read_facts(moment: Moment) -> Facts:
     """The catalogs' side of the rules."""
-    additions = read_additions(moment)
+    additions, policies = read_additions(moment), moment.rows(_POLICIES)
     managed = frozenset(managed_schemas(moment))
     superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
     # Given to postgres, they would let people do what he may.
@@ -64,7 +66,8 @@ def read_facts(moment: Moment) -> Facts:
     )
     return Facts(
         managed,
-        {oid: (schema, table) for oid, schema, table in moment.rows(_POLICIES)},
+        {oid: (schema, table) for oid, schema, table, _ in policies},
+        frozenset(oid for oid, _, _, permissive in policies if not permissive),
         {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
         dict(moment.rows(_PUBLICATION_MEMBERS)),
         frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
@@ -80,7 +83,7 @@ def read_facts(moment: Moment) -> Facts:
 
 
 _POLICIES = """
-SELECT p.oid::bigint, n.nspname, c.relname
+SELECT p.oid::bigint, n.nspname, c.relname, p.polpermissive
 FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 """

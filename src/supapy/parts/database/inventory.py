@@ -114,7 +114,9 @@ def take_inventory(
     since sequences move on while they are looked at.
     """
     if selection.is_part:
-        kept, lost = selection.kept_objects, {(entry.catalog, entry.oid) for entry in selection.lost}
+        # Another policy may stand in the place of one that wasn't asked for (policies.py).
+        policies = [entry for entry in selection.aside if entry.kind == "POLICY"]
+        kept, lost = selection.kept_objects, {(entry.catalog, entry.oid) for entry in (*selection.lost, *policies)}
         left_out = {thing.name for thing in things if (thing.catalog, thing.oid) in lost}
         things = [thing for thing in things if thing.is_of(kept)]
     else:

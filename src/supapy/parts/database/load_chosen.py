@@ -10,7 +10,7 @@ from supapy.errors import SqlError
 from supapy.model import Problem, Progress, Step
 from supapy.names import literal, many, qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import grants, load, quiesced
+from supapy.parts.database import grants, load, policies, quiesced
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
 from supapy.parts.database.contents import FILE
 from supapy.parts.database.facts import read_facts
@@ -97,10 +97,14 @@ def _run(picked: Picked, project: Project, quiesce: Quiesce, progress: Progress)
 
 def _left_behind(picked: Picked) -> Iterator[Problem]:
     """A word on each thing that an excluded table takes with it; not on pieces of such a thing."""
-    gone = {(one.schema, one.name) for one in picked.behind if one.kind in RELATIONS}
-    for one in picked.behind:
-        if one.table not in gone and one.kind != "INDEX ATTACH":
+    for one in _pieces_behind(picked):
+        if one.kind != "INDEX ATTACH":
             yield Problem("database", f"{one.kind.lower()} {name_of(one)}", "it needs a table that was excluded")
+
+
+def _pieces_behind(picked: Picked) -> list[Statement]:
+    gone = {(one.schema, one.name) for one in picked.behind if one.kind in RELATIONS}
+    return [one for one in picked.behind if one.table not in gone]
 
 
 def _feed(picked: Picked, progress: Progress) -> Iterator[bytes]:
@@ -134,6 +138,8 @@ def _after_rows(picked: Picked) -> Iterator[str]:
         yield picked.segment("large objects")
         yield picked.begin_of("post-data")
     yield from _made(picked, "post-data")
+    yield from _made(picked, policies.SEGMENT)
+    yield from (_closed(picked, one) for one in _pieces_behind(picked))
     if picked.all_but:
         yield picked.segment("webhooks that sleep")
     yield from chain([USUAL_PATH, fill_views(_refreshes(picked))], _analyzes(picked), [NO_PATH])
@@ -163,10 +169,15 @@ def _rights(picked: Picked) -> Iterator[str]:
 
 
 def _made(picked: Picked, segment: str) -> Iterator[str]:
-    return (_or_told(sql, one) for one, sql in picked.section(segment))
+    return (_or_told(sql, one, _closed(picked, one)) for one, sql in picked.section(segment))
 
 
-def _or_told(sql: str, one: Statement) -> str:
+def _closed(picked: Picked, one: Statement) -> str:
+    """What stands in the place of a restrictive policy that can't be made."""
+    return policies.closed_of(picked.whole.inventory.get("policies", {}), one.id) if one.kind == "POLICY" else ""
+
+
+def _or_told(sql: str, one: Statement, instead: str = "") -> str:
     """A statement; where it is a piece of something that stands without it, and needs what isn't there, it is told."""
     if one.kind in _NECESSARY:
         return sql
@@ -176,7 +187,7 @@ def _or_told(sql: str, one: Statement) -> str:
 BEGIN
     EXECUTE {literal(sql)};
 EXCEPTION WHEN {_LACKING} THEN
-    RAISE WARNING 'supapy: % -- %', {literal(name)}, SQLERRM;
+    {instead}RAISE WARNING 'supapy: % -- %', {literal(name)}, SQLERRM;
 END"""
     )
 

@@ -71,6 +71,8 @@ _ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 _PG_CLASS = 1259
 
 _BY_HAND = "Make it again by hand where the target allows it."
+# See policies.py.
+_CLOSED = "Where it can, a restore puts one in its place that lets nobody through: replace that."
 
 
 class Fate(Enum):
@@ -160,7 +162,8 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
         if judged.fate is Fate.LOST:
             chosen.lost.append(entry)
             if judged.reason:
-                chosen.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {_BY_HAND}")))
+                by_hand = _CLOSED if entry.oid in facts.restrictive and entry.kind == "POLICY" else _BY_HAND
+                chosen.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {by_hand}")))
         elif judged.fate is Fate.KEPT:
             _section(entry, chosen, seen).append(entry)
             chosen.told.extend((entry, omission) for omission in _owner_lost(entry))

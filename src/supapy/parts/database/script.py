@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from supapy.model import Json
 from supapy.names import literal
-from supapy.parts.database import cron, grants, queues, quiesced, roles, specials, vault
+from supapy.parts.database import cron, grants, policies, queues, quiesced, roles, specials, vault
 from supapy.parts.database.data import Rows, head_and_tail
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.facts import Facts
@@ -135,6 +135,7 @@ class Script:
         yield "large objects", specials.large_objects_sql(moment, objects)
         publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
+        yield policies.SEGMENT, policies.closed_sql(moment, chosen, self._facts)
         yield "webhooks that sleep", [webhook_sql(hook) for hook in self._unmade]
         yield "materialized views", [USUAL_PATH, fill_views(self._refreshes()), NO_PATH]
         servers = chosen.servers if chosen.is_part else None
