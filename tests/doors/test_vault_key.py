@@ -201,6 +201,14 @@ def test_a_target_whose_vault_is_off_is_told(saved: Path, target: SandboxProject
     assert "its Vault is switched off" in ran.err
 
 
+def test_a_target_whose_vault_is_too_old_is_told(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+    with superuser(target.database) as connection:
+        connection.execute("ALTER FUNCTION vault._crypto_aead_det_decrypt RENAME TO _another")
+    ran = restored(tmp_path, saved, account(target))
+    assert ran.code == 60
+    assert "its Vault is older than version 0.3, and can't open them" in ran.err
+
+
 def test_the_option_is_for_the_whole_database(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
     ran = restored(tmp_path, saved, account(target), "--table", "t")
     assert ran.code == 2

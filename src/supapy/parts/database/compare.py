@@ -33,7 +33,7 @@ from supapy.stream import NO_ROWS, fingerprint
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
 MAINTAIN_SINCE = 17
 # Sorts whose values may be secrets: a difference names the property only.
-_QUIET_SORTS = frozenset({"settings", "roles", "foreign servers"})
+_QUIET_SORTS = frozenset({"settings", "roles", "foreign servers", VAULT_SECRETS})
 LONGEST_SHOWN_CHARACTERS = 60
 
 

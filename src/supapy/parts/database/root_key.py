@@ -55,6 +55,11 @@ class RootKeyPart:
             yield Obstacle(
                 "database", "its Vault is switched off, so that no root key is of use", final=True, hint=hint
             )
+        elif not moment.rows(_OPENS):
+            hint = "Upgrade it (Settings > Infrastructure), or leave --vault-root-key out."
+            yield Obstacle(
+                "database", "its Vault is older than version 0.3, and can't open them", final=True, hint=hint
+            )
         elif project.management.root_key(source) != project.management.root_key(project.ref):
             for text in _sealed_there(moment):
                 hint = "Delete them there, or leave --vault-root-key out: then the backup's secrets don't come back."
@@ -111,4 +116,9 @@ def _sealed_there(reader: Reader) -> Iterator[str]:
         yield "it has the extension pgsodium, and what that has sealed another root key would make unreadable"
 
 
+# What this connection opens a sealed secret with; versions before 0.3 lack it.
+_OPENS = """
+SELECT WHERE pg_catalog.has_function_privilege(
+    pg_catalog.to_regprocedure('vault._crypto_aead_det_decrypt(bytea,bytea,bigint,bytea,bytea)'), 'EXECUTE')
+"""
 _INSTALLED = "SELECT FROM pg_catalog.pg_extension WHERE extname = %s"
