@@ -32,6 +32,7 @@ def entry(
 FACTS = Facts(
     managed=frozenset({"auth", "storage", "realtime", "extensions", "cron"}),
     policies={1: ("storage", "objects"), 2: ("storage", "migrations")},
+    restrictive=frozenset(),
     triggers={
         1: TriggerFacts("auth", "on_user", "public", "postgres", "O"),
         2: TriggerFacts("storage", "update_objects_updated_at", "storage", "supabase_storage_admin", "O"),
