@@ -26,7 +26,7 @@ _LENGTH = struct.Struct(">I")
 _ONE_VALUE = struct.Struct(">hI")
 _END = b"\xff\xff"
 # Lines that are staged at a time: much enough that a statement is little beside them.
-CHUNK_BYTES = 8 * 1024 * 1024
+CHUNK_BYTES = 4 * 1024 * 1024
 
 
 def compact_json_of(columns: Sequence[Column], alias: str) -> str:
@@ -84,16 +84,26 @@ def keyed_lines(pieces: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
 
 def stage_chunks(session: Session, rows: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Put any number of JSON lines into the staging table, some at a time, and give those each time."""
-    session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
-    for chunk in _chunks(rows):
-        session.execute(f"TRUNCATE {STAGE}")
-        values = [piece for line in chunk for piece in (_ONE_VALUE.pack(1, len(line)), line)]
-        whole = b"".join((_HEAD, *values, _END))
-        session.copy_in(f"COPY {STAGE} (line) FROM STDIN (FORMAT binary)", [whole])
+    for chunk in chunks(rows):
+        stage_packed(session, packed(chunk))
         yield chunk
 
 
-def _chunks(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
+def packed(texts: Sequence[bytes]) -> bytes:
+    """Texts as they are staged; nothing for none."""
+    values = [piece for text in texts for piece in (_ONE_VALUE.pack(1, len(text)), text)]
+    return b"".join((_HEAD, *values, _END)) if values else b""
+
+
+def stage_packed(session: Session, texts: bytes) -> None:
+    """Put packed JSON texts into the staging table, replacing what was there. Raises SqlError for what isn't JSON."""
+    session.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {STAGE.removeprefix('pg_temp.')} (line json NOT NULL)")
+    session.execute(f"TRUNCATE {STAGE}")
+    session.copy_in(f"COPY {STAGE} (line) FROM STDIN (FORMAT binary)", [texts])
+
+
+def chunks(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The same rows, as many at a time as are staged at a time."""
     chunk: list[bytes] = []
     size = 0
     for row in rows:

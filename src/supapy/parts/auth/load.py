@@ -13,18 +13,20 @@ from typing import TypeVar
 
 from supapy.errors import RestoreRefused, SqlError
 from supapy.model import Problem, Progress
-from supapy.parts.auth.document import Document
+from supapy.parts.auth.document import Document, apart, parsed_apart
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.orphans import orphans
 from supapy.parts.auth.people import meant
+from supapy.parts.auth.plain import Plain
 from supapy.parts.auth.tables import NESTED, SEQUENCE, readable
-from supapy.parts.auth.target import Target
+from supapy.parts.auth.target import Made, Target
 from supapy.project.postgres import Session
 from supapy.project.project import Project
-from supapy.project.quick import stage_chunks
+from supapy.project.quick import chunks, packed
 
 T = TypeVar("T")
 _DUPLICATE = "23505"
+_NO_JSON = "22P02"
 _MOVE_ON = f"""
 SELECT pg_catalog.setval('{SEQUENCE}', GREATEST((SELECT max(id) FROM auth.refresh_tokens), last_value),
     is_called OR EXISTS (SELECT FROM auth.refresh_tokens)) FROM {SEQUENCE}
@@ -70,9 +72,9 @@ class Load:
 
     def _take_in(self, maker: Session, taker: Session, progress: Progress) -> None:
         tables = readable(taker)
-        for name, rows in self.document.sections():
+        for name, lines in self.document.sections():
             if name in self.left_out:
-                for _ in rows:
+                for _ in lines:
                     pass
                 continue
             nested = NESTED if name == "users" else ()
@@ -91,18 +93,42 @@ class Load:
             ]
             for target in targets:
                 target.open(taker)
-            for made in _one_ahead(_made(maker, filter(meant(name, self.chosen), rows), targets)):
-                came = [target.take(taker, pieces) for target, pieces in zip(targets, made, strict=True)]
+            for made in _one_ahead(_made(maker, filter(meant(name, self.chosen), lines), targets)):
+                came = [target.take(taker, rows) for target, rows in zip(targets, made, strict=True)]
                 if name == "users":
                     progress(came[0])
             for target in targets:
                 self._problems += target.settle(taker)
 
 
-def _made(maker: Session, rows: Iterator[bytes], targets: list[Target]) -> Iterator[list[list[bytes]]]:
+def _cut(lines: Iterator[bytes], targets: list[Target]) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Some lines at a time: for each table the rows of those that are plain, and the other lines."""
+    forms = [(target.name, target.form) for target in targets]
+    known = [(name, form) for name, form in forms if form]
+    plain = Plain(known[0][1], known[1:]) if len(known) == len(forms) else None
+    for chunk in chunks(lines):
+        made = [plain and plain.rows(line) for line in chunk]
+        rows = zip(*filter(None, made), strict=True)
+        others = [line for line, rows in zip(chunk, made, strict=True) if rows is None]
+        yield [b"".join(of_table) for of_table in rows] or [b""] * len(targets), others
+
+
+def _made(maker: Session, lines: Iterator[bytes], targets: list[Target]) -> Iterator[list[Made]]:
     """For each chunk of lines, and for each target, the rows made of them."""
-    for chunk in stage_chunks(maker, rows):
-        yield [target.made(maker) if target.is_in(chunk) else [] for target in targets]
+    nested = [target.name for target in targets[1:]]
+    for plain, others in _one_ahead(_cut(lines, targets)):
+        try:
+            read = _read(maker, apart(others, nested), targets)
+        except SqlError as error:
+            if not (nested and error.sqlstate == _NO_JSON):
+                raise
+            # Somebody has edited the file: still JSON, but not in the order in which it is written.
+            read = _read(maker, parsed_apart(others, nested), targets)
+        yield list(zip(plain, read, strict=True))
+
+
+def _read(maker: Session, texts: list[list[bytes]], targets: list[Target]) -> list[list[bytes]]:
+    return [target.made(maker, packed(those)) for target, those in zip(targets, texts, strict=True)]
 
 
 def _one_ahead(things: Iterator[T]) -> Iterator[T]:

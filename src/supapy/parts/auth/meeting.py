@@ -85,12 +85,11 @@ class Meeting:
             taker.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM {_GONE})")
         taker.execute(f"DELETE FROM {tables['users'].sql} WHERE id IN (SELECT id FROM {_GONE})")
 
-    def condition(self, name: str, *, nested: bool) -> str:
-        """Which staged lines `s` of a table come in: those of users who aren't met, or who win."""
-        whole = nested or name == "users"
-        key = "id" if whole else "user_id"
-        met = f"SELECT FROM {_MET} m WHERE m.id::text = s.line ->> {literal(key)}"
-        if whole:
+    def condition(self, name: str) -> str:
+        """Which staged rows `one` of a table come in: those of users who aren't met, or who win."""
+        key = "id" if name == "users" else "user_id"
+        met = f"SELECT FROM {_MET} m WHERE m.id::text = one.line ->> {literal(key)}"
+        if name in ("users", *NESTED):
             return f"NOT EXISTS ({met}{' AND m.same' if self.replaces else ''})"
         return "true" if self.replaces else f"NOT EXISTS ({met} AND NOT m.same)"
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
 from supapy.model import Problem
 from supapy.names import literal, many, quoted
 from supapy.parts.auth.meeting import Meeting
+from supapy.parts.auth.plain import Form
 from supapy.parts.auth.tables import NEVER_NULL, wanting
 from supapy.project.postgres import Session
+from supapy.project.quick import stage_packed
 from supapy.project.rows import STAGE, upsert
 from supapy.project.schema import Column, Table, primary_key
 
 # Of identities before November 2023: what is `provider_id` now was `id` (F§2.5).
 _RENAMED = ("identities", "provider_id", "id")
+# Rows in COPY's text format, and further ones in its binary format.
+Made = tuple[bytes, list[bytes]]
 
 
 @dataclass(slots=True)
@@ -24,10 +28,10 @@ class Target:
 
     name: str
     table: Table | None
-    mark: bytes | None
     rows: str
     values: dict[str, str]
     columns: list[Column]
+    form: Form | None
     record: str
     where: str
     arrived: str | None
@@ -50,8 +54,8 @@ class Target:
     ) -> Target:
         """The target of a table's rows; `saved` are the columns that the backup has of it."""
         place = f"auth.{name}"
-        # Rows of a user stand in his line.
-        lines = f"pg_catalog.json_array_elements(s.line -> {literal(name)})" if nested else "LATERAL (SELECT s.line)"
+        # Rows of a user are staged as the array that they are in his line.
+        lines = "pg_catalog.json_array_elements(s.line)" if nested else "LATERAL (SELECT s.line)"
         rows = f"{STAGE} s, {lines} AS one(line)"
         values, lost = {}, {}
         if table is None:
@@ -66,18 +70,20 @@ class Target:
             if lacking := wanting(taker, table, set(values)):
                 reason = f"the target wants a value for {', '.join(lacking)}, which the backup hasn't: left out"
                 values, lost = {}, {"true": Problem("auth", place, reason)}
-        columns = [column for column in table.stored_columns if column.name in values] if table else []
+        columns = _columns(table, values, saved) if table else []
+        where = meeting.condition(name) if meeting else "true"
+        renamed = table and _renamed(table, saved)
         waits = bool(columns) and name != "users"
         waits = waits and (partial or taker.value(f"SELECT EXISTS (SELECT FROM {place})"))
         return cls(
             name,
             table if columns else None,
-            name.encode() if nested else None,
             rows,
             values,
             columns,
+            Form.of(columns, saved, NEVER_NULL) if columns and where == "true" and not renamed else None,
             _record(table, saved) if table else "",
-            meeting.condition(name, nested=nested) if meeting else "true",
+            where,
             f"supapy_{name}" if waits else None,
             [condition for (condition,) in taker.rows(_REFERENCES, (place,))] if waits and partial else [],
             bool(meeting and meeting.replaces),
@@ -90,12 +96,11 @@ class Target:
             query = f"SELECT {self._names} FROM {self.table.sql} WITH NO DATA"
             taker.execute(f"CREATE TEMPORARY TABLE {self.arrived} ON COMMIT DROP AS {query}")
 
-    def is_in(self, chunk: list[bytes]) -> bool:
-        """Whether any of the lines may have rows of it: each look into a line that hasn't costs the server a parse."""
-        return self.mark is None or any(self.mark in line for line in chunk)
-
-    def made(self, maker: Session) -> list[bytes]:
-        """The rows that the staged lines make, in COPY's binary form."""
+    def made(self, maker: Session, texts: bytes) -> list[bytes]:
+        """The rows that packed lines make, in COPY's binary form."""
+        if not texts:
+            return []
+        stage_packed(maker, texts)
         for condition, problem in list(self.lost.items()):
             if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
                 del self.lost[condition]
@@ -107,12 +112,14 @@ class Target:
         query = f"SELECT {values} FROM {self.rows}{record} WHERE {self.where}"
         return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
 
-    def take(self, taker: Session, pieces: list[bytes]) -> int:
+    def take(self, taker: Session, made: Made) -> int:
         """Take rows in; gives their number."""
-        if not (self.table and pieces):
+        if not self.table:
             return 0
         place = f"pg_temp.{self.arrived}" if self.arrived else self.table.sql
-        return taker.copy_in(f"COPY {place} ({self._names}) FROM STDIN (FORMAT binary)", pieces)
+        copy, (plain, others) = f"COPY {place} ({self._names}) FROM STDIN", made
+        came = taker.copy_in(copy, [plain]) if plain else 0
+        return came + (taker.copy_in(f"{copy} (FORMAT binary)", others) if others else 0)
 
     def settle(self, taker: Session) -> Iterator[Problem]:
         """After the last row; gives what could not come in."""
@@ -135,6 +142,13 @@ class Target:
     @property
     def _names(self) -> str:
         return ", ".join(quoted(column.name) for column in self.columns)
+
+
+def _columns(table: Table, given: Container[str], saved: list[str]) -> list[Column]:
+    """The columns that get a value, in the order of the lines: id first, then as they were saved."""
+    places = {name: number for number, name in enumerate(saved)}
+    columns = [column for column in table.stored_columns if column.name in given]
+    return sorted(columns, key=lambda column: (column.name != "id", places.get(column.name, len(saved))))
 
 
 def _values(table: Table, saved: list[str]) -> dict[str, str]:
