@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from tests.doors.commands import Commands, settings_of
 from tests.projects import ProjectFactory, few_locks, owner, superuser
 
+from supapy.sandbox import process
 from supapy.sandbox.project import SandboxProject
 
 # The server says that its disk is full wherever there is a role of that name.
@@ -73,6 +76,55 @@ def test_a_target_that_runs_out_of_room_says_so_and_is_finished_once_there_is_ro
     by_admin(target, "DROP ROLE no_room")
     ran = supapy("restore", saved, "--yes")
     assert ran.code == 0, ran.out + ran.err
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
+    """A file system of that size in the folder, which the server may write to; gives what makes it larger."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make a small disk")
+    folder.mkdir()
+    try:
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True)
+        if made.returncode != 0:
+            pytest.skip(f"no small disk is to be had here: {made.stderr.decode().strip()}")
+        try:
+            process.give(folder)
+            yield lambda size: void(subprocess.run(["mount", "-o", f"remount,size={size}", folder], check=True))
+        finally:
+            subprocess.run(["umount", folder], check=True)
+    finally:
+        folder.rmdir()
+
+
+def void(_: object) -> None:
+    """What a command gives isn't wanted."""
+
+
+def test_a_disk_that_is_full_for_real_is_no_loss_either(
+    saved: Path, server_folder: Path, target: SandboxProject, tmp_path: Path
+) -> None:
+    supapy = Commands(tmp_path, settings_of(target))
+    with ExitStack() as stack:
+        enlarge = stack.enter_context(small_disk(server_folder / "disk", "4m"))
+        stack.callback(target.database.stop)
+        by_admin(
+            target,
+            f"CREATE TABLESPACE small LOCATION '{server_folder / 'disk'}'",
+            "GRANT CREATE ON TABLESPACE small TO postgres",
+            "ALTER SYSTEM SET default_tablespace = 'small'",
+            "SELECT pg_reload_conf()",
+        )
+        ran = supapy("restore", saved, "--yes")
+        assert ran.code == 27, ran.out + ran.err
+        assert "No space left on device" in ran.err
+        assert "disk is full: enlarge it" in ran.err
+        assert "half restored: run the same command again" in ran.err
+        said = supapy("doctor")
+        assert "half restored" in said.out + said.err
+        enlarge("100m")
+        ran = supapy("restore", saved, "--yes")
+        assert ran.code == 0, ran.out + ran.err
 
 
 def test_a_limit_on_temporary_files_is_named(saved: Path, project_factory: ProjectFactory, tmp_path: Path) -> None:
