@@ -75,10 +75,10 @@ class LoadingPumps:
         self._threads = [threading.Thread(target=self._pump) for _ in range(max(jobs, 1))]
 
     def chunk_bytes(self, left: int) -> int:
-        """How much of something of which so many bytes are left is best done as one piece of work: all pumps can be at
-        it at once, each with a piece, and come to its end together."""
+        """How much of something of which so many bytes are left is best done as one piece of work: all pumps are at it
+        at once, a piece each while the next are being read, and come to its end together."""
         jobs = len(self._threads)
-        return max(min(left // (2 * jobs), MOST_WAITING_BYTES // (jobs + 1)), LEAST_CHUNK_BYTES)
+        return max(min(left // (2 * jobs), MOST_WAITING_BYTES // (2 * (jobs + 1))), LEAST_CHUNK_BYTES)
 
     def __enter__(self) -> Self:
         for thread in self._threads:

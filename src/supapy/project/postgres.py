@@ -7,6 +7,7 @@ password in it reaches the driver and the PostgreSQL programs' environment, neve
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,9 @@ from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, U
 from supapy.secret import Secret
 
 Row = tuple[Any, ...]
+
+# The driver logs what it raises as well, such as a COPY cut by Ctrl-C, and Python prints what nobody listens to.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 # Long enough for a connection over a slow line, short enough to be told of a wrong host.
 CONNECT_TIMEOUT_S = 15

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +14,27 @@ from supapy.errors import AccessDenied, SqlError, SupapyError, Unreachable, Usag
 from supapy.project.postgres import PIECE_BYTES, Session, _why_not, connect, environment, parse, settings
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
+
+# Rows whose connection is cut while they are sent, in a program that doesn't listen to what is logged.
+CUT = """
+import sys
+from supapy.errors import ConnectionLost
+from supapy.project.postgres import connect
+from supapy.secret import Secret
+
+def pieces(session):
+    yield b"1\\n"
+    session.abort()
+    while True:
+        yield b"1\\n" * 10_000
+
+with connect(Secret(sys.stdin.read())) as session:
+    session.execute("CREATE TEMPORARY TABLE t (n int)")
+    try:
+        session.copy_in("COPY t FROM STDIN", pieces(session))
+    except ConnectionLost:
+        print("lost")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +203,8 @@ def test_children_get_the_connection_by_their_environment() -> None:
         "PGDATABASE": "x",
         "PGOPTIONS": "-csearch_path=y",
     }
+
+
+def test_what_is_told_by_an_error_is_not_printed_by_the_driver_as_well(server: Cluster) -> None:
+    ran = subprocess.run([sys.executable, "-c", CUT], input=server.dsn.reveal(), capture_output=True, text=True)
+    assert (ran.stdout, ran.stderr) == ("lost\n", "")
