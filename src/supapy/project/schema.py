@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from supapy.names import qualified
 
@@ -123,8 +123,7 @@ class Reader(Protocol):
         """All rows of a query."""
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """A column: its type as `format_type` spells it under an empty search path.
 
     `generated` columns can't be written; `identity` is "a" (always), "d" (by default) or "".

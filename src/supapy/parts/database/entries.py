@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from supapy.names import literal, quoted
 from supapy.parts.database.facts import Facts
@@ -17,8 +17,7 @@ from supapy.parts.database.webhooks import webhook_sql
 USUAL_ACCESS_METHOD = "heap"
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """The statement of an entry, which runs by itself."""
 
     entry: TocEntry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +30,7 @@ class Privilege(NamedTuple):
 NONE = Privilege(0, "", "", None, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(NamedTuple):
     """What is granted on one object, or on a column of it: `object` is the text after ON in a GRANT.
 
     Without `privileges` it says only that the object is there, and which others it has. `catalog` and `oid` are the
@@ -147,9 +145,9 @@ def _of_platforms(grant: Grant, schema: str | None, passable: frozenset[str | No
         elif _to_a_users_role(one.grantee, grant.object, schema):
             (possible if one.name in passable else beyond).append(one._replace(grantor="postgres"))
     if possible:
-        yield replace(grant, privileges=tuple(possible))
+        yield grant._replace(privileges=tuple(possible))
     if beyond:
-        yield replace(grant, privileges=tuple(beyond), beyond_postgres=True)
+        yield grant._replace(privileges=tuple(beyond), beyond_postgres=True)
 
 
 # An object with the privileges on it as a list; each list that several have is made once.

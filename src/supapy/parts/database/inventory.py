@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from supapy.model import Json
 from supapy.names import qualified
@@ -53,8 +53,7 @@ _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 _PG_CLASS = 1259
 
 
-@dataclass(frozen=True, slots=True)
-class Thing:
+class Thing(NamedTuple):
     """One thing in the catalogs. `relation` is the oid of the table it belongs to, or 0."""
 
     sort: str

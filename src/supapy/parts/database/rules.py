@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from supapy.model import Omission
 from supapy.parts.database import platform, quiesced
@@ -83,8 +84,7 @@ class Fate(Enum):
     LOST = "can't be restored"
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """An entry and its fate. A loss without a reason needs no word: it is a piece of something named already."""
 
     entry: TocEntry

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from supapy.model import Json
 
@@ -49,8 +50,7 @@ class Segment:
         return cls(**{key: said[key] for key in own}, sha256=said.get("sha256", ""), table=rest)
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """What makes one thing of the schema, and where in the script it stands; `offset` and `length` are bytes.
 
     `kind`, `schema` and `name` are pg_dump's words of its archive (INDEX, FK CONSTRAINT, …); `table` is the (schema,
