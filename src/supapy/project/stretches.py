@@ -14,13 +14,17 @@ STRETCH_BYTES = 4 * 1024 * 1024
 # The major from which a stretch of a table is found without reading the rest of it.
 TID_RANGE_SCAN_SINCE = 14
 
-# Out-of-line values count: a few pages may hold the keys to gigabytes. pg_table_size would open their indexes as well,
-# which costs more than all else here where there are many tables.
+# Out-of-line values count: a few pages may hold the keys to gigabytes. To ask for a size opens a table, which costs more
+# than all else here where there are many: pg_table_size would open indexes as well. A table of one page isn't cut, so
+# that of its out-of-line values it is enough how many pages they had when they were last vacuumed.
 _SIZES = """
-SELECT oid::bigint, main + coalesce(pg_catalog.pg_relation_size(nullif(reltoastrelid, 0)), 0),
-    main / pg_catalog.current_setting('block_size')::int
-FROM pg_catalog.pg_class CROSS JOIN LATERAL (SELECT pg_catalog.pg_relation_size(oid) OFFSET 0) AS s (main)
-WHERE oid = ANY(%s::bigint[]::oid[])
+SELECT c.oid::bigint, s.main + CASE WHEN s.main > b.bytes
+        THEN coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0)
+        ELSE coalesce(t.relpages, 0)::bigint * b.bytes END, s.main / b.bytes
+FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
+CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::int) b (bytes)
+CROSS JOIN LATERAL (SELECT pg_catalog.pg_relation_size(c.oid) OFFSET 0) s (main)
+WHERE c.oid = ANY(%s::bigint[]::oid[])
 """
 
 

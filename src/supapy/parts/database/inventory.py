@@ -54,7 +54,7 @@ _PG_CLASS = 1259
 
 
 class Thing(NamedTuple):
-    """One thing in the catalogs. `relation` is the oid of the table it belongs to, or 0."""
+    """One thing in the catalogs, its properties as they are compared. `relation` is the oid of the table it belongs to, or 0."""
 
     sort: str
     name: str
@@ -179,9 +179,10 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
             if sort == "triggers" and oid in facts.webhooks:
                 # One that sleeps counts as what it will be.
                 one["enabled"] = facts.webhooks[oid].state
-            yield Thing(sort, name, one, catalog, oid, relation)
+            yield Thing(sort, name, _plain(one), catalog, oid, relation)
     for hook in webhooks.unmade(moment):
-        yield Thing("triggers", hook.title, {"definition": hook.definition, "enabled": hook.state}, 0, 0, 0)
+        properties = _plain({"definition": hook.definition, "enabled": hook.state})
+        yield Thing("triggers", hook.title, properties, 0, 0, 0)
 
 
 def _sorted(
@@ -200,8 +201,7 @@ def _sorted(
         properties = thing.properties
         if thing.sort == "publications":
             properties = without_tables(properties, left_out)
-        plain = inventory.setdefault(thing.sort, {})[thing.name] = _plain(properties)
-        plain.update(makers.of_thing(thing))
+        inventory.setdefault(thing.sort, {})[thing.name] = properties | makers.of_thing(thing)
     states = (
         (f"sequence {qualified(one.schema, one.name)}: value", _state(one) | makers.of_sequence(one))
         for one in sequences

@@ -92,7 +92,8 @@ class DatabasePart:
                 things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
                 selection = choose(moment, self._patterns, select(entries(), facts), facts)
         self._rowless = selection.rowless
-        refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
+        if not self._patterns.is_everything:
+            refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
         yield from _problems(moment, [rows.table for rows in meant], unreadable, selection)
         yield from _omissions(moment, facts, selection, granted)
         secrets = [] if selection.is_part else (yield from self._secrets(moment))
