@@ -14,9 +14,9 @@ STRETCH_BYTES = 4 * 1024 * 1024
 # The major from which a stretch of a table is found without reading the rest of it.
 TID_RANGE_SCAN_SINCE = 14
 
-# Out-of-line values count: a few pages may hold the keys to gigabytes. To ask for a size opens a table, which costs more
-# than all else here where there are many: pg_table_size would open indexes as well. A table of one page isn't cut, so
-# that of its out-of-line values it is enough how many pages they had when they were last vacuumed.
+# Out-of-line values count: a few pages may hold the keys to gigabytes. To ask for a size opens a table, which costs
+# more than all else here where there are many: pg_table_size would open indexes as well. A table of one page isn't cut,
+# so that of its out-of-line values it is enough how many pages they had when they were last vacuumed.
 _SIZES = """
 SELECT c.oid::bigint, s.main + CASE WHEN s.main > b.bytes
         THEN coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0)

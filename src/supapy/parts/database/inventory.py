@@ -54,7 +54,8 @@ _PG_CLASS = 1259
 
 
 class Thing(NamedTuple):
-    """One thing in the catalogs, its properties as they are compared. `relation` is the oid of the table it belongs to, or 0."""
+    """One thing in the catalogs, with its properties as they are compared. `relation` is the oid of the table it
+    belongs to, or 0."""
 
     sort: str
     name: str
