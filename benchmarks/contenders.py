@@ -26,7 +26,7 @@ from supapy.catalog import Catalog
 from supapy.choice import Choice
 from supapy.cli.main import OBJECTS_BETWEEN_COLLECTIONS
 from supapy.loop import side_by_side
-from supapy.model import Item
+from supapy.model import Item, Piece
 from supapy.project.http import Http
 from supapy.project.project import Project
 from supapy.project.storage_api import TUS_PIECE_BYTES, StorageApi
@@ -115,7 +115,7 @@ def _save(url: str, folder: Path, items: Callable[[StorageApi], Iterator[Item]])
 
 
 def _item(api: StorageApi, name: str, size: int, md5: str | None) -> Item:
-    async def open_() -> AsyncGenerator[bytes, None]:
+    async def open_() -> AsyncGenerator[Piece, None]:
         async with aclosing(api.download("files", name, md5, size)) as pieces:
             async for piece in pieces:
                 yield piece

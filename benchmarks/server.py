@@ -1,7 +1,7 @@
 """The server that every contender of the benchmarks talks to: a Storage server's answers, as cheap as Python has them.
 
-Run as a process of its own; it prints its port. Objects are made up: `4k-<n>` has 4 KiB, `<n>-bytes` has n of them,
-read from a file with a hole. Uploads are counted and thrown away. `/files/` is the same for programs that read lists.
+Run as a process of its own; it prints its port. Objects are made up: `4k-<n>` has 4 KiB, `<n>-bytes` has n of them.
+Uploads are counted and thrown away. `/files/` is the same for programs that read lists.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ import tempfile
 
 SMALL = random.Random(1).randbytes(4096)
 ETAG = hashlib.md5(SMALL, usedforsecurity=False).hexdigest()
+# A large object is a file with a hole, sent again and again: to find memory for one as long as the object takes the
+# system longer than to send it, and now and then three times as long.
+HOLE_BYTES = 64 * 1024 * 1024
 _PLAIN = b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\nContent-Type: application/octet-stream\r\n%s\r\n"
 _SMALL_ANSWER = _PLAIN % (200, len(SMALL), f'ETag: "{ETAG}"\r\n'.encode()) + SMALL
 _SIZED = re.compile(rb"/(\d+)-bytes$")
@@ -95,9 +98,11 @@ class Storage(asyncio.Protocol):
 
     async def _send(self, size: int) -> None:
         self._transport.write(_PLAIN % (200, size, f'ETag: "{size}-1"\r\n'.encode()))
+        loop = asyncio.get_running_loop()
         with tempfile.TemporaryFile() as file:
-            os.truncate(file.fileno(), size)
-            await asyncio.get_running_loop().sendfile(self._transport, file, 0, size)
+            os.truncate(file.fileno(), HOLE_BYTES)
+            for sent in range(0, size, HOLE_BYTES):
+                await loop.sendfile(self._transport, file, 0, min(HOLE_BYTES, size - sent))
 
 
 async def main() -> None:

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any
 
 from supapy.errors import Interrupted
 from supapy.loop import Loop
+from supapy.model import Piece
 from supapy.project.http import Download, Http
 from supapy.project.project import Project
 from supapy.project.storage_api import StorageApi
 
-T = TypeVar("T")
 
+def pieces_of(loop: Loop, pieces: AsyncGenerator[Piece, None]) -> Iterator[bytes]:
+    """What an asynchronous generator gives, each piece copied to be kept; stopped in its middle it is closed."""
 
-def pieces_of(loop: Loop, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
-    """What an asynchronous generator gives; stopped in its middle it is closed."""
-
-    async def step() -> tuple[T, ...]:
+    async def step() -> tuple[bytes, ...]:
         async for piece in pieces:
-            return (piece,)
+            return (bytes(piece),)
         return ()
 
     try:
@@ -31,7 +30,7 @@ def pieces_of(loop: Loop, pieces: AsyncGenerator[T, None]) -> Iterator[T]:
             loop.run(_closed(pieces))
 
 
-async def _closed(pieces: AsyncGenerator[T, None]) -> None:
+async def _closed(pieces: AsyncGenerator[Piece, None]) -> None:
     await pieces.aclose()
 
 

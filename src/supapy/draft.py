@@ -19,8 +19,8 @@ from supapy.errors import NotFound, StoreError, Unreadable
 from supapy.events import Advanced, Left, Listener, Noted, Saved
 from supapy.frames import Encoder
 from supapy.known import Kept, Known
-from supapy.loop import Loop, pump, side_by_side
-from supapy.model import ENCODINGS, Dumped, Encoded, Entry, Item, Json, Omission, Problem, Totals
+from supapy.loop import Loop, side_by_side
+from supapy.model import ENCODINGS, Dumped, Encoded, Entry, Item, Json, Omission, Piece, Problem, Totals
 from supapy.store.base import PIECE_BYTES, Batch, Incoming, Store
 from supapy.stream import Meter
 
@@ -159,7 +159,8 @@ class Draft:
         incoming = self._begin(item)
         try:
             for piece in pieces:
-                incoming.add(piece)
+                incoming.count(piece)
+                incoming.write(piece)
             return self._noted_down(incoming.keep()), item.counts
         except Unreadable as error:
             incoming.drop()
@@ -173,7 +174,7 @@ class Draft:
         incoming = self._begin(item)
         try:
             async with aclosing(pieces):
-                await pump(pieces, incoming.add)
+                await self._loop.pump(pieces, incoming.count, incoming.write)
             return self._noted_down(incoming.keep()), item.counts
         except Unreadable as error:
             incoming.drop()
@@ -231,7 +232,8 @@ class Draft:
 
 
 class _Incoming:
-    """A file on its way in: its pieces are counted, hashed, encoded and told of."""
+    """A file on its way in: its pieces are counted, hashed and told of, and they are encoded and written. Each piece
+    goes through both, in whatever order, also at the same time."""
 
     def __init__(self, file: Incoming, item: Item, listener: Listener, encodings: tuple[str, ...]) -> None:
         self._file = file
@@ -242,13 +244,15 @@ class _Incoming:
         self._encoder = Encoder() if encodings else None
         self._stored = Meter()
 
-    def add(self, piece: bytes) -> None:
+    def count(self, piece: Piece) -> None:
         self._content.add(piece)
+        self._listener(Advanced(self._item.part, len(piece), self._item.name))
+
+    def write(self, piece: Piece) -> None:
         if self._encoder:
             self._write_encoded(self._encoder.add(piece))
         else:
             self._file.write(piece)
-        self._listener(Advanced(self._item.part, len(piece), self._item.name))
 
     def keep(self) -> Entry:
         self._content.end()

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
+from supapy.model import Piece
+
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
@@ -69,7 +71,7 @@ class Encoder:
         self._gathered = bytearray()
         self._table = bytearray()
 
-    def add(self, piece: bytes | Framed) -> bytes:
+    def add(self, piece: Piece | Framed) -> bytes:
         """What is ready to be written once the piece has come; often nothing."""
         if isinstance(piece, Framed):
             return self._flush() + self._noted(piece.frame, len(piece))

@@ -12,11 +12,18 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from supapy.errors import Interrupted
+from supapy.model import Piece
 
 S = TypeVar("S")
 T = TypeVar("T")
 # What takes longer to hand to another thread than to write and hash.
 LARGEST_INLINE_BYTES = 64 * 1024
+# Large pieces of one thing that wait to be absorbed, or are: with fewer, whenever one (mostly the disk) stops for a
+# moment, all others soon do. Of many things they would be too much memory, so each has its share; with less than the
+# least nothing overlaps.
+MOST_PIECES = 16
+MOST_PIECES_IN_ALL = 64
+LEAST_PIECES = 3
 # Handed to the loop at a time: a turn between two threads costs as much as a small piece of work.
 CHUNK = 64
 # Results that may wait for one that stands before them: a file of hours must not hold up the small ones behind it, and
@@ -33,6 +40,7 @@ class Loop:
         self._thread: threading.Thread | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._hung_up = False
+        self._pumps = 0
 
     def start(self, work: Coroutine[Any, Any, T]) -> Future[T]:
         """Begin it. The future is done when the work has ended, also when that was by `hang_up`: with Interrupted."""
@@ -56,6 +64,31 @@ class Loop:
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Do it and give its result. Raises Interrupted when somebody hangs up."""
         return self.start(work).result()
+
+    async def pump(self, pieces: AsyncIterable[Piece], *absorb: Callable[[Piece], None]) -> None:
+        """Give every piece to each of `absorb`, in order; on the loop. Large ones are absorbed in other threads, by all
+        of these at the same time, while further ones are on their way; none is any longer on return."""
+        lanes: list[_Lane] = []
+        try:
+            async for piece in pieces:
+                if not lanes and len(piece) <= LARGEST_INLINE_BYTES:
+                    for act in absorb:
+                        act(piece)
+                    continue
+                if not lanes:
+                    lanes = [_Lane(act) for act in absorb]
+                    self._pumps += 1
+                for lane in lanes:
+                    lane.put(piece)
+                share = max(LEAST_PIECES, min(MOST_PIECES, MOST_PIECES_IN_ALL // self._pumps))
+                for lane in lanes:
+                    await lane.down_to(share - 1)
+            for lane in lanes:
+                await lane.down_to(0)
+        finally:
+            self._pumps -= bool(lanes)
+            for lane in lanes:
+                await lane.end()
 
     def soon(self, act: Callable[[], object]) -> None:
         """Do something short on the loop, without waiting for it; nothing once it is closed."""
@@ -119,23 +152,63 @@ async def in_thread(act: Callable[..., T], *arguments: Any) -> T:
         raise
 
 
-async def pump(pieces: AsyncIterable[bytes], absorb: Callable[[bytes], None]) -> None:
-    """Give every piece to `absorb`, in order; a large one in another thread, while the next is on its way."""
-    under_way: asyncio.Task[None] | None = None
-    try:
-        async for piece in pieces:
-            if under_way:
-                await under_way
-                under_way = None
-            if len(piece) <= LARGEST_INLINE_BYTES:
-                absorb(piece)
-            else:
-                under_way = asyncio.create_task(in_thread(absorb, piece))
-        if under_way:
-            await under_way
-    finally:
-        if under_way and not under_way.done():
-            await asyncio.wait([under_way])
+class _Lane:
+    """Pieces that wait for one who absorbs them, or are being absorbed: one after the other, in another thread."""
+
+    def __init__(self, absorb: Callable[[Piece], None]) -> None:
+        self._absorb = absorb
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Piece] = deque()
+        # How many were put in, are done, and must be before somebody can go on.
+        self._put = self._done = self._awaited = 0
+        self._reached = asyncio.Event()
+        self._job: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self._given_up = False
+
+    def put(self, piece: Piece) -> None:
+        """One more."""
+        self._waiting.append(piece)
+        self._put += 1
+        self._go_on()
+
+    async def down_to(self, most: int) -> None:
+        """Wait until no more than `most` are left. Raises what absorbing has raised."""
+        self._reached.clear()
+        self._awaited = self._put - most
+        # Only now: what is done from here on is told.
+        while self._done < self._awaited:
+            if self._error:
+                raise self._error
+            await self._reached.wait()
+            self._reached.clear()
+
+    async def end(self) -> None:
+        """What isn't being absorbed isn't any more, and nothing is on return."""
+        self._given_up = True
+        if self._job:
+            await asyncio.wait([self._job])
+
+    def _go_on(self) -> None:
+        # Those that wait now, and then the next lane's: there are fewer threads than there may be lanes.
+        if self._waiting and not (self._job or self._error or self._given_up):
+            some, self._waiting = self._waiting, deque()
+            self._job = self._loop.run_in_executor(None, self._absorb_all, some)
+            self._job.add_done_callback(self._ended)
+
+    def _absorb_all(self, pieces: deque[Piece]) -> None:
+        while pieces and not self._given_up:
+            # Nobody has it any longer than it takes: its memory may be wanted for the next.
+            self._absorb(pieces.popleft())
+            self._done += 1
+            if self._done == self._awaited:
+                self._loop.call_soon_threadsafe(self._reached.set)
+
+    def _ended(self, job: asyncio.Future[None]) -> None:
+        self._job, self._error = None, job.exception()
+        if self._error:
+            self._reached.set()
+        self._go_on()
 
 
 def side_by_side(

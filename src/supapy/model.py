@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Json = dict[str, Any]
+# Some of the bytes that pass by. A view is of memory that waits to be used again: whoever wants to keep it copies it.
+Piece = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Item:
     part: str
     name: str
     path: str
-    open: Callable[[], Iterable[bytes] | AsyncGenerator[bytes, None]]
+    open: Callable[[], Iterable[bytes] | AsyncGenerator[Piece, None]]
     size: int | None = None
     md5: str | None = None
     fingerprint: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from supapy.errors import Unreadable
+from supapy.model import Piece
 
 HASH_BYTES = 16
 
@@ -26,7 +27,7 @@ class Meter:
         """The digest of what has passed so far, as hex."""
         return self._sha256.hexdigest()
 
-    def add(self, piece: bytes) -> None:
+    def add(self, piece: Piece) -> None:
         """One more piece. Raises Unreadable when it is more than was expected."""
         self._sha256.update(piece)
         if self._md5:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 from pathlib import Path
 
@@ -194,3 +195,20 @@ def test_a_link_planted_in_the_tree_is_neither_followed_nor_linked(tmp_path: Pat
                 act()
     assert sorted(path.name for path in outside.iterdir()) == ["secret"]
     assert not (root / "new").exists()
+
+
+def test_a_large_file_is_whole_and_its_pieces_may_lie_in_memory_that_is_used_again(store: Store) -> None:
+    memory = bytearray(1_000_003)
+    expected = hashlib.sha256()
+    with store.batch() as batch:
+        incoming = batch.begin("label/large")
+        for at in range(20):
+            memory[:] = bytes([at]) * len(memory)
+            expected.update(memory)
+            incoming.write(memoryview(memory))
+        incoming.keep()
+        batch.sync()
+    found = hashlib.sha256()
+    for piece in store.get("label/large"):
+        found.update(piece)
+    assert found.hexdigest() == expected.hexdigest()

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncGenerator, Iterator
+from functools import partial
 
 import pytest
 
 from supapy.errors import Interrupted
-from supapy.loop import CHUNK, LARGEST_INLINE_BYTES, MOST_WAITING, Loop, in_thread, pump, side_by_side
+from supapy.loop import (
+    CHUNK,
+    LARGEST_INLINE_BYTES,
+    MOST_PIECES,
+    MOST_PIECES_IN_ALL,
+    MOST_WAITING,
+    Loop,
+    in_thread,
+    side_by_side,
+)
+from supapy.model import Piece
 
 
 @pytest.fixture
@@ -165,25 +177,136 @@ def test_what_runs_in_a_thread_has_ended_before_its_cancelling_is_felt(loop: Loo
 
 
 @pytest.mark.parametrize("size", [1, LARGEST_INLINE_BYTES, LARGEST_INLINE_BYTES + 1, 300_000])
-def test_pieces_are_absorbed_in_order_whatever_their_size(loop: Loop, size: int) -> None:
-    absorbed: list[bytes] = []
+def test_pieces_are_absorbed_by_each_in_order_whatever_their_size(loop: Loop, size: int) -> None:
+    absorbed: list[Piece] = []
+    sizes: list[int] = []
     expected = [bytes([n]) * (size if n % 2 else 5) for n in range(20)]
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         for piece in expected:
             yield piece
 
-    loop.run(pump(pieces(), absorbed.append))
+    loop.run(loop.pump(pieces(), absorbed.append, lambda piece: sizes.append(len(piece))))
     assert absorbed == expected
+    assert sizes == [len(piece) for piece in expected]
+
+
+LARGE = b"x" * (LARGEST_INLINE_BYTES + 1)
+
+
+def test_one_who_absorbs_does_not_wait_for_the_other_nor_the_next_piece_for_both(loop: Loop) -> None:
+    asked: list[int] = []
+    third, other = threading.Event(), threading.Event()
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        for n in range(3):
+            asked.append(n)
+            if n == 2:
+                third.set()
+            yield LARGE
+
+    def absorb(piece: Piece) -> None:
+        assert third.wait(60), "the third piece isn't asked for while the first is absorbed"
+        assert other.wait(60), "the other waits for this one"
+
+    loop.run(loop.pump(pieces(), absorb, lambda _: other.set()))
+
+
+@pytest.mark.parametrize(("pumps", "most"), [(1, MOST_PIECES), (MOST_PIECES_IN_ALL // 4, 4)])
+def test_no_more_pieces_are_under_way_than_the_share_of_each(loop: Loop, pumps: int, most: int) -> None:
+    async def one(all_there: asyncio.Barrier) -> int:
+        done = [0, 0]
+        furthest = 0
+
+        async def pieces() -> AsyncGenerator[bytes, None]:
+            nonlocal furthest
+            yield LARGE
+            await all_there.wait()
+            for n in range(1, 4 * MOST_PIECES):
+                furthest = max(furthest, n - min(done))
+                yield LARGE
+            await all_there.wait()
+
+        def absorb(which: int, piece: Piece) -> None:
+            time.sleep(0.001 * which)
+            done[which] += 1
+
+        await loop.pump(pieces(), partial(absorb, 0), partial(absorb, 1))
+        assert done == [4 * MOST_PIECES] * 2
+        return furthest
+
+    async def every() -> list[int]:
+        all_there = asyncio.Barrier(pumps)
+        return await asyncio.gather(*(one(all_there) for _ in range(pumps)))
+
+    # Whichever is being asked for counts too.
+    assert max(loop.run(every())) == most - 1
+
+
+def test_a_piece_is_let_go_once_it_is_absorbed_though_others_are_under_way(loop: Loop) -> None:
+    """Its memory may be wanted for the next."""
+    memories = [bytearray(LARGE) for _ in range(8)]
+    in_use: list[int] = []
+
+    async def pieces() -> AsyncGenerator[Piece, None]:
+        for memory in memories:
+            yield memoryview(memory)
+
+    def absorb(piece: Piece) -> None:
+        in_use.append(sum(not _can_grow(memory) for memory in memories))
+
+    def slow(piece: Piece) -> None:
+        time.sleep(0.01)
+        absorb(piece)
+
+    loop.run(loop.pump(pieces(), slow))
+    # At the end there is this one, and the one that was handed out last.
+    assert in_use[-1] <= 2
+
+
+def _can_grow(memory: bytearray) -> bool:
+    try:
+        memory.append(0)
+    except BufferError:
+        return False
+    return True
 
 
 def test_what_cannot_be_absorbed_ends_the_pump(loop: Loop) -> None:
-    def full(piece: bytes) -> None:
+    def full(piece: Piece) -> None:
         raise ZeroDivisionError
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         while True:
-            yield b"x" * (LARGEST_INLINE_BYTES + 1)
+            yield LARGE
 
     with pytest.raises(ZeroDivisionError):
-        loop.run(pump(pieces(), full))
+        loop.run(loop.pump(pieces(), lambda _: None, full))
+
+
+def test_nothing_is_absorbed_any_more_when_the_pump_has_been_interrupted(loop: Loop) -> None:
+    absorbing, go_on = threading.Event(), threading.Event()
+    log: list[str] = []
+
+    async def pieces() -> AsyncGenerator[bytes, None]:
+        while True:
+            yield LARGE
+
+    def absorb(piece: Piece) -> None:
+        absorbing.set()
+        go_on.wait(60)
+        log.append("absorbed")
+
+    async def work() -> None:
+        try:
+            await loop.pump(pieces(), absorb)
+        finally:
+            log.append("ended")
+
+    future = loop.start(work())
+    absorbing.wait(60)
+    loop.hang_up()
+    go_on.set()
+    with pytest.raises(Interrupted):
+        future.result(60)
+    assert log == ["absorbed", "ended"]

@@ -11,6 +11,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -19,9 +20,10 @@ from yarl import URL
 
 from supapy.errors import ApiError, Unreachable
 from supapy.loop import Loop
-from supapy.model import Json
+from supapy.model import Json, Piece
 from supapy.project.answers import OVERLOADED, RETRYABLE, Answer, refused, true_status
 from supapy.project.pace import Pace
+from supapy.project.receiving import Receiver
 from supapy.retry import MOST_TRIES, Again, trying
 from supapy.secret import Secret
 
@@ -37,6 +39,9 @@ FIRST_PIECE_BYTES = 1024 * 1024
 PIECE_BYTES = 256 * 1024
 # What may have come before it is read, twice: with less a fast line is stopped and started at every piece.
 READ_AHEAD_BYTES = 512 * 1024
+# With so much of a body to come, its connection is taken out of aiohttp's hands and closed at the end: with less that
+# isn't worth another connection for the request after it.
+LEAST_TAKEN_OVER_BYTES = 32 * 1024 * 1024
 # Requests in a row that failed for good, each after all its tries: then the service is asked how it is.
 MOST_FAILURES = 5
 _HEALTH = "/storage/v1/bucket?limit=1"
@@ -51,12 +56,12 @@ class Download:
 
     headers: Mapping[str, str]
     first: bytes
-    more: Callable[[], Awaitable[bytes]]
+    more: Callable[[], Awaitable[Piece]]
     close: Callable[[], None]
 
-    async def pieces(self) -> AsyncIterator[bytes]:
+    async def pieces(self) -> AsyncIterator[Piece]:
         """The body. Raises Unreachable when it breaks off."""
-        piece = self.first
+        piece: Piece = self.first
         while piece:
             yield piece
             piece = await self.more()
@@ -251,11 +256,17 @@ class Http:
                 self._pace.leave()
                 response.close()
 
-        async def more() -> bytes:
+        rest: Callable[[], Awaitable[Piece]] | None = None
+
+        async def more() -> Piece:
+            nonlocal rest
             if done:
                 return b""
             try:
-                return (await _read(response, PIECE_BYTES))[0]
+                if rest is None:
+                    receiver = _taken_over(response, len(first), self._stall_after_s)
+                    rest = receiver.more if receiver else partial(_read_on, response)
+                return await rest()
             except TimeoutError:
                 self._pace.too_much()
                 raise Unreachable(f"{self._base_url} stopped answering") from None
@@ -279,6 +290,24 @@ async def _read(response: aiohttp.ClientResponse, most: int) -> tuple[bytes, boo
         pieces.append(piece)
         size += len(piece)
     return b"".join(pieces), False
+
+
+def _taken_over(response: aiohttp.ClientResponse, done: int, stall_after_s: float) -> Receiver | None:
+    """Who receives what follows on the first `done` bytes of a body; None where aiohttp must go on, because the body is
+    encoded in some way or little is to come."""
+    length, connection = response.content_length, response.connection
+    transport = connection.transport if connection else None
+    if length is None or length - done < LEAST_TAKEN_OVER_BYTES or transport is None or transport.is_closing():
+        return None
+    if "Content-Encoding" in response.headers or "Transfer-Encoding" in response.headers:
+        return None
+    # What its parser still holds back comes as soon as the stream has room: an empty stream has given all of it.
+    came = b"".join(iter(response.content.read_nowait, b""))
+    return Receiver(transport, came, length - done - len(came), stall_after_s)
+
+
+async def _read_on(response: aiohttp.ClientResponse) -> bytes:
+    return (await _read(response, PIECE_BYTES))[0]
 
 
 def _key_headers(key: Secret, *, is_gateway: bool) -> dict[str, str]:

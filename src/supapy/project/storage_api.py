@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from supapy.errors import ApiError, Unreachable
 from supapy.loop import in_thread
-from supapy.model import Json
+from supapy.model import Json, Piece
 from supapy.project.http import Download, Http
 from supapy.project.rows import members
 
@@ -126,7 +126,7 @@ class StorageApi:
 
     async def download(
         self, bucket: str, key: str, etag: str | None = None, size: int | None = None
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[Piece, None]:
         """An object's bytes, of the version with that eTag when one is given. A transfer that breaks off goes on
         where it stopped, if the object is still the same; `size` (bytes) tells when it did where the answer doesn't.
 
@@ -319,5 +319,6 @@ def _bare(etag: str | None) -> str | None:
 
 
 def _length(answer: Download, otherwise: int | None) -> int | None:
+    """How long the body is, in bytes as they come here: an encoded answer's header counts others."""
     said = answer.headers.get("Content-Length", "")
-    return int(said) if said.isdecimal() else otherwise
+    return int(said) if said.isdecimal() and "Content-Encoding" not in answer.headers else otherwise

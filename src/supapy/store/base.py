@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from supapy.errors import UnsafePath
-from supapy.model import Stat
+from supapy.model import Piece, Stat
 
 # One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
 PIECE_BYTES = 256 * 1024
@@ -65,7 +65,7 @@ class Incoming(Protocol):
     """A file that is being written. It is to be relied on once it was kept and the batch synced; a process that is
     killed before may leave a piece of it behind, or nothing."""
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: Piece) -> None:
         """Add to it. Raises StoreFull when there is no room."""
 
     def keep(self) -> None:

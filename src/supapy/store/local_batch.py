@@ -15,13 +15,20 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from supapy.errors import NotFound
+from supapy.model import Piece
 from supapy.store.base import checked
+from supapy.store.durable import send_on_its_way
 from supapy.store.tree import NEW_FILE, Fsync, Tree, write_all
 
 # Handles on folders that stay open between files: the neighbours of a file mostly go into the same few.
 MOST_OPEN_FOLDERS = 64
 # No hard links here, not between these two, or not one more to this file.
 _CANT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
+
+
+# A large file goes to the disk while more of it is coming: at the end little is left to sync, and the system needn't
+# stop whoever writes because too much waits for the disk.
+ON_ITS_WAY_BYTES = 8 * 1024 * 1024
 
 
 class LocalBatch:
@@ -140,10 +147,15 @@ class LocalIncoming:
         self._batch = batch
         self._path = path
         self._handle = handle
+        self._size = self._on_its_way = 0
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: Piece) -> None:
         try:
             write_all(self._handle, piece)
+            self._size += len(piece)
+            if self._size - self._on_its_way >= ON_ITS_WAY_BYTES:
+                send_on_its_way(self._handle, self._on_its_way, self._size)
+                self._on_its_way = self._size
         except OSError:
             with self._batch.told(self._path):
                 raise

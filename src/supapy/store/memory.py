@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from supapy.errors import AlreadyExists, NotFound
-from supapy.model import Stat
+from supapy.model import Piece, Stat
 from supapy.store.base import PIECE_BYTES, checked
 
 
@@ -110,7 +110,7 @@ class MemoryIncoming:
         self._path = path
         self._pieces: list[bytes] = []
 
-    def write(self, piece: bytes) -> None:
+    def write(self, piece: Piece) -> None:
         self._pieces.append(bytes(piece))
 
     def keep(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from supapy.errors import AlreadyExists, NotFound, StoreError, StoreFull, UnsafePath
+from supapy.model import Piece
 from supapy.store.base import checked
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -91,7 +92,7 @@ def _make_folder(parent: int, name: str, fsync: Fsync) -> None:
     fsync(parent)
 
 
-def write_all(handle: int, piece: bytes) -> None:
+def write_all(handle: int, piece: Piece) -> None:
     """Write a piece, however often the system has to be asked."""
     rest = memoryview(piece)
     while rest:

@@ -9,7 +9,7 @@ from contextlib import aclosing
 from functools import partial
 
 from supapy.errors import ApiError
-from supapy.loop import pump, side_by_side
+from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Match, Proof
 from supapy.parts.base import Source
 from supapy.parts.storage.files import (
@@ -124,7 +124,7 @@ async def _file(backup: Source, project: Project, pair: tuple[Json, Json]) -> Di
         # Of the version in the row: what is found equal is known by it from then on.
         etag = etag if isinstance(etag, str) else None
         async with aclosing(project.storage.download(live["bucket_id"], live["name"], etag)) as pieces:
-            await pump(pieces, digest.update)
+            await project.loop.pump(pieces, digest.update)
     except ApiError as error:
         if not about_one_object(error):
             raise

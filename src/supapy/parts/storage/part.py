@@ -13,7 +13,7 @@ from tempfile import SpooledTemporaryFile
 
 from supapy.errors import ApiError, Unreadable, UsageError
 from supapy.journal import Journal
-from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Problem, Step
+from supapy.model import ENCODINGS, Dump, Finding, Item, Json, Omission, Piece, Problem, Step
 from supapy.names import folder_names, many, object_paths
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.storage.by_api import load_by_api
@@ -192,7 +192,7 @@ def _md5(etag: str | None) -> str | None:
 
 async def _bytes(
     project: Project, bucket: str, key: str, etag: str | None, size: int | None
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Piece, None]:
     try:
         async with aclosing(project.storage.download(bucket, key, etag, size)) as pieces:
             async for piece in pieces:

@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import partial
 
 from supapy.errors import ApiError
-from supapy.loop import pump
 from supapy.model import Json, Problem, Progress
 from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object
@@ -28,7 +27,7 @@ async def has_bytes(backup: Source, project: Project, path: str, bucket: str, ke
     digest = hashlib.sha256()
     try:
         async with aclosing(project.storage.download(bucket, key, etag)) as pieces:
-            await pump(pieces, digest.update)
+            await project.loop.pump(pieces, digest.update)
     except ApiError as error:
         if not about_one_object(error):
             raise
