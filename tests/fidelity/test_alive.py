@@ -27,6 +27,31 @@ TRIGGERS = """
 SELECT tgrelid::regclass::text, tgname, tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')
 FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text !~ '^storage' ORDER BY 1, 2
 """
+# As the dashboard sets up a queue that is reached over the API.
+GUARDED = """
+CREATE EXTENSION pgmq;
+SELECT pgmq.create('mail'), pgmq.create('open');
+SELECT pgmq.send('mail', '{"to": "ada"}');
+ALTER TABLE pgmq.q_mail ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pgmq.a_mail ENABLE ROW LEVEL SECURITY;
+ALTER TABLE pgmq.a_mail FORCE ROW LEVEL SECURITY;
+CREATE POLICY "to its own" ON pgmq.q_mail AS RESTRICTIVE FOR SELECT TO authenticated, anon
+    USING (message ->> 'to' = current_setting('request.jwt.sub', true));
+CREATE POLICY everybody ON pgmq.q_mail USING (true) WITH CHECK (msg_id > 0);
+GRANT USAGE ON SCHEMA pgmq TO authenticated;
+GRANT SELECT ON pgmq.q_mail TO authenticated;
+CREATE INDEX mine ON pgmq.q_mail (read_ct);
+ALTER TABLE pgmq.q_mail ADD CONSTRAINT small CHECK (read_ct < 100);
+CREATE FUNCTION public.ping() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+CREATE TRIGGER ping AFTER INSERT ON pgmq.q_mail FOR EACH ROW EXECUTE FUNCTION public.ping();
+"""
+GUARDS = (
+    "SELECT relname, relrowsecurity, relforcerowsecurity, relacl::text FROM pg_class WHERE relname ~ '^[qa]_[mo]' "
+    "ORDER BY 1",
+    "SELECT tablename, policyname, permissive, roles, cmd, qual, with_check FROM pg_policies ORDER BY 1, 2",
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'pgmq' ORDER BY 1",
+    "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'small'",
+)
 JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobname, schedule"
 
 
@@ -226,6 +251,33 @@ def test_a_partitioned_queue_comes_back_as_a_plain_one_with_all_that_was_in_it(
         assert differences(saved, target, source.major) == []
     assert asked(target, "SELECT pgmq.send('Big', '{}')") == [(10,)]
     assert asked(target, "SELECT relname FROM pg_class WHERE relname ~ '_big_(p0|default)$'") == []
+
+
+@pytest.mark.parametrize("detached", [False, True], ids=["of the extension", "detached"])
+def test_what_guards_a_queue_comes_back_with_it_or_its_grants_would_open_it(
+    source: Source, target: Cluster, server_folder: Path, tmp_path: Path, detached: bool
+) -> None:
+    with extended(server_folder, [source.major]) as (cluster,):
+        with owner(cluster) as connection:
+            connection.execute(GUARDED)
+        if detached:
+            with superuser(cluster) as connection:
+                connection.execute(
+                    "ALTER EXTENSION pgmq DROP TABLE pgmq.q_mail; ALTER EXTENSION pgmq DROP TABLE pgmq.a_mail"
+                )
+        saved = save(cluster, source.major, tmp_path)
+        told = [] if detached else ["trigger ping on pgmq.q_mail"]
+        assert [one.name for one in saved.omissions if "queue" in one.name or "pgmq" in one.name] == told
+        assert loaded(saved, target, source.major, Quiesce.ALL) == []
+        for query in GUARDS:
+            assert asked(target, query) == asked(cluster, query), query
+        assert differences(saved, target, source.major) == []
+    with superuser(target) as connection:
+        connection.execute("SET ROLE authenticated")
+        seen = connection.execute("SELECT msg_id FROM pgmq.q_mail").fetchall()
+        assert seen == [], "he has the grant, and no row is his"
+        connection.execute("RESET ROLE; ALTER TABLE pgmq.q_mail DISABLE ROW LEVEL SECURITY")
+    assert [one.name for one in differences(saved, target, source.major)] == ["queue mail"]
 
 
 def test_a_queue_that_is_there_already_is_told_before_anything_is_written(source: Source, target: Cluster) -> None:

@@ -175,8 +175,8 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     for sort, query in INVENTORY:
         for one in moment.records(query.replace("pg_user_mapping m", mappings), parameters):
             name, catalog, oid, relation = map(one.pop, _KEYS)
-            if (_PG_CLASS, relation) in facts.queues and sort not in ("policies", "triggers"):
-                continue  # It comes with its queue, in whatever form the server's pgmq gives it.
+            if (_PG_CLASS, relation) in facts.queues:
+                continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
             if sort == "triggers" and oid in facts.webhooks:
                 # One that sleeps counts as what it will be.
                 one["enabled"] = facts.webhooks[oid].state

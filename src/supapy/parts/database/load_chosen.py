@@ -10,7 +10,7 @@ from supapy.errors import SqlError
 from supapy.model import Problem, Progress, Step
 from supapy.names import literal, many, qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import grants, load, policies, quiesced
+from supapy.parts.database import grants, load, policies, queues, quiesced
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
 from supapy.parts.database.contents import FILE
 from supapy.parts.database.facts import read_facts
@@ -141,7 +141,7 @@ def _after_rows(picked: Picked) -> Iterator[str]:
     yield from _made(picked, policies.SEGMENT)
     yield from (_closed(picked, one) for one in _pieces_behind(picked))
     if picked.all_but:
-        yield picked.segment("webhooks that sleep")
+        yield from map(picked.segment, (queues.RULES_SEGMENT, "webhooks that sleep"))
     yield from chain([USUAL_PATH, fill_views(_refreshes(picked))], _analyzes(picked), [NO_PATH])
     if picked.all_but:
         yield picked.segment("user mappings")

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from supapy.model import Omission
-from supapy.names import literal
+from supapy.names import literal, qualified
 from supapy.parts.database.statements import perform
 from supapy.project.moment import Moment
 from supapy.project.schema import Reader, Table, tables_of
 
 SCHEMA = "pgmq"
+RULES_SEGMENT = "rules of queues"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,24 @@ def queues_sql(moment: Moment) -> str:
     )
 
 
+def rules_sql(reader: Reader) -> str:
+    """Statements for what people added to the tables of queues, as far as no dump has it. What it says within the
+    statement of a table that pgmq makes is lost with that; of a part of the extension it says nothing at all. Without
+    row security what was granted would be open to whomever it was granted to."""
+    extra = {oid: (checks, others) for oid, checks, others in reader.rows(_EXTRA)} if read_queues(reader) else {}
+    texts: list[str] = []
+    for name, oid, is_member, enabled, forced, policies in _rules(reader):
+        checks, others = extra.get(oid, ((), ()))
+        texts += [*_security(name, enabled, forced), *policies, *checks, *others] if is_member else checks
+        texts += _security(name, False, forced) if not is_member else ()
+    return "".join(f"{text};\n" for text in texts)
+
+
 def omissions(moment: Moment) -> Iterator[Omission]:
-    """A word on each queue that comes back in another form."""
+    """A word on each queue that comes back in another form, and on what people added to one that can't come back."""
+    for table, trigger in moment.rows(_TRIGGERS):
+        remedy = "No dump has it, since the table is a part of the extension: create it anew."
+        yield Omission("database", f"trigger {trigger} on {table}", remedy)
     for queue in read_queues(moment):
         if queue.partitioned:
             remedy = "It comes back as one of plain tables, with all its messages. pg_partman has nothing to do for it "
@@ -84,10 +101,71 @@ def omissions(moment: Moment) -> Iterator[Omission]:
 
 def inventory(reader: Reader) -> Iterator[tuple[str, dict[str, Any]]]:
     """The queues as they are compared; their messages are compared as rows."""
+    rules = {
+        name: [*_security(name, enabled, forced), *policies] for name, _, _, enabled, forced, policies in _rules(reader)
+    }
     for queue in read_queues(reader):
-        yield f"queue {queue.name}", {"unlogged": queue.unlogged}
+        own = [rule for table in queue.tables for rule in rules.get(table, ())]
+        yield f"queue {queue.name}", {"unlogged": queue.unlogged} | ({"rules": own} if own else {})
 
 
+def _rules(reader: Reader) -> list[tuple[Any, ...]]:
+    names = sorted({name for queue in read_queues(reader) for name in queue.tables})
+    return reader.rows(_RULES, (names,)) if names else []
+
+
+def _security(name: str, enabled: bool, forced: bool) -> Iterator[str]:
+    for holds, verb in ((enabled, "ENABLE"), (forced, "FORCE")):
+        if holds:
+            yield f"ALTER TABLE {qualified(SCHEMA, name)} {verb} ROW LEVEL SECURITY"
+
+
+_MEMBER = """EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.deptype = 'e' AND d.objid = c.oid
+        AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass)"""
+_POLICY = """pg_catalog.format('CREATE POLICY %%I ON pgmq.%%I AS %%s FOR %%s TO %%s', p.polname, c.relname,
+        CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+        CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE'
+            ELSE 'ALL' END,
+        (SELECT pg_catalog.string_agg(CASE g.role WHEN 0 THEN 'PUBLIC'
+                ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.role)) END, ', '
+            ORDER BY pg_catalog.pg_get_userbyid(g.role)) FROM pg_catalog.unnest(p.polroles) AS g (role))
+    ) || coalesce(' USING (' || pg_catalog.pg_get_expr(p.polqual, p.polrelid) || ')', '')
+      || coalesce(' WITH CHECK (' || pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) || ')', '')"""
+_RULES = f"""
+SELECT c.relname::text, c.oid::bigint, {_MEMBER}, c.relrowsecurity, c.relforcerowsecurity,
+    ARRAY(SELECT {_POLICY} FROM pg_catalog.pg_policy p WHERE p.polrelid = c.oid ORDER BY p.polname)
+FROM pg_catalog.pg_class c
+WHERE c.relnamespace = 'pgmq'::pg_catalog.regnamespace AND c.relname = ANY (%s) AND c.relkind IN ('r', 'p')
+ORDER BY c.relname
+"""
+# What people made besides: checks, which a dump has within the table's own statement, then other constraints and
+# indexes. pgmq's own are primary keys and the indexes that go by these names.
+_EXTRA = """
+SELECT t.oid::bigint, ARRAY(
+    SELECT pg_catalog.format('ALTER TABLE pgmq.%I ADD CONSTRAINT %I %s', t.relname, k.conname,
+        pg_catalog.pg_get_constraintdef(k.oid))
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype = 'c' ORDER BY k.conname
+), ARRAY(
+    SELECT pg_catalog.format('ALTER TABLE pgmq.%I ADD CONSTRAINT %I %s', t.relname, k.conname,
+        pg_catalog.pg_get_constraintdef(k.oid))
+    FROM pg_catalog.pg_constraint k WHERE k.conrelid = t.oid AND k.contype IN ('u', 'f', 'x') ORDER BY k.conname
+) || ARRAY(
+    SELECT pg_catalog.pg_get_indexdef(i.indexrelid)
+    FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+    WHERE i.indrelid = t.oid AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = i.indexrelid)
+        AND x.relname NOT IN ('q_' || substr(t.relname, 3) || '_vt_idx', 'q_' || substr(t.relname, 3) || '_fifo_idx',
+            'q_' || substr(t.relname, 3) || '_part_idx', 'archived_at_idx_' || substr(t.relname, 3))
+    ORDER BY x.relname
+)
+FROM pg_catalog.pg_class t WHERE t.relnamespace = 'pgmq'::pg_catalog.regnamespace AND t.relkind = 'r'
+"""
+_TRIGGERS = f"""
+SELECT 'pgmq.' || pg_catalog.quote_ident(c.relname), pg_catalog.quote_ident(t.tgname)
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgparentid = 0
+    AND c.relnamespace = pg_catalog.to_regnamespace('pgmq') AND c.relname ~ '^[qa]_' AND {_MEMBER}
+ORDER BY 1, 2
+"""
 _QUEUES = "SELECT queue_name::text, is_partitioned, is_unlogged FROM pgmq.meta ORDER BY queue_name"
 # Every table of the schema with the topmost it is a partition of.
 _ROOTS = """

@@ -136,6 +136,7 @@ class Script:
         publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
         yield policies.SEGMENT, policies.closed_sql(moment, chosen, self._facts)
+        yield queues.RULES_SEGMENT, [queues.rules_sql(moment) if not chosen.is_part else ""]
         yield "webhooks that sleep", [webhook_sql(hook) for hook in self._unmade]
         yield "materialized views", [USUAL_PATH, fill_views(self._refreshes()), NO_PATH]
         servers = chosen.servers if chosen.is_part else None
