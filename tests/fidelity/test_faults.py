@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.fidelity.saved import moment_of, psql, save
+from tests.fidelity.saved import moment_of, project_of, psql, save, steps_of
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser
 
 from supapy.errors import AccessDenied, Overtaken, SqlError
 from supapy.parts.database.holding import hold
 from supapy.parts.database.part import DatabasePart
+from supapy.project.patterns import Patterns
 from supapy.project.project import Project
 from supapy.project.schema import user_tables
 from supapy.sandbox.cluster import Cluster
@@ -142,3 +143,28 @@ def test_rows_of_the_platform_that_may_not_be_read_are_a_problem(
         )
     problems = [one.name for one in save(source, DEFAULT_MAJOR, tmp_path).problems]
     assert problems == ['table "auth"."sessions"', 'table "closed"."door"', 'table "storage"."objects"']
+
+
+def test_rows_that_no_longer_fit_their_check_are_told_with_a_way_around(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    with owner(source) as connection:
+        connection.execute(
+            "CREATE FUNCTION fits(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true'; "
+            "CREATE TABLE unfit (n int CHECK (fits(n))); INSERT INTO unfit VALUES (1); CREATE TABLE fit (n int); "
+            "CREATE OR REPLACE FUNCTION fits(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT false'"
+        )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+
+    def restored(part: DatabasePart) -> None:
+        with project_of(target, DEFAULT_MAJOR) as project:
+            assert [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)] == []
+
+    with pytest.raises(SqlError, match="violates check constraint") as refused:
+        restored(DatabasePart())
+    assert "--exclude-table" in (refused.value.hint or "")
+    restored(DatabasePart(patterns=Patterns(excluded=("unfit",))))
+    restored(DatabasePart(patterns=Patterns(tables=("unfit",)), into_schema="look"))
+    with owner(target) as connection:
+        assert connection.execute("SELECT n, to_regclass('fit')::text FROM look.unfit").fetchall() == [(1, "fit")]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
+from supapy.errors import SqlError
 from supapy.events import Listener
-from supapy.model import Step
+from supapy.model import Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import Contents
@@ -109,17 +110,41 @@ def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce, listene
     loader = Loader(backup, contents, project, jobs, quiesce, listener)
     if loader.goes_at_once():
         yield Step(
-            "database", f"the database: schema, {loader.counted}, grants", loader.all_at_once, loader.all_bytes, "bytes"
+            "database",
+            f"the database: schema, {loader.counted}, grants",
+            _advised(loader.all_at_once),
+            loader.all_bytes,
+            "bytes",
         )
         return
     before, rows_bytes, after = loader.step_bytes
     yield Step("database", "the database's schema", loader.schema, before, "bytes")
-    yield Step("database", loader.rows_title, loader.rows, rows_bytes, "bytes")
+    yield Step("database", loader.rows_title, _advised(loader.rows), rows_bytes, "bytes")
     made = loader.made_over_rows
     yield Step("database", "its indexes, constraints, triggers and policies", loader.over_the_rows, made, "statements")
     yield Step("database", "its materialized views, owners and grants", loader.ending, after, "bytes")
 
 
+def _advised(apply: Callable[[Progress], list[Problem]]) -> Callable[[Progress], list[Problem]]:
+    """The same; where saved rows are refused, as after a function in a check was changed, it is said what to do."""
+
+    def applied(progress: Progress) -> list[Problem]:
+        try:
+            return apply(progress)
+        except SqlError as error:
+            if any(text in error.message for text in _UNFIT):
+                error.hint = _AS_COPIES
+            raise
+
+    return applied
+
+
+_UNFIT = ("violates check constraint", "violates partition constraint")
+_AS_COPIES = (
+    "The source's own rows no longer fit, as when a function in a check was changed. Mend them there and take another "
+    "backup; or restore all else into an empty project with --exclude-table, and these rows with --table and "
+    "--into-schema."
+)
 _COLUMN = """
 SELECT FROM pg_catalog.pg_attribute
 WHERE attrelid = pg_catalog.to_regclass(%s) AND attname = %s AND attnum > 0 AND NOT attisdropped
