@@ -20,17 +20,21 @@ from supapy.names import literal
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS
 from supapy.parts.base import Source
 from supapy.project.moment import Moment
-from supapy.project.quick import compact_json_of, keyed_lines
+from supapy.project.quick import binary_rows, compact_json_of
 from supapy.project.rows import as_array, lines_statement, members, parse
-from supapy.project.schema import Table
+from supapy.project.schema import Column, Table
 from supapy.stream import lines
 
 FORMAT = 2
-# A range of users, with what is theirs, by its size on disk: the JSON is about twice as much and is held in memory.
-RANGE_BYTES = 2 * 1024 * 1024
-# Of the table's pages so many are looked at for where the ranges begin.
-SAMPLED_PERCENT = 5
-PIECE_BYTES = 256 * 1024
+# A range of users, with what is theirs, by its size on disk: the JSON is about twice as much and is one value.
+RANGE_BYTES = 96 * 1024
+# So many are asked for at once: a statement takes the server a while to prepare.
+RANGES_TOGETHER = 24
+# Of a large table's pages so many are looked at for where the ranges begin.
+SAMPLED_FROM_BYTES = 32 * 1024 * 1024
+SAMPLED_PERCENT = 10
+_FIRST_ID = "00000000-0000-0000-0000-000000000000"
+ID_BYTES = len(_FIRST_ID)
 # How a user's line begins: {"id":" and the id.
 _ID_BYTES = 43
 _KEY = re.compile(rb',"(\w+)":\[')
@@ -43,7 +47,7 @@ _HINT = "Take another backup; nothing was applied."
 def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counter[str]) -> Iterator[bytes]:
     """The file's bytes. Rows of users that aren't there have no place in it: they are counted in `orphans`."""
     present = [tables[name] for name in ("users", *NESTED, *OTHERS) if name in tables]
-    columns = {table.name: [column.name for column in table.stored_columns] for table in present}
+    columns = {table.name: [column.name for column in in_line(table)] for table in present}
     yield b'{"format":%d\n,"columns":' % FORMAT + json.dumps(columns, ensure_ascii=False).encode() + b"\n"
     names = [name for name in ("users", *OTHERS) if name in tables]
     for name, pieces in sections(names, moment, tables, jobs, orphans):
@@ -57,101 +61,102 @@ def sections(
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
     """Each table's rows as JSON lines in pieces of whole lines, by id; to be read to their end before the next one's.
 
-    Users come by ranges of their ids, of which several are read at once. What is nested is read first, range by range,
-    and put into the lines here: a join costs the server more than reading both tables does.
+    Users come by ranges of their ids, each range with what is nested in them, and several connections read at once.
+    What is nested is put into the lines here: a join costs the server more than reading both tables does.
     """
     nested = [
         table
         for table in (tables[name] for name in NESTED if name in tables)
         if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})")
     ]
-    ranges = _ranges(moment, [tables["users"], *nested]) if "users" in names else []
+    ranges = list(_users_out(moment, [tables["users"], *nested])) if "users" in names else []
+    others = names[bool(ranges) :]
     statements = [
-        statement
-        for within in ranges
-        for statement in (
-            *(_keyed(table, "user_id", within, "t.user_id, t.id") for table in nested),
-            _keyed(tables["users"], "id", within, "t.id"),
-        )
+        lines_statement(f"SELECT {row_of(tables[one])} FROM {tables[one].sql} t ORDER BY t.id") for one in others
     ]
-    for name in names[bool(ranges) :]:
-        statements.append(lines_statement(f"SELECT {row_of(tables[name])} FROM {tables[name].sql} t ORDER BY t.id"))
-    outputs = moment.pumped([[statement] for statement in statements], jobs)
+    groups = [[one] for one in statements]
+    outputs = moment.pumped([ranges, *groups] if ranges else groups, jobs)
     for name in names:
         if name == "users":
-            yield name, _users(outputs, [table.name for table in nested], len(ranges), orphans)
+            yield name, _users(next(outputs), len(ranges), [table.name for table in nested], orphans)
         else:
             yield name, next(outputs)
 
 
-def _users(
-    outputs: Iterator[Iterator[bytes]], nested: list[str], ranges: int, orphans: Counter[str]
-) -> Iterator[bytes]:
-    for _ in range(ranges):
-        held = [(name, _grouped(next(outputs))) for name in nested]
-        yield from _pieces(_with_nested(keyed_lines(next(outputs)), held))
-        orphans.update({name: sum(map(len, groups.values())) for name, groups in held if groups})
-
-
-def _keyed(table: Table, key: str, within: str, order: str) -> str:
-    """The statement that gives a range of a table's rows, each with the user's id before it (see `keyed_lines`)."""
-    row = row_of(table)
-    where = within.replace("KEY", f"t.{key}")
-    return f"COPY (SELECT t.{key}::text, {row} FROM {table.sql} t {where} ORDER BY {order}) TO STDOUT (FORMAT binary)"
-
-
 def row_of(table: Table, alias: str = "t") -> str:
     """A row's JSON, its id first, which is never NULL."""
-    return compact_json_of(sorted(table.stored_columns, key=lambda column: column.name != "id"), alias)
+    return compact_json_of(in_line(table), alias)
 
 
-def _grouped(output: Iterator[bytes]) -> dict[bytes, list[bytes]]:
+def in_line(table: Table) -> list[Column]:
+    """The columns of a table in the order of its lines."""
+    return sorted(table.stored_columns, key=lambda column: column.name != "id")
+
+
+def _users_out(moment: Moment, tables: Sequence[Table]) -> Iterator[str]:
+    """Statements that give all users in the order of their ids: a row for a range of ids, and in it of each table the
+    lines, put together by the server. A row for each user costs it, and whoever reads, as much again."""
+    edges = _edges(moment, tables)
+    ranges = list(pairwise([_FIRST_ID, *edges]))
+    for at in range(0, len(ranges), RANGES_TOGETHER):
+        firsts, nexts = (",".join(ids) for ids in zip(*ranges[at : at + RANGES_TOGETHER], strict=True))
+        source = f"FROM unnest('{{{firsts}}}'::uuid[], '{{{nexts}}}'::uuid[]) AS r(first, next)"
+        yield _lines_of(tables, "t.KEY >= r.first AND t.KEY < r.next", source)
+    yield _lines_of(tables, f"t.KEY >= {literal(edges[-1] if edges else _FIRST_ID)}", "")
+
+
+def _lines_of(tables: Sequence[Table], within: str, source: str) -> str:
+    users, *nested = tables
+    selects = [(users, within.replace("KEY", "id"), row_of(users), "t.id")]
+    for table in nested:
+        # The user's id comes before each row.
+        row = f"t.user_id::text || {row_of(table)}"
+        selects.append((table, within.replace("KEY", "user_id"), row, "t.user_id, t.id"))
+    values = (
+        f"(SELECT pg_catalog.string_agg(s.line, E'\\n') FROM "
+        f"(SELECT {row} AS line FROM {table.sql} t WHERE {where} ORDER BY {order}) s)"
+        for table, where, row, order in selects
+    )
+    return f"COPY (SELECT {', '.join(values)} {source}) TO STDOUT (FORMAT binary)"
+
+
+def _edges(moment: Moment, tables: Sequence[Table]) -> list[str]:
+    """The ids at which ranges begin, but for the first."""
+    size = moment.value(_SIZE, ([table.oid for table in tables],))
+    count = size // RANGE_BYTES
+    fractions = [number / count for number in range(1, count)]
+    sampled = SAMPLED_PERCENT if size >= SAMPLED_FROM_BYTES else 100
+    found = moment.value(
+        "SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY id) FROM auth.users TABLESAMPLE SYSTEM (%s)",
+        (fractions, sampled),
+    )
+    return [str(one) for one in sorted(set(found or ()))]
+
+
+def _users(output: Iterator[bytes], statements: int, nested: Sequence[str], orphans: Counter[str]) -> Iterator[bytes]:
+    marks = [(name, f',"{name}":['.encode()) for name in nested]
+    for users, *others in binary_rows(output, statements):
+        groups = [(name, mark, _grouped(lines)) for (name, mark), lines in zip(marks, others, strict=True) if lines]
+        if users:
+            whole = _with_nested(users.split(b"\n"), [(mark, rows) for _, mark, rows in groups]) if groups else [users]
+            yield b"\n".join([*whole, b""])
+        orphans.update({name: sum(map(len, rows.values())) for name, _, rows in groups if rows})
+
+
+def _grouped(lines: bytes) -> dict[bytes, list[bytes]]:
+    """Rows by the id that each begins with."""
     groups: dict[bytes, list[bytes]] = {}
-    for key, line in keyed_lines(output):
-        groups.setdefault(key, []).append(line)
+    for line in lines.split(b"\n"):
+        groups.setdefault(line[:ID_BYTES], []).append(line[ID_BYTES:])
     return groups
 
 
-def _with_nested(
-    users: Iterable[tuple[bytes, bytes]], held: Sequence[tuple[str, dict[bytes, list[bytes]]]]
-) -> Iterator[bytes]:
-    heads = [(b',"' + name.encode() + b'":[', groups) for name, groups in held if groups]
-    for key, line in users:
-        more = [head + b",".join(rows) for head, groups in heads if (rows := groups.pop(key, None))]
+def _with_nested(users: Iterable[bytes], groups: Sequence[tuple[bytes, dict[bytes, list[bytes]]]]) -> Iterator[bytes]:
+    begin, end = _ID_BYTES - ID_BYTES, _ID_BYTES
+    for line in users:
+        key = line[begin:end]
+        more = [mark + b",".join(rows) for mark, its in groups if (rows := its.pop(key, None))]
         yield line[:-1] + b"]".join(more) + b"]}" if more else line
-
-
-def _pieces(rows: Iterable[bytes]) -> Iterator[bytes]:
-    gathered: list[bytes] = []
-    size = 0
-    for row in rows:
-        gathered.append(row)
-        size += len(row)
-        if size >= PIECE_BYTES:
-            gathered.append(b"")
-            yield b"\n".join(gathered)
-            gathered, size = [], 0
-    if gathered:
-        gathered.append(b"")
-        yield b"\n".join(gathered)
-
-
-def _ranges(moment: Moment, tables: Sequence[Table]) -> list[str]:
-    """WHERE clauses on KEY that give all users once, in the order of their ids."""
-    count = moment.value(_SIZE, ([table.oid for table in tables],)) // RANGE_BYTES
-    if count < 2:
-        return [""]
-    fractions = [number / count for number in range(1, count)]
-    found = moment.value(
-        "SELECT percentile_disc(%s::float8[]) WITHIN GROUP (ORDER BY id) FROM auth.users TABLESAMPLE SYSTEM (%s)",
-        (fractions, SAMPLED_PERCENT),
-    )
-    starts = [literal(str(one)) for one in sorted(set(found or ()))]
-    if not starts:
-        return [""]
-    first, *_, last = [f"WHERE KEY < {starts[0]}", f"WHERE KEY >= {starts[-1]}"]
-    between = [f"WHERE KEY >= {start} AND KEY < {end}" for start, end in pairwise(starts)]
-    return [first, *between, last]
 
 
 class Document:

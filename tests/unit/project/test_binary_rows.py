@@ -1,0 +1,28 @@
+"""COPY's binary form, in pieces that are cut anywhere."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+
+from supapy.project.quick import binary_rows
+
+HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+ROWS = [[b"one", None], [b"", b"x" * 300], [None, b"\xff\xff"]]
+
+
+def output(rows: list[list[bytes | None]]) -> bytes:
+    values = b"".join(
+        struct.pack(">h", len(row))
+        + b"".join(struct.pack(">i", -1) if one is None else struct.pack(">i", len(one)) + one for one in row)
+        for row in rows
+    )
+    return HEAD + values + b"\xff\xff"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 19, 64, 10_000])
+def test_the_values_are_the_same_wherever_the_pieces_are_cut(size: int) -> None:
+    data = output(ROWS) + output([]) + output(ROWS[:1])
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    assert list(binary_rows(pieces, 3)) == [*ROWS, ROWS[0]]
