@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if said.memory_of:
         memory_of(said.memory_of[0], Path(said.memory_of[1]))
         return 0
-    tools, board = find_or_install(MAJOR), Board()
+    tools, board = find_or_install(MAJOR), Board(slack=1)
     users, rounds = said.users or (100_000 if said.quick else 1_000_000), 1 if said.quick else 3
     print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {rounds} rounds")
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > users * 10_000
