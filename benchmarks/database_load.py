@@ -20,7 +20,7 @@ from supapy.journal import Journal
 from supapy.model import Entry, Item
 from supapy.parts.database.part import DatabasePart
 from supapy.project.mark import Mark, under_way
-from supapy.project.pgtools import PgTools
+from supapy.project.pgtools import PgTools, find_or_install
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.sandbox.cluster import Cluster
@@ -177,7 +177,7 @@ def _memory(cluster: Cluster, folder: Path) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """Load what a folder has into the database whose connection string comes by standard input; print the memory."""
-    from database import MAJOR, find_or_install
+    from database import MAJOR
 
     load(Secret(sys.stdin.read()), find_or_install(MAJOR), Path(arguments[1]), int(arguments[0]))
     print(peak_mb())
