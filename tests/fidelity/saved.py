@@ -87,7 +87,8 @@ def save(cluster: Cluster, major: int, folder: Path, part: DatabasePart | None =
 
 def steps_of(saved: Saved, project: Project, part: DatabasePart | None = None) -> list[Step]:
     """What the part would do to bring it back."""
-    return list((part or DatabasePart()).load(saved, project, Journal(MemoryStore(), project.ref)))
+    loaded = (part or DatabasePart()).load(saved, project, Journal(MemoryStore(), project.ref))
+    return [one for one in loaded if isinstance(one, Step)]
 
 
 def psql(cluster: Cluster, major: int, script: Path, *, admin: bool = False) -> subprocess.CompletedProcess[str]:

@@ -61,7 +61,7 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
     equal = 0
     for name in sorted(saved.keys() | found.keys()):
         one, other = (
-            _comparable(named[name], contents.major, major) if name in named else None for named in (saved, found)
+            _comparable(sort, named[name], contents.major, major) if name in named else None for named in (saved, found)
         )
         if sort == "grants":
             # An object on which nobody has a privilege isn't listed.
@@ -79,10 +79,13 @@ def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) ->
         yield Proof("database", sort, equal)
 
 
-def _comparable(properties: Properties, saved_major: int, live_major: int) -> Properties:
+def _comparable(sort: str, properties: Properties, saved_major: int, live_major: int) -> Properties:
     """Without what one of the two servers can't say, or says in other words."""
     # A secret of the vault gets a new id in every project.
     unsaid = {STATEMENT, "id"}
+    if sort == "extensions":
+        # It is the target's (recipe §2), and a restore's plan names it.
+        unsaid |= {"version"}
     if saved_major != live_major:
         unsaid |= {"definition"}
     else:

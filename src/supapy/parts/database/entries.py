@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from supapy.names import literal, quoted
-from supapy.parts.database.facts import Facts
+from supapy.parts.database.facts import Extension, Facts
 from supapy.parts.database.platform import PREINSTALLED
 from supapy.parts.database.rules import title
 from supapy.parts.database.statements import comment, do_block
@@ -39,11 +39,11 @@ def _kept_by_its_method(entry: TocEntry, sql: str) -> str:
 
 def _sql(entry: TocEntry, facts: Facts) -> str:
     match entry.kind:
-        case "SCHEMA" if any(entry.name == schema for _, schema in facts.extensions.values()):
+        case "SCHEMA" if any(entry.name == one.schema for one in facts.extensions.values()):
             # Who makes ready a project switches extensions on, and their schemas come with them.
             return entry.sql.replace("CREATE SCHEMA", "CREATE SCHEMA IF NOT EXISTS", 1)
         case "EXTENSION":
-            return _extension(entry, *facts.extensions[entry.oid])
+            return _extension(entry, facts.extensions[entry.oid])
         case "FK CONSTRAINT":
             return _foreign_key(entry)
         case "INDEX" | "TABLE" if entry.oid in facts.computed:
@@ -69,8 +69,9 @@ def _if_made(entry: TocEntry) -> str:
     return do_block(f"BEGIN\n    {entry.sql}EXCEPTION WHEN undefined_object OR undefined_table THEN\n    NULL;\nEND")
 
 
-def _extension(entry: TocEntry, name: str, schema: str) -> str:
+def _extension(entry: TocEntry, of: Extension) -> str:
     """Made, or moved to where it was. One that new projects come with may be gone on a newer server."""
+    name, schema = of.name, of.schema
     unavailable = f"""
     ELSIF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = {literal(name)}) THEN
         RAISE WARNING 'supapy: extension % -- this project has none of that name', {literal(name)};"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from supapy.parts.database import platform
 from supapy.parts.database.additions import Addition, impossible, read_additions
@@ -24,6 +25,15 @@ class TriggerFacts:
     enabled: str
 
 
+class Extension(NamedTuple):
+    """An extension with its version, and the one that its server would make of it today, None where it has none."""
+
+    name: str
+    schema: str
+    version: str
+    usual: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """What the rules need to know of the catalogs beyond the archive. Keys are oids; objects are (catalog, oid).
@@ -31,7 +41,7 @@ class Facts:
     `restrictive` are the policies that keep out whom others let in;
     `default_comments` are the comments, as an archive names them, that extensions come with; `impossible` is what can't
     be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
-    tables; `extensions` are (name, schema); `computed` are the indexes on expressions or with a condition, and the
+    tables; `extensions` are those installed; `computed` are the indexes on expressions or with a condition, and the
     tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
     indexes, constraints, triggers and the like belong to; `webhooks` are the triggers that reach out; `queues` is what
     pgmq makes with a queue.
@@ -45,7 +55,7 @@ class Facts:
     default_comments: frozenset[str]
     impossible: dict[tuple[int, int], str]
     additions: list[Addition]
-    extensions: dict[int, tuple[str, str]]
+    extensions: dict[int, Extension]
     computed: frozenset[int]
     tables: dict[tuple[int, int], tuple[str, str]]
     webhooks: dict[int, Webhook]
@@ -58,6 +68,7 @@ def read_facts(moment: Moment) -> Facts:
     additions, policies = read_additions(moment), moment.rows(_POLICIES)
     managed = frozenset(managed_schemas(moment))
     superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
+    extensions = moment.rows(_EXTENSIONS)
     # Given to postgres, they would let people do what he may.
     parameters = {"managed": sorted(managed), "platform": platform.RESERVED_ROLE_PATTERN}
     theirs = dict.fromkeys(
@@ -70,10 +81,10 @@ def read_facts(moment: Moment) -> Facts:
         frozenset(oid for oid, _, _, permissive in policies if not permissive),
         {oid: TriggerFacts(*facts) for oid, *facts in moment.rows(_TRIGGERS)},
         dict(moment.rows(_PUBLICATION_MEMBERS)),
-        frozenset(name for (name,) in moment.rows(_DEFAULT_COMMENTS)),
+        frozenset(f"EXTENSION {name}" for _, name, has_default_comment, *_ in extensions if has_default_comment),
         {**superusers, **theirs, **impossible(moment, additions)},
         additions,
-        {oid: (name, schema) for oid, name, schema in moment.rows(_EXTENSIONS)},
+        {oid: Extension(*said) for oid, _, _, *said in extensions},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
         {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
         read_webhooks(moment, managed),
@@ -100,12 +111,6 @@ FROM pg_catalog.pg_publication p JOIN (
     SELECT oid, prpubid FROM pg_catalog.pg_publication_rel
     UNION ALL SELECT oid, pnpubid FROM pg_catalog.pg_publication_namespace
 ) m ON m.prpubid = p.oid
-"""
-_DEFAULT_COMMENTS = """
-SELECT 'EXTENSION ' || pg_catalog.quote_ident(e.extname)
-FROM pg_catalog.pg_extension e
-JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
-WHERE pg_catalog.obj_description(e.oid, 'pg_extension') = a.comment
 """
 # Functions in C, of the server's own or said to leak nothing; base types, which stand on such functions; casts between
 # types of which none is the user's.
@@ -141,8 +146,11 @@ WHERE n.nspname <> ALL (%(managed)s) AND n.nspname !~ '^pg_' AND n.nspname <> 'i
     AND NOT pg_catalog.pg_has_role(r.oid, current_user::pg_catalog.regrole, 'USAGE')
 """
 _EXTENSIONS = """
-SELECT e.oid::bigint, e.extname, n.nspname
+SELECT e.oid::bigint, pg_catalog.quote_ident(e.extname),
+    pg_catalog.obj_description(e.oid, 'pg_extension') = a.comment,
+    e.extname, n.nspname, e.extversion, a.default_version
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
 """
 _COMPUTED_INDEXES = """
 SELECT indexrelid::bigint FROM pg_catalog.pg_index WHERE indexprs IS NOT NULL OR indpred IS NOT NULL

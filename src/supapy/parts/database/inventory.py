@@ -18,6 +18,7 @@ from supapy.model import Json
 from supapy.names import qualified
 from supapy.parts.database import cron, grants, platform, queues, roles, specials, vault, webhooks
 from supapy.parts.database.facts import Facts
+from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
@@ -172,11 +173,14 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         "platform_publication": platform.PLATFORM_PUBLICATION_PREFIX,
     }
     mappings = f"{specials.user_mappings(moment)} m"
+    after_restore = places(moment)
     for sort, query in INVENTORY:
         for one in moment.records(query.replace("pg_user_mapping m", mappings), parameters):
             name, catalog, oid, relation = map(one.pop, _KEYS)
             if (_PG_CLASS, relation) in facts.queues:
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
+            if sort == "columns" and after_restore:
+                one["place"] = after_restore.get((relation, one["place"]), one["place"])
             if sort == "triggers" and oid in facts.webhooks:
                 # One that sleeps counts as what it will be.
                 one["enabled"] = facts.webhooks[oid].state

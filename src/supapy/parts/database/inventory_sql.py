@@ -228,7 +228,8 @@ INVENTORY: tuple[tuple[str, str], ...] = (
     (
         "extensions",
         f"""
-        SELECT {_thing("'extension ' || quote_ident(e.extname)", "pg_extension", "e.oid")}, n.nspname AS schema
+        SELECT {_thing("'extension ' || quote_ident(e.extname)", "pg_extension", "e.oid")}, n.nspname AS schema,
+            e.extversion AS version
         FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace""",
     ),
     (

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from supapy.errors import SqlError
 from supapy.events import Listener
-from supapy.model import Problem, Progress, Step
+from supapy.model import Omission, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.contents import Contents
+from supapy.parts.database.extensions import other_versions
 from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
@@ -101,12 +102,17 @@ def named(names: set[str] | list[str]) -> str:
     return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")
 
 
-def steps(backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener) -> Iterator[Step]:
+def steps(
+    backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener
+) -> Iterator[Step | Omission]:
     """One step where all of it may be one transaction; else several, of which the project's mark knows what is done.
 
-    The rows that other parts bring back are left out.
+    The rows that other parts bring back are left out. First comes what will be of another version.
     """
     contents = Contents.of(backup)
+    with project.session() as session:
+        others = list(other_versions(contents, session))
+    yield from others
     loader = Loader(backup, contents, project, jobs, quiesce, listener)
     if loader.goes_at_once():
         yield Step(

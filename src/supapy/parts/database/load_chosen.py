@@ -7,12 +7,13 @@ from functools import partial
 from itertools import chain
 
 from supapy.errors import SqlError
-from supapy.model import Problem, Progress, Step
+from supapy.model import Omission, Problem, Progress, Step
 from supapy.names import literal, many, qualified
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import grants, load, policies, queues, quiesced
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
 from supapy.parts.database.contents import FILE
+from supapy.parts.database.extensions import other_versions
 from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import live_inventory
 from supapy.parts.database.loading import RELOAD, run_script
@@ -59,10 +60,12 @@ def obstacles(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Ob
         yield Obstacle("database", f"it lacks {load.named(lacking)}", final=True, hint=hint)
 
 
-def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce) -> Iterator[Step]:
-    """The one step: what was chosen, with what it needs and the target lacks."""
+def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce) -> Iterator[Step | Omission]:
+    """The one step: what was chosen, with what it needs and the target lacks; first, which versions will differ."""
     with project.moment() as moment:
         picked = pick(backup, patterns, moment)
+        others = list(other_versions(picked.contents, moment))
+    yield from others
     rows = picked.contents.row_segments
     count = sum(segment.table["rows"] for segment in rows)
     title = f"{many(len(rows), 'table')} with {many(count, 'row')}: {load.named([_title(one) for one in rows])}"

@@ -13,7 +13,20 @@ from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import additions, compare, grants, load, load_chosen, queues, roles, specials, vault
+from supapy.parts.database import (
+    additions,
+    compare,
+    extensions,
+    grants,
+    inherited,
+    load,
+    load_chosen,
+    naming,
+    queues,
+    roles,
+    specials,
+    vault,
+)
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.chosen import pick
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
@@ -95,6 +108,7 @@ class DatabasePart:
         if not self._patterns.is_everything:
             refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
         yield from _problems(moment, [rows.table for rows in meant], unreadable, selection)
+        yield from naming.problems(moment, [rows.table for rows in saved], selection, facts.managed)
         yield from _omissions(moment, facts, selection, granted)
         secrets = [] if selection.is_part else (yield from self._secrets(moment))
         script = Script(moment, selection, facts, reading, granted, secrets)
@@ -142,8 +156,9 @@ class DatabasePart:
             return load.obstacles(backup, moment)
         return load_chosen.obstacles(backup, moment, self._patterns)
 
-    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step]:
-        """One step or a few. The rows of auth and storage are left to the parts of these names."""
+    def load(self, backup: Source, project: Project, journal: Journal) -> Iterator[Step | Omission]:
+        """One step or a few; first, which extensions will be of another version. The rows of auth and storage are left
+        to the parts of these names."""
         if self._side:
             return self._side.steps(backup, project)
         if self._patterns.is_everything:
@@ -176,7 +191,9 @@ def _omissions(
     """All that can't come back, each by its name."""
     yield from selection.omissions
     yield from roles.omissions(moment, selection.roles)
+    yield from inherited.omissions(moment, facts.managed, selection.kept_objects)
     if not selection.is_part:
+        yield from extensions.omissions(facts)
         yield from additions.omissions(facts.additions)
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)

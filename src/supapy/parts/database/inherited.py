@@ -1,0 +1,74 @@
+"""Tables that inherit, whose columns come back in another order: what they inherit first, then their own."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+from typing import NamedTuple
+
+from supapy.model import Omission
+from supapy.project.moment import Moment
+
+_PG_CLASS = 1259
+
+
+class Heir(NamedTuple):
+    """A table that inherits, or one that is inherited from: its columns as they stand, and as a restore leaves them."""
+
+    oid: int
+    schema: str
+    title: str
+    columns: tuple[str, ...]
+    restored: tuple[str, ...]
+
+
+def read_heirs(moment: Moment) -> list[Heir]:
+    """All tables of plain inheritance. What a partition holds comes back in its own order, so it isn't among them."""
+    rows = {row[0]: row for row in moment.once(_HEIRS)}
+    restored: dict[int, tuple[str, ...]] = {}
+
+    def after_restore(oid: int) -> tuple[str, ...]:
+        if oid not in restored:
+            *_, parents, columns = rows[oid]
+            inherited = (name for parent in parents or () if parent in rows for name in after_restore(parent))
+            # A column may go from a parent and stay with its heirs.
+            restored[oid] = tuple(dict.fromkeys((*(name for name in inherited if name in columns), *columns)))
+        return restored[oid]
+
+    return [
+        Heir(oid, schema, name, tuple(columns), after_restore(oid))
+        for oid, schema, name, _, columns in rows.values()
+        if columns
+    ]
+
+
+def places(moment: Moment) -> dict[tuple[int, int], int]:
+    """Where columns stand after a restore, by their table's oid and where they stand now; both count from 1."""
+    return {
+        (heir.oid, place): heir.restored.index(name) + 1
+        for heir in read_heirs(moment)
+        for place, name in enumerate(heir.columns, 1)
+    }
+
+
+def omissions(moment: Moment, managed: Container[str], kept: Container[tuple[int, int]]) -> Iterator[Omission]:
+    """A word on each of the user's tables that are kept and come back with their columns in another order."""
+    for heir in read_heirs(moment):
+        if heir.restored != heir.columns and heir.schema not in managed and (_PG_CLASS, heir.oid) in kept:
+            yield Omission("database", f"order of the columns of table {heir.title}", _REMEDY)
+
+
+_REMEDY = (
+    "A table that inherits is made with what it inherits first, then its own: name the columns where a query or an "
+    "INSERT relies on their order."
+)
+_HEIRS = """
+SELECT c.oid::bigint, n.nspname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
+    (SELECT pg_catalog.array_agg(inhparent::bigint ORDER BY inhseqno) FROM pg_catalog.pg_inherits
+        WHERE inhrelid = c.oid),
+    (SELECT pg_catalog.array_agg(attname::text ORDER BY attnum) FROM pg_catalog.pg_attribute
+        WHERE attrelid = c.oid AND attnum > 0 AND NOT attisdropped)
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.oid IN (
+    SELECT inhrelid FROM pg_catalog.pg_inherits UNION ALL SELECT inhparent FROM pg_catalog.pg_inherits)
+ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""

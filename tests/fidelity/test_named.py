@@ -1,0 +1,149 @@
+"""What can't come back as it was is named at the backup, and then it is no difference."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
+from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
+
+from supapy.errors import SqlError
+from supapy.journal import Journal
+from supapy.model import Difference, Omission, Problem
+from supapy.parts.database.part import DatabasePart
+from supapy.project.patterns import Patterns
+from supapy.sandbox.cluster import Cluster
+from supapy.store.memory import MemoryStore
+
+
+def run(cluster: Cluster, *statements: str) -> None:
+    with owner(cluster) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def planned(saved: Saved, target: Cluster, part: DatabasePart) -> list[Omission]:
+    with project_of(target, DEFAULT_MAJOR) as project:
+        loaded = list(part.load(saved, project, Journal(MemoryStore(), project.ref)))
+    return [one for one in loaded if isinstance(one, Omission)]
+
+
+def differences(saved: Saved, target: Cluster) -> list[Difference]:
+    with moment_of(target, DEFAULT_MAJOR) as moment:
+        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
+
+
+def test_an_older_version_of_an_extension_is_told_at_the_backup_and_in_the_plan(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target, ready = cluster_factory(), cluster_factory(), cluster_factory()
+    with superuser(source) as connection:
+        connection.execute(
+            "CREATE EXTENSION hstore SCHEMA extensions VERSION '1.7'; CREATE TABLE t (h extensions.hstore)"
+        )
+        connection.execute("ALTER TABLE t OWNER TO postgres")
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    name = "version 1.7 of extension hstore"
+    assert [one.name for one in saved.omissions] == [name]
+    for part in (DatabasePart(), DatabasePart(patterns=Patterns(tables=("t",)))):
+        (told,) = planned(saved, target, part)
+        assert (told.name, "that is 1.8 there" in told.remedy) == (name, True)
+    assert psql(target, DEFAULT_MAJOR, saved.script).returncode == 0
+    assert differences(saved, target) == []
+    with superuser(ready) as connection:
+        connection.execute("CREATE EXTENSION hstore SCHEMA extensions VERSION '1.7'")
+    assert planned(saved, ready, DatabasePart()) == []
+    # As versions before this one wrote it.
+    toc = tmp_path / "database.toc.json"
+    said = json.loads(toc.read_text())
+    del said["inventory"]["extensions"]["extension hstore"]["version"]
+    toc.write_text(json.dumps(said))
+    assert (planned(saved, target, DatabasePart()), differences(saved, target)) == ([], [])
+
+
+def test_the_order_of_an_heirs_columns_is_told_at_the_backup_and_no_difference_after(
+    cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE TABLE elder (a int, b int); CREATE TABLE heir (own int, b int, a int)",
+        "ALTER TABLE heir INHERIT elder; INSERT INTO heir (own, a, b) VALUES (1, 2, 3)",
+        'CREATE TABLE "Grand heir" (last int) INHERITS (heir); ALTER TABLE elder ADD late int',
+        "CREATE TABLE plain (more int) INHERITS (elder)",
+        "CREATE TABLE gone (x int, y int); CREATE TABLE of_gone (y int, z int, x int)",
+        "ALTER TABLE of_gone INHERIT gone; ALTER TABLE gone DROP y",
+        "CREATE TABLE parted (n int, m int) PARTITION BY LIST (n); CREATE TABLE part (m int, n int)",
+        "ALTER TABLE parted ATTACH PARTITION part FOR VALUES IN (1)",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    assert [one.name for one in saved.omissions] == [
+        'order of the columns of table public."Grand heir"',
+        "order of the columns of table public.heir",
+        "order of the columns of table public.of_gone",
+    ]
+    assert psql(target, DEFAULT_MAJOR, saved.script).returncode == 0
+    assert differences(saved, target) == []
+    assert differences(saved, source) == []
+    with superuser(target) as connection:
+        assert connection.execute("SELECT * FROM heir").fetchall() == [(2, 3, None, 1)]
+    run(target, "ALTER TABLE plain DROP more; ALTER TABLE plain ADD first int; ALTER TABLE plain ADD more int")
+    assert [one.name for one in differences(saved, target)] == [
+        "table public.plain: column first",
+        "table public.plain: column more",
+    ]
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_rows_that_name_what_is_made_after_them_are_told_with_a_way_around(
+    cluster_factory: ClusterFactory, tmp_path: Path, major: int
+) -> None:
+    source, target = cluster_factory(major), cluster_factory(major)
+    run(
+        source,
+        "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 1'",
+        "CREATE TABLE kept (a regclass, b regproc, c regtype, d oid, e regclass[], g regrole)",
+        "CREATE MATERIALIZED VIEW mat AS SELECT 1 AS n",
+        "INSERT INTO kept VALUES ('kept', 'f', 'kept', 1, '{mat,kept}', 'anon'), (0, 0, 0, 0, NULL, 0)",
+        "INSERT INTO kept (a) VALUES (4000000000), (NULL)",
+        'CREATE TABLE named (a regclass, b regproc, c regtype, d regprocedure, e regclass[], "F" regclass)',
+        'CREATE TABLE keyed (id int PRIMARY KEY, n int); CREATE INDEX "by\\\nn" ON keyed (n)',
+        # They stand on the key, and so come after the rows.
+        "CREATE MATERIALIZED VIEW grouped AS SELECT id, n FROM keyed GROUP BY id",
+        "CREATE FUNCTION late() RETURNS int BEGIN ATOMIC SELECT n FROM keyed GROUP BY id; END",
+        "INSERT INTO named VALUES ('\"by\\\nn\"', 'pg_catalog.now', 'grouped', 'late()', "
+        "'{{keyed,keyed_pkey},{grouped,NULL}}', 'keyed')",
+    )
+    if major < 17:
+        # Planning a query on it looks into a function that only the usual search path finds.
+        run(
+            source,
+            "CREATE FUNCTION calling(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT f($1)'",
+            "CREATE INDEX ON named (calling(1))",
+        )
+    with superuser(source) as connection:
+        connection.execute("UPDATE named SET b = (SELECT min(oid) FROM pg_proc WHERE proname = 'count')")
+    saved = save(source, major, tmp_path)
+    assert {one.name for one in saved.problems} == {'rows of "public"."named"'}
+    assert [one.reason.partition(" names ")[0] for one in saved.problems] == [f'column "{name}"' for name in "abcde"]
+    shown = [one.reason.partition("(")[2].partition(")")[0] for one in saved.problems]
+    assert shown == [
+        'public."by\\ n"',
+        "pg_catalog.count",
+        "public.grouped",
+        "public.late(",
+        "public.grouped, public.keyed_pkey",
+    ]
+
+    def restored(part: DatabasePart) -> list[Problem]:
+        with project_of(target, major) as project:
+            return [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)]
+
+    with pytest.raises(SqlError, match="psql stopped: relation"):
+        restored(DatabasePart())
+    restored(DatabasePart(patterns=Patterns(without_rows=("named",))))
+    with superuser(target) as connection:
+        assert connection.execute("SELECT count(*), count(e) FROM kept").fetchone() == (4, 1)
+        assert connection.execute("SELECT count(*) FROM named").fetchone() == (0,)
