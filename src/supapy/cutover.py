@@ -47,15 +47,21 @@ def cut_over(backup: Backup, project: Project, choice: Choice, *, scan_urls: boo
     """
     moved = project.ref != backup.metadata["source"].get("ref")
     found: list[tuple[str, Callable[[], Iterable[Duty]]]] = []
-    if moved:
+    # Some tables, or files in another bucket, don't take the source's place.
+    if moved and not (choice.names_tables or choice.only.to_bucket):
         found.append(("the new keys", partial(_keys, backup, project)))
     if project.has_database:
-        if choice.database:
+        if _brings_what_acts(choice):
             found.append(("what sleeps", partial(_asleep, project)))
         finders = _FINDERS + (_SCANNERS if moved and scan_urls else ())
         found += [(what, partial(_in_moment, project, find, backup, choice, moved)) for what, find in finders]
     found.append(("what the backup never had", partial(_by_hand, backup, choice)))
     return [duty for what, find in found for duty in _told(what, find)]
+
+
+def _brings_what_acts(choice: Choice) -> bool:
+    """Whether triggers and functions come along: rows and plain copies have none."""
+    return choice.database and not (choice.into_schema or choice.from_json)
 
 
 def _told(what: str, find: Callable[[], Iterable[Duty]]) -> list[Duty]:
@@ -91,7 +97,7 @@ def _asleep(project: Project) -> Iterator[Duty]:
 
 
 def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
+    if _brings_what_acts(choice) and moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
         yield Duty("webhooks", "Switch Database Webhooks on in the dashboard (Integrations) before webhooks are woken")
 
 
@@ -118,7 +124,7 @@ def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> I
 
 
 def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not (choice.database and moved):
+    if not (_brings_what_acts(choice) and moved):
         return
     has_cron = bool(moment.rows("SELECT FROM pg_extension WHERE extname = 'pg_cron'"))
     listed = bool(moment.rows(_LISTED))
@@ -148,7 +154,7 @@ def _vault(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Itera
 
 def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
     """What the backup says that it never had."""
-    omissions = [one for one in backup.manifest[2] if one.part == "database" and choice.database]
+    omissions = [one for one in backup.manifest[2] if one.part == "database" and _brings_what_acts(choice)]
     roles = tuple(one.name.removeprefix(_PASSWORD) for one in omissions if one.name.startswith(_PASSWORD))
     if roles:
         yield Duty("passwords", "Set the passwords of these roles (ALTER ROLE … PASSWORD '…')", roles)

@@ -140,6 +140,28 @@ def test_what_is_on_the_platforms_table_is_made_with_the_new_address(supapy: Set
     assert NEW in found[0]
 
 
+def test_a_namesake_on_another_table_takes_no_partition_along(supapy: Setup) -> None:
+    commands, target = supapy
+    assert commands("activate", "trigger on_parts on public.pieces").code == 0
+    assert commands("activate", "trigger on_parts on public.parts").code == 0
+    with superuser(target.database) as connection:
+        states = connection.execute(
+            "SELECT tgrelid::regclass::text, tgenabled FROM pg_trigger WHERE tgname = 'on_parts' ORDER BY 1"
+        ).fetchall()
+    assert states == [("parts", "O"), ("parts_1", "D"), ("pieces", "O"), ("pieces_1", "O")]
+
+
+def test_a_trigger_on_a_view_sleeps_by_not_being_there_and_shows_what_it_calls_by_functions(supapy: Setup) -> None:
+    commands, target = supapy
+    (shown,) = [one for one in commands("--json", "activate").result["asleep"] if "on_total" in one["name"]]
+    assert shown["urls"] == ["https://example.com/far"]
+    made = "SELECT tgenabled FROM pg_trigger WHERE tgname = 'on_total'"
+    with superuser(target.database) as connection:
+        assert connection.execute(made).fetchall() == []
+        assert commands("activate", "on_total").code == 0
+        assert connection.execute(made).fetchall() == [("O",)]
+
+
 def test_a_job_of_another_role_wakes_with_what_is_rewritten(supapy: Setup) -> None:
     commands, target = supapy
     if not has_cron(MAJOR):

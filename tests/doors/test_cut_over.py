@@ -119,6 +119,25 @@ def test_people_read_it_at_the_end_and_without_a_scan_no_rows_are_looked_at(
     assert "still name the old project" not in ran.out
 
 
+def test_rows_and_plain_copies_take_nobodys_place_and_leave_nothing_to_do(
+    saved: Path, server_folder: Path, tmp_path: Path
+) -> None:
+    with projects(server_folder, "target") as (target,):
+        commands = Commands(tmp_path, settings_of(target))
+        with owner(target.database) as connection:
+            connection.execute('CREATE TABLE public.links (id int, href text, more jsonb, "odd ""name" text[])')
+        copied = commands(
+            "--json", "restore", saved, "--yes", "--table", "links", "--into-schema", "look", "--into", "target"
+        )
+        filled = commands("--json", "restore", saved, "--yes", "--table", "links", "--from-json", "--into", "target")
+        with_urls = commands(
+            *("--json", "restore", saved, "--yes", "--table", "links", "--from-json", "--into", "target", "--scan-urls")
+        )
+    assert (copied.code, filled.code, with_urls.code) == (0, 0, 0), copied.err + filled.err + with_urls.err
+    assert (copied.result["cut_over"], filled.result["cut_over"]) == ([], [])
+    assert {one["sort"] for one in with_urls.result["cut_over"]} == {"addresses"}
+
+
 def test_into_its_own_project_only_what_applies_there_is_said(server_folder: Path, tmp_path: Path) -> None:
     with projects(server_folder, "own") as (project,):
         commands = Commands(tmp_path, settings_of(project))

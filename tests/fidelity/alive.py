@@ -13,7 +13,8 @@ from tests.projects import owner, superuser
 from supapy.sandbox.cluster import Cluster
 
 # A job of another role, one without a name, one that is switched off; queues; a secret; webhooks of every kind: on a
-# table, by a function of the user's, by a function that calls it, disabled, always, on the platform's table.
+# table, by a function of the user's, by a function that calls it, disabled, always, on the platform's table, on a view,
+# of one name on two partitioned tables, by dblink.
 APP = """
 CREATE EXTENSION pgmq;
 SELECT pgmq.create('mail'), pgmq.create_unlogged('Fast');
@@ -45,6 +46,18 @@ CREATE TRIGGER whatever_comes AFTER UPDATE ON public.orders FOR EACH ROW EXECUTE
 ALTER TABLE public.orders ENABLE ALWAYS TRIGGER whatever_comes;
 CREATE TRIGGER on_parts AFTER INSERT ON public.parts FOR EACH ROW EXECUTE FUNCTION public.tell();
 ALTER TABLE public.parts_1 DISABLE TRIGGER on_parts;
+CREATE TABLE public.pieces (id int) PARTITION BY RANGE (id);
+CREATE TABLE public.pieces_1 PARTITION OF public.pieces FOR VALUES FROM (1) TO (100);
+CREATE TRIGGER on_parts AFTER INSERT ON public.pieces FOR EACH ROW EXECUTE FUNCTION public.tell();
+CREATE VIEW public.totals AS SELECT id, total FROM public.orders;
+CREATE FUNCTION public."Tell Far"(id int) RETURNS bigint LANGUAGE sql AS $$
+  SELECT net.http_post('https://example.com/far') $$;
+CREATE FUNCTION public.tells_far() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM Public."Tell Far"(NEW.id); RETURN NEW; END $$;
+CREATE TRIGGER on_total INSTEAD OF INSERT ON public.totals FOR EACH ROW EXECUTE FUNCTION public.tells_far();
+CREATE FUNCTION public.mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM extensions.dblink_exec('host=elsewhere.example', 'SELECT 1'); RETURN NEW; END $$;
+CREATE TRIGGER mirror AFTER TRUNCATE ON public.orders FOR EACH STATEMENT EXECUTE FUNCTION public.mirrors();
 CREATE TRIGGER welcome AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION supabase_functions.http_request(
     'https://oldoldoldoldoldoldol.supabase.co/functions/v1/welcome', 'POST', '{}', '{}', '1000');
 CREATE ROLE "the clerk" LOGIN;
@@ -62,6 +75,9 @@ ASLEEP_TRIGGERS = {
     "trigger whatever_comes on public.orders",
     "trigger on_parts on public.parts",
     "trigger on_parts on public.parts_1",
+    "trigger on_parts on public.pieces",
+    "trigger on_total on public.totals",
+    "trigger mirror on public.orders",
     "trigger welcome on auth.users",
     "trigger booked on public.ledger",
 }

@@ -13,7 +13,7 @@ from supapy.project.postgres import Session
 
 Rewrite = Callable[[str], str]
 _PLAIN = "CREATE TRIGGER "
-_CALL = re.compile(r'(\w+)"?\s*\(')
+_CALL = re.compile(r'(?:"((?:[^"]|"")+)"|(\w+))\s*\(')
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,14 @@ def read_asleep(session: Session) -> list[Asleep]:
     for one in leaders:
         text = _text(session, one)
         called = _called(f"{text or ''} {one.routine or ''}", bodies)
-        followers = tuple(other for other in listed if other.follows and other.trigger == one.trigger)
+        followers = tuple(other for other in listed if other.follows and _leads(session, one, other))
         found.append(Asleep(one, text, tuple(called), followers))
     return found
+
+
+def _leads(session: Session, one: Quiesced, other: Quiesced) -> bool:
+    """Whether the other is the copy of this trigger on a partition of its table."""
+    return one.trigger == other.trigger and bool(session.value(_IS_PARTITION, (one.relation, other.relation)))
 
 
 def _text(session: Session, one: Quiesced) -> str | None:
@@ -69,7 +74,8 @@ def _called(text: str, bodies: dict[str, list[tuple[str, str]]]) -> Iterator[tup
     seen: set[str] = set()
     texts = [text]
     while texts:
-        for name in _CALL.findall(texts.pop(0)):
+        for quoted_name, plain in _CALL.findall(texts.pop(0)):
+            name = quoted_name.replace('""', '"') or plain.lower()
             if name in bodies and name not in seen:
                 seen.add(name)
                 yield from bodies[name]
@@ -145,6 +151,9 @@ def _acting_as(session: Session, role: str | None) -> Iterator[None]:
         session.execute(f"REVOKE EXECUTE ON FUNCTION {altering} FROM {quoted(role)}")
 
 
+_IS_PARTITION = """
+SELECT pg_catalog.to_regclass(%s) IN (SELECT relid FROM pg_catalog.pg_partition_ancestors(pg_catalog.to_regclass(%s)))
+"""
 _DEFINITION = """
 SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
 WHERE pg_catalog.quote_ident(tgname) = %s AND tgrelid = pg_catalog.to_regclass(%s) AND NOT tgisinternal

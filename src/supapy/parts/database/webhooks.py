@@ -13,10 +13,12 @@ from supapy.parts.database.quiesced import TRIGGER, read_quiesced
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.moment import Moment
 
-# What Database Webhooks call, pg_net's functions, and those of the extension http, which are called without a schema.
+# What Database Webhooks call, pg_net's functions, and those of the extensions http and dblink, which are called without
+# a schema.
 _REACHES_OUT = re.compile(
     r'\b"?supabase_functions"?\s*\.\s*"?http_request\b|\b"?net"?\s*\.\s*"?http_\w+'
-    r'|\b"?http(?:_(?:get|post|put|patch|delete|head))?"?\s*\(',
+    r'|\b"?http(?:_(?:get|post|put|patch|delete|head))?"?\s*\('
+    r'|\b"?dblink(?:_\w+)?"?\s*\(',
     re.IGNORECASE,
 )
 
@@ -24,16 +26,16 @@ _REACHES_OUT = re.compile(
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """A trigger that reaches out. `name` and `relation` are as SQL writes them. `definition` makes it, and is empty for
-    a partition's own copy, which differs from its parent's in nothing but its state (pg_trigger.tgenabled). On a
-    `managed` table postgres can't disable it. One that is `waiting` sleeps already, and has the state it will wake to.
-    `source` is the host of its project."""
+    a partition's own copy, which differs from its parent's in nothing but its state (pg_trigger.tgenabled). One that
+    is `lasting` can't be disabled: on the platform's tables not by postgres, on a view by nobody. One that is
+    `waiting` sleeps already, and has the state it will wake to. `source` is the host of its project."""
 
     name: str
     relation: str
     definition: str
     state: str
     routine: str
-    managed: bool
+    lasting: bool
     waiting: bool
     source: str
 
@@ -50,27 +52,28 @@ def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[int, Webhook]
         return {}
     asleep = {one.name: one for one in read_quiesced(moment) if one.sort == TRIGGER}
     hooks = {}
-    for oid, name, schema, table, owner, definition, state, function, routine in moment.rows(_TRIGGERS):
+    for oid, name, schema, table, owner, kind, definition, state, function, routine in moment.rows(_TRIGGERS):
         if function in reaching:
             theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
+            lasting = theirs or kind == _VIEW
             known = asleep.get(f"trigger {name} on {table}") if definition and state == "D" else None
             state = known.state if known else state
-            hooks[oid] = Webhook(name, table, definition, state, routine, theirs, known is not None, _host(moment))
+            hooks[oid] = Webhook(name, table, definition, state, routine, lasting, known is not None, _host(moment))
     return hooks
 
 
 def unmade(moment: Moment) -> Iterator[Webhook]:
-    """Those that sleep by not being there: their tables are the platform's, or Database Webhooks aren't switched on."""
+    """Those that sleep by not being there: they could not be disabled, or Database Webhooks aren't switched on."""
     for one in read_quiesced(moment):
         if one.sort == TRIGGER and one.relation and one.trigger and one.is_unmade:
-            managed = moment.value(_IS_MANAGED, (platform.PLATFORM_ROLE_PATTERN, one.relation))
+            lasting = moment.value(_IS_LASTING, (platform.PLATFORM_ROLE_PATTERN, _VIEW, one.relation))
             yield Webhook(
                 one.trigger,
                 one.relation,
                 one.statement,
                 one.state,
                 one.routine or "",
-                bool(managed),
+                bool(lasting),
                 True,
                 _host(moment),
             )
@@ -86,7 +89,7 @@ def webhook_sql(hook: Webhook) -> str:
             trigger=literal(hook.name),
             definition=literal(hook.definition),
             state=literal(hook.state),
-            managed=str(hook.managed).lower(),
+            lasting=str(hook.lasting).lower(),
             waiting=str(hook.waiting).lower(),
             routine=literal(hook.routine),
             source=literal(hook.source),
@@ -113,8 +116,10 @@ def _reaching(moment: Moment) -> frozenset[int]:
 
 
 _HTTP_REQUEST = "supabase_functions.http_request"
-_IS_MANAGED = """
-SELECT pg_catalog.pg_get_userbyid(relowner) ~ %s FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass(%s)
+_VIEW = "v"
+_IS_LASTING = """
+SELECT pg_catalog.pg_get_userbyid(relowner) ~ %s OR relkind::text = %s FROM pg_catalog.pg_class
+WHERE oid = pg_catalog.to_regclass(%s)
 """
 # The user's own functions, and the one of Database Webhooks.
 _FUNCTIONS = """
@@ -130,7 +135,7 @@ WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p') AND p.oid >
 _TRIGGERS = """
 SELECT t.oid::bigint, pg_catalog.quote_ident(t.tgname), n.nspname,
     pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
-    pg_catalog.pg_get_userbyid(c.relowner),
+    pg_catalog.pg_get_userbyid(c.relowner), c.relkind::text,
     CASE WHEN p.oid IS NULL THEN pg_catalog.pg_get_triggerdef(t.oid) ELSE '' END, t.tgenabled::text,
     t.tgfoid::bigint, t.tgfoid::pg_catalog.regprocedure::text
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid

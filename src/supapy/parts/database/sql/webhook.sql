@@ -1,6 +1,6 @@
--- Makes a trigger that reaches out of the database. One that is to sleep is disabled in the same statement; on a table of
--- the platform's, where postgres can't disable it, it isn't made before it is to wake. A partition's own state (without
--- a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
+-- Makes a trigger that reaches out of the database. One that is to sleep is disabled in the same statement; where it
+-- can't be disabled, on a table of the platform's or a view, it isn't made before it is to wake. A partition's own
+-- state (without a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
 DECLARE
     mode text := coalesce(nullif(current_setting('supapy.quiesce', true), ''), 'on');
     title text := :title;
@@ -8,21 +8,21 @@ DECLARE
     trigger text := :trigger;
     definition text := :definition;
     state text := :state;
-    managed boolean := :managed;
+    lasting boolean := :lasting;
     sleeps boolean := mode <> 'off' AND (:waiting OR (mode = 'on' AND (state <> 'D' OR definition = '')));
     waking text := format('ALTER TABLE %s %s TRIGGER %s', relation, CASE state
         WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, trigger);
 BEGIN
     BEGIN
-        IF managed THEN
+        IF lasting THEN
             waking := definition;
         END IF;
-        IF definition <> '' AND NOT (managed AND sleeps) THEN
+        IF definition <> '' AND NOT (lasting AND sleeps) THEN
             EXECUTE definition;
         END IF;
-        IF NOT managed AND sleeps THEN
+        IF NOT lasting AND sleeps THEN
             EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %s', relation, trigger);
-        ELSIF NOT managed AND (state <> 'O' OR definition = '') THEN
+        ELSIF NOT lasting AND (state <> 'O' OR definition = '') THEN
             EXECUTE waking;
         END IF;
     EXCEPTION
