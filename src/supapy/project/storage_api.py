@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import closing
+from typing import NamedTuple
 from urllib.parse import quote
 
 from supapy.errors import ApiError, Unreachable
@@ -36,6 +37,14 @@ _JSON = {"Content-Type": "application/json"}
 Read = Callable[[int, int | None], Iterator[bytes]]
 # A row as the server shows it: the text of each member.
 Shown = dict[str, str]
+
+
+class Listed(NamedTuple):
+    """An object as a list names it; the time as the server writes it, empty where it has none."""
+
+    id: str
+    key: str
+    created_at: str
 
 
 def encoded(key: str) -> str:
@@ -85,16 +94,38 @@ class StorageApi:
         It is list v2, flat and sorted by name: every other list loses objects (F§1.4). A bucket that isn't there has
         none. Each object has id, name (the whole key), metadata, created_at, updated_at and last_accessed_at.
         """
-        asked: Json = {"prefix": prefix, "limit": limit} | ({"cursor": cursor} if cursor else {})
-        path = f"/storage/v1/object/list-v2/{_segment(bucket)}"
-        answer = await self._http.ask("POST", path, body=json.dumps(asked).encode(), headers=_JSON)
-        said = _shown(answer.body)
+        said = _shown(await self._list(bucket, cursor, prefix, limit))
         if "objects" not in said or (said.get("hasNext") == "true" and "nextCursor" not in said):
-            raise ApiError("the server's answer isn't a list of objects", "Is SUPABASE_URL the project's own address?")
+            raise _no_list()
         objects = [dict(members(text)) for _, text in members(said["objects"])]
         if said.get("hasNext") != "true":
             return objects, None
         return _up_to_a_cursor(objects, str(json.loads(said["nextCursor"])))
+
+    async def listed(self, bucket: str, after: str = "") -> tuple[list[Listed], bool]:
+        """The page of the same list that begins behind a key, in short, which takes a thirtieth of the time; whether
+        others follow. Keys with line breaks at its end are left to the next page: none of them can lead there."""
+        cursor = _behind(after) if after else None
+        body = await self._list(bucket, cursor, "", MOST_LISTED)
+        try:
+            said = json.loads(body, parse_int=str, parse_float=str)
+            objects = [Listed(one["id"], one["name"], one["created_at"] or "") for one in said["objects"]]
+            more = said.get("hasNext") is True
+        except RecursionError:
+            # What users wrote into one of them is as deep as they liked.
+            shown, following = await self.page(bucket, cursor=cursor)
+            fields = ([json.loads(one[name]) for name in ("id", "name", "created_at")] for one in shown)
+            return [Listed(id_, key, at or "") for id_, key, at in fields], following is not None
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise _no_list() from None
+        while more and objects and _BREAK.search(objects[-1].key):
+            objects.pop()
+        return objects, more
+
+    async def _list(self, bucket: str, cursor: str | None, prefix: str, limit: int) -> bytes:
+        asked: Json = {"prefix": prefix, "limit": limit} | ({"cursor": cursor} if cursor else {})
+        path = f"/storage/v1/object/list-v2/{_segment(bucket)}"
+        return (await self._http.ask("POST", path, body=json.dumps(asked).encode(), headers=_JSON)).body
 
     async def info(self, bucket: str, key: str) -> Shown:
         """What the server says of one object, also of one whose bytes are gone (F§1.5): among it id, version, etag,
@@ -279,7 +310,16 @@ def _up_to_a_cursor(objects: list[Shown], cursor: str) -> tuple[list[Shown], str
         raise ApiError(f"the server's list gets stuck among {len(whole):,} keys with line breaks")
     if len(objects) == len(whole):
         return objects, cursor
-    return objects, _base64(f"l:{json.loads(objects[-1]['name'])}")
+    return objects, _behind(json.loads(objects[-1]["name"]))
+
+
+def _behind(key: str) -> str:
+    """The cursor of what comes after a key (F§1.4). A key with a line break has none."""
+    return _base64(f"l:{key}")
+
+
+def _no_list() -> ApiError:
+    return ApiError("the server's answer isn't a list of objects", "Is SUPABASE_URL the project's own address?")
 
 
 def _names(found: object, name: str) -> list[str]:

@@ -31,10 +31,12 @@ class RowsBySql:
         """What the Storage server shows must be what the database has."""
         # Older servers have no other type, and no such column.
         standard = " WHERE b.type::text = 'STANDARD'" if self._has("buckets", "type") else ""
-        among = f"EXISTS (SELECT FROM (SELECT o.bucket_id FROM {self._current}) c WHERE c.bucket_id = b.id)"
-        found: dict[str, bool] = dict(self._moment.rows(f"SELECT b.id, {among} FROM storage.buckets b{standard}"))
-        filled = {bucket for bucket, has_objects in found.items() if has_objects}
-        yield from cross_check(self._moment, set(found), filled, self._current)
+        counts = f"SELECT o.bucket_id, pg_catalog.count(*) AS objects FROM {self._current} GROUP BY o.bucket_id"
+        found = self._moment.rows(
+            "SELECT b.id, coalesce(c.objects, 0) FROM storage.buckets b "
+            f"LEFT JOIN ({counts}) c ON c.bucket_id = b.id{standard}"
+        )
+        yield from cross_check(self._moment, dict(found), self._current)
 
     def buckets(self, scope: Scope) -> Iterator[bytes]:
         """Every field of the buckets meant."""
