@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import islice, pairwise
 
@@ -34,7 +34,6 @@ RANGES_TOGETHER = 24
 SAMPLED_FROM_BYTES = 32 * 1024 * 1024
 SAMPLED_PERCENT = 10
 _FIRST_ID = "00000000-0000-0000-0000-000000000000"
-ID_BYTES = len(_FIRST_ID)
 # How a user's line begins: {"id":" and the id.
 _ID_BYTES = 43
 _KEY = re.compile(rb',"(\w+)":\[')
@@ -59,10 +58,9 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
 def sections(
     names: Sequence[str], moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counter[str]
 ) -> Iterator[tuple[str, Iterator[bytes]]]:
-    """Each table's rows as JSON lines in pieces of whole lines, by id; to be read to their end before the next one's.
+    """Each table's rows as JSON lines in pieces, by id; to be read to their end before the next one's.
 
     Users come by ranges of their ids, each range with what is nested in them, and several connections read at once.
-    What is nested is put into the lines here: a join costs the server more than reading both tables does.
     """
     nested = [
         table
@@ -83,9 +81,9 @@ def sections(
             yield name, next(outputs)
 
 
-def row_of(table: Table, alias: str = "t") -> str:
-    """A row's JSON, its id first, which is never NULL."""
-    return compact_json_of(in_line(table), alias)
+def row_of(table: Table, alias: str = "t", more: Sequence[str] = ()) -> str:
+    """A row's JSON, its id first, which is never NULL, and `more` members at its end."""
+    return compact_json_of(in_line(table), alias, more)
 
 
 def in_line(table: Table) -> list[Column]:
@@ -94,30 +92,42 @@ def in_line(table: Table) -> list[Column]:
 
 
 def _users_out(moment: Moment, tables: Sequence[Table]) -> Iterator[str]:
-    """Statements that give all users in the order of their ids: a row for a range of ids, and in it of each table the
-    lines, put together by the server. A row for each user costs it, and whoever reads, as much again."""
+    """Statements that give all users in the order of their ids: a row for a range of ids, and in it their lines, put
+    together by the server. A row for each user costs it, and whoever reads, as much again."""
     edges = _edges(moment, tables)
     ranges = list(pairwise([_FIRST_ID, *edges]))
     for at in range(0, len(ranges), RANGES_TOGETHER):
         firsts, nexts = (",".join(ids) for ids in zip(*ranges[at : at + RANGES_TOGETHER], strict=True))
-        source = f"FROM unnest('{{{firsts}}}'::uuid[], '{{{nexts}}}'::uuid[]) AS r(first, next)"
+        source = f"unnest('{{{firsts}}}'::uuid[], '{{{nexts}}}'::uuid[]) AS r(first, next)"
         yield _lines_of(tables, "t.KEY >= r.first AND t.KEY < r.next", source)
-    yield _lines_of(tables, f"t.KEY >= {literal(edges[-1] if edges else _FIRST_ID)}", "")
+    last = literal(edges[-1] if edges else _FIRST_ID)
+    yield _lines_of(tables, "t.KEY >= r.first", f"(SELECT {last}::uuid) AS r(first)")
 
 
 def _lines_of(tables: Sequence[Table], within: str, source: str) -> str:
+    """For each range the users' lines and, for each nested table, how many of its rows belong to nobody.
+
+    What is nested is made once a range: the server can't tell how large one is, and takes any join for good.
+    """
     users, *nested = tables
-    selects = [(users, within.replace("KEY", "id"), row_of(users), "t.id")]
-    for table in nested:
-        # The user's id comes before each row.
-        row = f"t.user_id::text || {row_of(table)}"
-        selects.append((table, within.replace("KEY", "user_id"), row, "t.user_id, t.id"))
-    values = (
-        f"(SELECT pg_catalog.string_agg(s.line, E'\\n') FROM "
-        f"(SELECT {row} AS line FROM {table.sql} t WHERE {where} ORDER BY {order}) s)"
-        for table, where, row, order in selects
+    groups = [
+        f"""{table.name} AS MATERIALIZED (
+            SELECT t.user_id AS id, pg_catalog.count(*) AS number, {literal(f',"{table.name}":[')}
+                || pg_catalog.string_agg({row_of(table)}, ',' ORDER BY t.id) || ']' AS rows
+            FROM {table.sql} t WHERE {within.replace("KEY", "user_id")} GROUP BY t.user_id)"""
+        for table in nested
+    ]
+    names = [table.name for table in nested]
+    numbers = "".join(f", {name}.number AS {name}" for name in names)
+    joins = "".join(f" LEFT JOIN {name} ON {name}.id = t.id" for name in names)
+    orphans = "".join(
+        f", (coalesce((SELECT sum(number) FROM {name}), 0) - coalesce(sum(s.{name}), 0))::text" for name in names
     )
-    return f"COPY (SELECT {', '.join(values)} {source}) TO STDOUT (FORMAT binary)"
+    lines_in_order = f"""SELECT {row_of(users, more=[f"{name}.rows" for name in names])} AS line{numbers}
+        FROM {users.sql} t{joins} WHERE {within.replace("KEY", "id")} ORDER BY t.id"""
+    given = f"WITH {', '.join(groups)} " if groups else ""
+    one = f"{given}SELECT pg_catalog.string_agg(s.line, E'\\n'){orphans} FROM ({lines_in_order}) s"
+    return f"COPY (SELECT found.* FROM {source}, LATERAL ({one}) found) TO STDOUT (FORMAT binary)"
 
 
 def _edges(moment: Moment, tables: Sequence[Table]) -> list[str]:
@@ -134,29 +144,12 @@ def _edges(moment: Moment, tables: Sequence[Table]) -> list[str]:
 
 
 def _users(output: Iterator[bytes], statements: int, nested: Sequence[str], orphans: Counter[str]) -> Iterator[bytes]:
-    marks = [(name, f',"{name}":['.encode()) for name in nested]
-    for users, *others in binary_rows(output, statements):
-        groups = [(name, mark, _grouped(lines)) for (name, mark), lines in zip(marks, others, strict=True) if lines]
+    for users, *numbers in binary_rows(output, statements):
         if users:
-            whole = _with_nested(users.split(b"\n"), [(mark, rows) for _, mark, rows in groups]) if groups else [users]
-            yield b"\n".join([*whole, b""])
-        orphans.update({name: sum(map(len, rows.values())) for name, _, rows in groups if rows})
-
-
-def _grouped(lines: bytes) -> dict[bytes, list[bytes]]:
-    """Rows by the id that each begins with."""
-    groups: dict[bytes, list[bytes]] = {}
-    for line in lines.split(b"\n"):
-        groups.setdefault(line[:ID_BYTES], []).append(line[ID_BYTES:])
-    return groups
-
-
-def _with_nested(users: Iterable[bytes], groups: Sequence[tuple[bytes, dict[bytes, list[bytes]]]]) -> Iterator[bytes]:
-    begin, end = _ID_BYTES - ID_BYTES, _ID_BYTES
-    for line in users:
-        key = line[begin:end]
-        more = [mark + b",".join(rows) for mark, its in groups if (rows := its.pop(key, None))]
-        yield line[:-1] + b"]".join(more) + b"]}" if more else line
+            yield users
+            yield b"\n"
+        counted = zip(nested, numbers, strict=True)
+        orphans.update({name: int(number) for name, number in counted if number and number != b"0"})
 
 
 class Document:
