@@ -187,7 +187,7 @@ def memory_of(work: str, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the users, one round, under a minute")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the users, about a minute")
     parser.add_argument("--users", type=int, help="how many instead of a million")
     parser.add_argument("--only", choices=["dump", "load", "memory"], help="one kind of figure")
     parser.add_argument("--memory-of", nargs=2, metavar=("WORK", "FOLDER"), help=argparse.SUPPRESS)
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         memory_of(said.memory_of[0], Path(said.memory_of[1]))
         return 0
     tools, board = find_or_install(MAJOR), Board(slack=1)
-    users, rounds = said.users or (100_000 if said.quick else 1_000_000), 1 if said.quick else 3
+    users, rounds = said.users or (100_000 if said.quick else 1_000_000), 3
     print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {rounds} rounds")
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > users * 10_000
     folder = Path(tempfile.mkdtemp(prefix="supapy-benchmark-", dir=MEMORY if in_memory else None))
