@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from supapy.errors import ApiError
+from supapy.journal import Journal
 from supapy.loop import side_by_side
 from supapy.model import Json, Omission, Problem, Progress, Step
 from supapy.names import many
@@ -20,6 +21,7 @@ from supapy.parts.storage.files import PART, about_one_object, saved_buckets, sa
 from supapy.parts.storage.listing import RowsAsListed, mime_types
 from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.parts.storage.sending import has_bytes, send
+from supapy.parts.storage.sent import Begun
 from supapy.project.project import Project
 from supapy.project.rows import members, paired, parse
 
@@ -42,8 +44,9 @@ class _Found(NamedTuple):
     user_metadata: str | None
 
 
-def load_by_api(backup: Source, project: Project, only: Selection) -> Iterator[Step | Omission]:
-    """What won't come back, and the steps for the objects meant, in order. Each may be applied again."""
+def load_by_api(backup: Source, project: Project, only: Selection, journal: Journal) -> Iterator[Step | Omission]:
+    """What won't come back, and the steps for the objects meant, in order. Each may be applied again: large
+    uploads that the journal says were begun are gone on with."""
     yield from LOST_IN_A_RESTORE
     buckets = many(sum(1 for _ in saved_buckets(backup, only)), "bucket")
     sizes = [backup.size(one.row["path"]) for one in _saved(backup, only)]
@@ -52,7 +55,7 @@ def load_by_api(backup: Source, project: Project, only: Selection) -> Iterator[S
     elif only.to_bucket is None:
         yield Step(PART, f"{buckets}, where missing", partial(_make_buckets, backup, project, only, None))
     title = f"bytes of {many(len(sizes), 'object')}, with types, cache times and user metadata"
-    yield Step(PART, title, partial(_upload_all, backup, project, only), sum(sizes), "bytes")
+    yield Step(PART, title, partial(_upload_all, backup, project, only, journal), sum(sizes), "bytes")
     if only.takes_whole_buckets:
         yield Step(PART, "limits of the buckets", partial(_limit_buckets, backup, project, only))
 
@@ -106,12 +109,14 @@ def _refused(project: Project, row: Json, asked: Any) -> Iterator[Problem]:
         yield Problem(PART, f"bucket {row['id']}", f"the server didn't take it: {error.message}")
 
 
-def _upload_all(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+def _upload_all(
+    backup: Source, project: Project, only: Selection, journal: Journal, progress: Progress
+) -> Iterable[Problem]:
     index = RowsAsListed(project)
     live = (_Found(parse(line), None) for line in index.objects(only.in_target(EVERYTHING)))
     pairs = ((one, other) for one, other in paired(_saved(backup, only), live, _place) if one)
     failed: list[Problem | None] = []
-    upload = partial(_upload, backup, project, index, progress)
+    upload = partial(_upload, backup, project, index, Begun(journal), progress)
     side_by_side(project.loop, pairs, upload, failed.append, at_once=project.at_once)
     return [problem for problem in failed if problem]
 
@@ -121,7 +126,12 @@ def _place(one: _Found) -> tuple[str, str]:
 
 
 async def _upload(
-    backup: Source, project: Project, index: RowsAsListed, progress: Progress, pair: tuple[_Found, _Found | None]
+    backup: Source,
+    project: Project,
+    index: RowsAsListed,
+    begun: Begun,
+    progress: Progress,
+    pair: tuple[_Found, _Found | None],
 ) -> Problem | None:
     (row, user_metadata), there = pair
     bucket, key = row["bucket_id"], row["name"]
@@ -140,6 +150,7 @@ async def _upload(
         bucket,
         row,
         progress,
+        begun,
         user_metadata=user_metadata if is_object else None,
         robots=robots if isinstance(robots, str) else None,
     )

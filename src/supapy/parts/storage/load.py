@@ -19,7 +19,7 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, saved_buckets, saved_objects
 from supapy.parts.storage.selection import Selection
 from supapy.parts.storage.sending import has_bytes, send
-from supapy.parts.storage.sent import Sent
+from supapy.parts.storage.sent import Begun, Sent
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
@@ -130,8 +130,8 @@ def _upload_all(
     there = (row for row in rows if row["path"] is not None and backup.has(row["path"]))
     failed: list[Problem | None] = []
     with project.session() as session:
-        found, sent = _uploaded(session), Sent(journal, session)
-        upload = partial(_upload, backup, project, only, found, sent, progress)
+        found, begun, sent = _uploaded(session), Begun(journal), Sent(journal, session)
+        upload = partial(_upload, backup, project, only, found, begun, sent, progress)
         try:
             side_by_side(project.loop, there, upload, failed.append, at_once=project.at_once)
         finally:
@@ -162,6 +162,7 @@ async def _upload(
     project: Project,
     only: Selection,
     found: dict[tuple[str, str], _Found],
+    begun: Begun,
     sent: Sent,
     progress: Progress,
     row: Json,
@@ -176,7 +177,7 @@ async def _upload(
     if live and await has_bytes(backup, project, path, bucket, key, live.etag, live.size):
         progress(size)
     else:
-        problem = await send(backup, project, bucket, row, progress, sent=sent)
+        problem = await send(backup, project, bucket, row, progress, begun)
     if problem is None:
         await sent.add(sha256, bucket, key, size)
     return problem

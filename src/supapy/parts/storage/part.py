@@ -87,7 +87,7 @@ class StoragePart:
         _check_meant(backup, self._only)
         if project.has_database:
             return load(backup, project, self._only, journal)
-        return load_by_api(backup, project, self._only)
+        return load_by_api(backup, project, self._only, journal)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Buckets and objects by their rows and, unless told otherwise, every object by its bytes."""

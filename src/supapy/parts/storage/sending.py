@@ -11,7 +11,7 @@ from supapy.errors import ApiError
 from supapy.model import Json, Problem, Progress
 from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object
-from supapy.parts.storage.sent import Sent
+from supapy.parts.storage.sent import Begun
 from supapy.project.project import Project
 from supapy.project.storage_api import TUS_PIECE_BYTES, in_seconds, unsaid
 
@@ -41,14 +41,14 @@ async def send(
     bucket: str,
     row: Json,
     progress: Progress,
+    begun: Begun,
     *,
     user_metadata: str | None = None,
     robots: str | None = None,
-    sent: Sent | None = None,
 ) -> Problem | None:
     """Upload the bytes of a saved row into a bucket, over what stands there, with the type and the cache control that
-    its metadata name. Gives the problem when the server refuses, or can't be told all of it. With `sent`, a large
-    upload that was begun before is gone on with."""
+    its metadata name. Gives the problem when the server refuses, or can't be told all of it. A large upload that
+    was begun before is gone on with."""
     metadata = row.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     key, path = row["name"], row["path"]
@@ -66,8 +66,8 @@ async def send(
             cache_control=cache_control,
             user_metadata=user_metadata,
             robots=robots,
-            begun=sent.begun(*this) if sent else None,
-            note_begun=partial(sent.note_begun, *this) if sent else lambda _: None,
+            begun=begun.address(*this),
+            note_begun=partial(begun.note, *this),
         )
     except ApiError as error:
         if not about_one_object(error):

@@ -21,36 +21,39 @@ _VERSIONS = (
 )
 
 
+class Begun:
+    """The uploads in pieces that were begun into a target."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        notes = (note for note in journal.earlier() if len(note) == 3 and note[0] == _BEGUN)
+        self._begun = {mark.encode(): address for _, mark, address in notes}
+
+    def address(self, sha256: str, bucket: str, key: str, mimetype: str) -> str | None:
+        """Where an upload of these bytes to there was begun, None when none was."""
+        return self._begun.get(_mark(sha256, bucket, key, mimetype).encode())
+
+    def note(self, sha256: str, bucket: str, key: str, mimetype: str, address: str) -> None:
+        """One has begun."""
+        self._journal.note((_BEGUN, _mark(sha256, bucket, key, mimetype), address))
+
+
 class Sent:
-    """What was sent into a target. That bytes of a digest are an object's is believed as long as its row names the
+    """What went whole into a target. That bytes of a digest are an object's is believed as long as its row names the
     version it had then; every upload gives another. `session` is used from one thread at a time, and not ours."""
 
     def __init__(self, journal: Journal, session: Session) -> None:
         self._journal = journal
         self._session = session
         self._lock = threading.Lock()
-        self._whole: set[bytes] = set()
-        self._begun: dict[bytes, str] = {}
+        notes = (note for note in journal.earlier() if len(note) == 2 and note[0] == _WHOLE)
+        self._whole = {mark.encode() for _, mark in notes}
         self._unnoted: dict[tuple[str, str], str] = {}
         self._unnoted_bytes = 0
-        for note in journal.earlier():
-            match note:
-                case [kind, mark] if kind == _WHOLE:
-                    self._whole.add(mark.encode())
-                case [kind, mark, address] if kind == _BEGUN:
-                    self._begun[mark.encode()] = address
 
     def is_whole(self, sha256: str, bucket: str, key: str, version: str) -> bool:
         """Whether these bytes were sent there, and nobody has sent others since."""
         return _mark(sha256, bucket, key, version).encode() in self._whole
-
-    def begun(self, sha256: str, bucket: str, key: str, mimetype: str) -> str | None:
-        """The address of an upload of these bytes to there that was begun, None when there is none."""
-        return self._begun.get(_mark(sha256, bucket, key, mimetype).encode())
-
-    def note_begun(self, sha256: str, bucket: str, key: str, mimetype: str, address: str) -> None:
-        """An upload in pieces has begun."""
-        self._journal.note((_BEGUN, _mark(sha256, bucket, key, mimetype), address))
 
     async def add(self, sha256: str, bucket: str, key: str, size: int) -> None:
         """All of it is there."""
