@@ -96,6 +96,23 @@ def test_the_order_of_an_heirs_columns_is_told_at_the_backup_and_no_difference_a
     ]
 
 
+def test_columns_that_hold_rows_of_such_an_heir_are_problems(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source = cluster_factory()
+    run(
+        source,
+        "CREATE TABLE elder (a int, b int); CREATE TABLE heir (own int, b int, a int); ALTER TABLE heir INHERIT elder",
+        "CREATE TABLE straight () INHERITS (elder); CREATE DOMAIN whole AS heir",
+        "CREATE TABLE holder (one heir, many heir[], named whole, fine straight, number int)",
+        "INSERT INTO holder (one) VALUES ((1, 2, 3))",
+    )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    assert [one.name for one in saved.problems] == [
+        "column many of table public.holder",
+        "column named of table public.holder",
+        "column one of table public.holder",
+    ]
+
+
 @pytest.mark.parametrize("major", MAJORS)
 def test_rows_that_name_what_is_made_after_them_are_told_with_a_way_around(
     cluster_factory: ClusterFactory, tmp_path: Path, major: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from supapy.model import Omission
+from supapy.model import Omission, Problem
 from supapy.project.moment import Moment
 
 _PG_CLASS = 1259
@@ -50,11 +50,19 @@ def places(moment: Moment) -> dict[tuple[int, int], int]:
     }
 
 
-def omissions(moment: Moment, managed: Container[str], kept: Container[tuple[int, int]]) -> Iterator[Omission]:
-    """A word on each of the user's tables that are kept and come back with their columns in another order."""
+def findings(moment: Moment, managed: Container[str], kept: Container[tuple[int, int]]) -> Iterator[Omission | Problem]:
+    """A word on each of the user's tables that are kept and come back with their columns in another order, and on each
+    column that holds whole rows of one: such a value's fields have no names, so they would come back mixed up."""
     for heir in read_heirs(moment):
         if heir.restored != heir.columns and heir.schema not in managed and (_PG_CLASS, heir.oid) in kept:
             yield Omission("database", f"order of the columns of table {heir.title}", _REMEDY)
+            for table, column in moment.rows(_OF_ROW_TYPE, (heir.oid,)):
+                yield Problem(
+                    "database",
+                    f"column {column} of table {table}",
+                    f"its values are rows of {heir.title}, whose columns come back in another order: they would be "
+                    "mixed up. Let it be of a type of its own, or make the table anew with what it inherits first",
+                )
 
 
 _REMEDY = (
@@ -71,4 +79,17 @@ FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamesp
 WHERE c.relkind IN ('r', 'f') AND NOT c.relispartition AND c.oid IN (
     SELECT inhrelid FROM pg_catalog.pg_inherits UNION ALL SELECT inhparent FROM pg_catalog.pg_inherits)
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+# Columns of tables whose type is the row of that one, or a list of such; also by way of a domain.
+_OF_ROW_TYPE = """
+WITH RECURSIVE meant AS (
+    SELECT oid FROM pg_catalog.pg_type WHERE typrelid = %s
+    UNION SELECT t.oid FROM pg_catalog.pg_type t JOIN meant m
+        ON t.typelem = m.oid AND t.typcategory = 'A' OR t.typtype = 'd' AND t.typbasetype = m.oid
+)
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), pg_catalog.quote_ident(a.attname)
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND NOT a.attisdropped AND a.attnum > 0 AND a.atttypid IN (SELECT oid FROM meant)
+ORDER BY 1, 2
 """

@@ -191,7 +191,7 @@ def _omissions(
     """All that can't come back, each by its name."""
     yield from selection.omissions
     yield from roles.omissions(moment, selection.roles)
-    yield from inherited.omissions(moment, facts.managed, selection.kept_objects)
+    yield from inherited.findings(moment, facts.managed, selection.kept_objects)
     if not selection.is_part:
         yield from extensions.omissions(facts)
         yield from additions.omissions(facts.additions)
