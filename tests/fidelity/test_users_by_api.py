@@ -131,6 +131,30 @@ def test_who_is_there_already_is_met_as_by_sql(pair: Pair, tmp_path: Path) -> No
     assert as_superuser(pair.target, "SELECT count(*) FROM auth.users") == [(5,)]
 
 
+def test_skipped_users_stay_whatever_differs_and_are_no_difference(
+    pair: Pair, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    for person in (
+        {"id": OTHER, "email": "bob@example.com"},
+        {"id": f"{'a' * 8}-0000-4000-8000-000000000000", "phone": "4955555"},
+        {"id": ALICE, "email": "elsewhere@example.com", "user_metadata": {"name": "Al"}},
+    ):
+        assert posted(target, "/auth/v1/admin/users", person)[0] == 200
+    arguments = ("restore", pair.backup.path, "--no-database", "--no-storage", "--via", "api", "-y", "--into", "target")
+    ran = Commands(tmp_path, settings_of(target))("--json", *arguments, "--on-conflict", "skip")
+    assert ran.code == 0, ran.out + ran.err
+    assert ran.result["differences"] == []
+    proofs = {one["sort"]: one["count"] for one in ran.result["proofs"]}
+    assert proofs == {"users, as the Auth server shows them": 2, "users left as they were": 3}
+    as_superuser(target, f"DELETE FROM auth.users WHERE id = '{OLD}'")
+    with Project(target.url, target.service_key) as project:
+        found = [
+            one for one in hold_against(pair.backup, project, auth(on_conflict="skip")) if isinstance(one, Difference)
+        ]
+    assert [(one.name, one.kind) for one in found] == [(f"auth.users {OLD}", "missing")]
+
+
 def test_a_user_whom_the_server_refuses_is_named_and_the_others_come(
     pair: Pair, project_factory: ProjectFactory
 ) -> None:

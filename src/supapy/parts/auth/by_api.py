@@ -17,14 +17,16 @@ from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import many
 from supapy.parts.auth.document import Document
-from supapy.parts.auth.people import People, clash, meant
+from supapy.parts.auth.people import LEFT, People, clash, meant
 from supapy.parts.auth.tables import OTHERS
 from supapy.parts.base import Obstacle
+from supapy.project.auth_api import AuthApi
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.rows import members, parse
 
 MOST_NAMED = 3
+_EQUAL = "users, as the Auth server shows them"
 # The server takes a body of 1 MB (F§2.1).
 LARGEST_BODY_BYTES = 1_000_000
 # What a ban without an end is asked for as.
@@ -80,15 +82,12 @@ class ByApi:
         if not count:
             return
         yield Obstacle("auth", many(count, "user"), held=True)
-        taken: dict[str, str] = {}
-        for user in server.users():
-            taken |= {str(user[key]): str(user["id"]) for key in ("id", "email", "phone") if user.get(key)}
+        taken = _taken(server)
         names: list[str] = []
         for row in map(parse, self._lines()):
             if _unmakable(row):
                 continue
-            found = next((taken[key] for key in (row["id"], row.get("email"), row.get("phone")) if key in taken), None)
-            if found:
+            if found := _who_is_met(row, taken):
                 self._met[str(row["id"])] = found
                 names += [str(row.get("email") or row.get("phone") or row["id"])][: MOST_NAMED - len(names)]
         if self._met:
@@ -119,16 +118,18 @@ class ByApi:
         yield Step("auth", title, partial(self._make_all, project), users, "users")
 
     def compare(self, moment: Moment) -> Iterator[Finding]:
-        """Each saved user against what the server says of him, as far as it can be given."""
+        """Each saved user against what the server says of him, as far as it can be given. Where those who are there
+        stay as they are, what was met of them is no difference."""
         self._choose()
-        project, found = moment.project, list[Finding | None]()
+        project, found = moment.project, list[Difference | str]()
+        taken = _taken(project.auth) if self.people.on_conflict == "skip" else {}
         lines = (line for line in self._lines() if _unmakable(parse(line)) is None)
-        asked = partial(self._compared, project)
+        asked = partial(_compared, project, taken)
         side_by_side(project.loop, lines, asked, found.append, at_once=project.at_once)
-        equal = found.count(None)
-        yield from (one for one in found if one)
-        if equal:
-            yield Proof("auth", "users, as the Auth server shows them", equal)
+        yield from (one for one in found if isinstance(one, Difference))
+        for sort in (_EQUAL, LEFT):
+            if count := found.count(sort):
+                yield Proof("auth", sort, count)
         extra = project.auth.count_users() - len(found)
         if extra > 0 and self._chosen is None:
             yield Difference("auth", many(extra, "user"), "extra")
@@ -169,21 +170,35 @@ class ByApi:
                 return Problem("auth", f"auth.users {identifier}", f"the server didn't take him{gone}: {error.message}")
         return None
 
-    async def _compared(self, project: Project, line: bytes) -> Difference | None:
-        row = parse(line)
-        place = f"auth.users {row['id']}"
-        try:
-            live = await project.auth.find(str(row["id"]))
-        except ApiError as error:
-            # One whom the server can't show, for what stands in his row, is no reason to look at no other.
-            return Difference("auth", place, "changed", f"the server doesn't show him: {error.message}")
-        if live is None:
-            return None if self._kept(row) else Difference("auth", place, "missing")
-        changed = _changed(row, line, live)
-        return Difference("auth", place, "changed", ", ".join(changed)) if changed and not self._kept(row) else None
 
-    def _kept(self, row: Json) -> bool:
-        return self.people.on_conflict == "skip" and str(row["id"]) in self._met
+def _taken(server: AuthApi) -> dict[str, str]:
+    """Who of the target has each id, e-mail address and phone number."""
+    taken: dict[str, str] = {}
+    for user in server.users():
+        taken |= {str(user[key]): str(user["id"]) for key in ("id", "email", "phone") if user.get(key)}
+    return taken
+
+
+def _who_is_met(row: Json, taken: dict[str, str]) -> str | None:
+    """The id of the target's user who has the saved one's id or address."""
+    return next((taken[key] for key in (row["id"], row.get("email"), row.get("phone")) if key in taken), None)
+
+
+async def _compared(project: Project, taken: dict[str, str], line: bytes) -> Difference | str:
+    """What differs, else the sort of proof that the user counts for: whoever is met by those who stay is left."""
+    row = parse(line)
+    place = f"auth.users {row['id']}"
+    try:
+        live = await project.auth.find(str(row["id"]))
+    except ApiError as error:
+        # One whom the server can't show, for what stands in his row, is no reason to look at no other.
+        return Difference("auth", place, "changed", f"the server doesn't show him: {error.message}")
+    changed = _changed(row, line, live) if live else []
+    if live and not changed:
+        return _EQUAL
+    if _who_is_met(row, taken):
+        return LEFT
+    return Difference("auth", place, "changed" if live else "missing", ", ".join(changed))
 
 
 def _unmakable(row: Json) -> str | None:

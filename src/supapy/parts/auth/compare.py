@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from supapy.model import Difference, Finding, Json, Proof
 from supapy.parts.auth.document import Document, sections
-from supapy.parts.auth.people import meant
+from supapy.parts.auth.people import LEFT, meant
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
 from supapy.project.moment import Moment
 from supapy.project.pumps import usual_jobs
@@ -52,7 +52,7 @@ class Comparison:
                 found = filter(meant(name, self.chosen), lines(next(live)[1]))
                 yield from self._rows(name, saved, found, tables, moment)
         if self._kept:
-            yield Proof("auth", "users left as they were", len(self._kept))
+            yield Proof("auth", LEFT, len(self._kept))
 
     def _rows(
         self, name: str, saved: Iterator[bytes], live: Iterator[bytes], tables: dict[str, Table], moment: Moment
@@ -120,12 +120,6 @@ class Comparison:
 def _identity(row: Json) -> tuple[str, str]:
     """What an identity is known by, whatever its columns are called (F§2.5)."""
     return str(row["provider"]), str(row.get("provider_id", row["id"]))
-
-
-def _kind(was: Json | None, now: Json | None) -> Literal["missing", "extra", "changed"]:
-    if was and now:
-        return "changed"
-    return "missing" if was else "extra"
 
 
 def _value(row: Json, key: str, kind: str) -> Any:

@@ -17,6 +17,8 @@ from supapy.project.rows import parse
 
 OnConflict = Literal["fail", "skip", "replace"]
 Via = Literal["sql", "api"]
+# The sort of proof for users who were met and stay.
+LEFT = "users left as they were"
 
 
 @dataclass(frozen=True, slots=True)
