@@ -145,6 +145,18 @@ def test_skipped_users_stay_whatever_differs_and_are_no_difference(
     ran = Commands(tmp_path, settings_of(target))("--json", *arguments, "--on-conflict", "skip")
     assert ran.code == 0, ran.out + ran.err
     assert ran.result["differences"] == []
+    planned = next(one for one in ran.objects if one.get("event") == "planned")
+    assert planned["steps"] == ["2 users by the Auth server, with their passwords"]
+    assert [one["name"] for one in planned["omissions"]] == [
+        "users without e-mail address and phone number: 1",
+        "users of single sign-on: 1",
+        "deleted users, kept as rows: 1",
+        "times (created, confirmed, invited, last signed in) of 2 users",
+        "passwords whose hash the server doesn't take of 1 user",
+        "changes of address under way of 1 user",
+        "numbers of more than 15 digits in metadata of 1 user",
+        "1 row of auth.audit_log_entries",
+    ]
     proofs = {one["sort"]: one["count"] for one in ran.result["proofs"]}
     assert proofs == {"users, as the Auth server shows them": 2, "users left as they were": 3}
     as_superuser(target, f"DELETE FROM auth.users WHERE id = '{OLD}'")
@@ -153,6 +165,31 @@ def test_skipped_users_stay_whatever_differs_and_are_no_difference(
             one for one in hold_against(pair.backup, project, auth(on_conflict="skip")) if isinstance(one, Difference)
         ]
     assert [(one.name, one.kind) for one in found] == [(f"auth.users {OLD}", "missing")]
+
+
+@pytest.mark.parametrize(
+    ("user", "expected"),
+    [
+        ("bob@*", ["times (created, confirmed, invited, last signed in) of 1 user", "1 row of auth.refresh_tokens"]),
+        (
+            "491234567",
+            [
+                "times (created, confirmed, invited, last signed in) of 1 user",
+                "MFA factors of 1 user",
+                "identities of other providers of 1 user",
+                "1 row of auth.sessions",
+                "2 rows of auth.refresh_tokens",
+                "1 row of auth.mfa_amr_claims",
+            ],
+        ),
+    ],
+)
+def test_of_some_users_only_what_is_theirs_is_lost(
+    pair: Pair, project_factory: ProjectFactory, user: str, expected: list[str]
+) -> None:
+    outcome = restored(pair.backup, project_factory("target"), auth(users=(user,)))
+    assert outcome.is_whole
+    assert [one.name for one in outcome.plan.omissions] == expected
 
 
 def test_a_user_whom_the_server_refuses_is_named_and_the_others_come(

@@ -138,6 +138,15 @@ def test_some_users_come_alone_with_what_is_theirs(
     assert f"{len(expected)} user" in outcome.plan.steps[0].title
 
 
+@pytest.mark.parametrize(("user", "expected"), [(ALICE, ["1 session"]), (f"{OLD[:3]}*", [])])
+def test_of_some_users_only_their_own_sessions_stay_behind(
+    backup: Backup, project_factory: ProjectFactory, user: str, expected: list[str]
+) -> None:
+    outcome = restored(backup, project_factory("target"), auth(users=(user,)))
+    assert outcome.is_whole
+    assert [one.name for one in outcome.plan.omissions] == expected
+
+
 def test_a_user_nobody_knows_is_an_error(backup: Backup, project_factory: ProjectFactory) -> None:
     target = project_factory("target")
     with pytest.raises(UsageError, match=r"no user of the backup is zoe@\*"):

@@ -17,7 +17,7 @@ from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import many
 from supapy.parts.auth.document import Document
-from supapy.parts.auth.people import LEFT, People, clash, meant
+from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import OTHERS
 from supapy.parts.base import Obstacle
 from supapy.project.auth_api import AuthApi
@@ -98,7 +98,11 @@ class ByApi:
         self._choose()
         users = 0
         lost: Counter[str] = Counter()
+        # Nothing is lost of those whose place is taken and stays so.
+        staying = self._met.keys() if self.people.on_conflict == "skip" else ()
         for row in map(parse, self._lines()):
+            if str(row["id"]) in staying:
+                continue
             unmakable = _unmakable(row)
             users += unmakable is None
             lost.update([unmakable] if unmakable else _lost(row))
@@ -108,12 +112,9 @@ class ByApi:
         for mark, (what, remedy) in _LOST.items():
             if lost[mark]:
                 yield Omission("auth", f"{what} of {many(lost[mark], 'user')}", remedy)
-        for name, rows in self.document.sections():
-            count = sum(1 for _ in rows)
+        for name, count in beside_users(self.document.sections(), self._chosen, staying).items():
             if name in OTHERS and count:
                 yield Omission("auth", f"{many(count, 'row')} of auth.{name}", "The server takes none: use SQL.")
-        if self.people.on_conflict == "skip":
-            users -= len(self._met)
         title = f"{many(users, 'user')} by the Auth server, with their passwords"
         yield Step("auth", title, partial(self._make_all, project), users, "users")
 

@@ -14,7 +14,7 @@ from supapy.parts.auth.compare import Comparison
 from supapy.parts.auth.document import Document, written
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
-from supapy.parts.auth.people import EVERYBODY, People, clash
+from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, SEALABLE, readable, wanting
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
@@ -92,7 +92,7 @@ class AuthPart:
         with_sessions = "" if "sessions" in left_out else ", and sessions"
         title = f"{many(users, 'user')} with identities and factors{with_sessions}"
         yield Step(self.name, title, partial(load.into, project), users, "users")
-        yield from self._stays_behind(backup, project, left_out)
+        yield from self._stays_behind(backup, document, project, left_out)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
@@ -116,13 +116,21 @@ class AuthPart:
     def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:
         return self._people.left_out(backup.metadata.get("source", {}).get("ref") == project.ref)
 
-    def _stays_behind(self, backup: Source, project: Project, left_out: tuple[str, ...]) -> Iterator[Omission]:
+    def _stays_behind(
+        self, backup: Source, document: Document, project: Project, left_out: tuple[str, ...]
+    ) -> Iterator[Omission]:
         """What the backup has and the restore leaves out, on purpose or since nobody can bring it."""
-        if "sessions" in left_out and (count := backup.count(self.name, SESSIONS_COUNT)):
+        chosen = self._chosen(document)
+        if chosen is None:
+            sessions, records = (backup.count(self.name, what) for what in (SESSIONS_COUNT, AUDIT_COUNT))
+        else:
+            # Of the audit log nothing is any user's.
+            sessions, records = beside_users(document.sections(), chosen).get("sessions", 0), 0
+        if "sessions" in left_out and sessions:
             remedy = "These people sign in again. Where the target has the source's JWT keys, --sessions brings them."
-            yield Omission(self.name, many(count, "session"), remedy)
-        if "audit_log_entries" in left_out and (count := backup.count(self.name, AUDIT_COUNT)):
-            yield Omission(self.name, many(count, "audit record"), "--audit-log brings them.")
+            yield Omission(self.name, many(sessions, "session"), remedy)
+        if "audit_log_entries" in left_out and records:
+            yield Omission(self.name, many(records, "audit record"), "--audit-log brings them.")
         sealed = backup.count(self.name, SEALED_COUNT)
         if sealed and backup.metadata.get("source", {}).get("ref") != project.ref:
             yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)

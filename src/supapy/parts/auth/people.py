@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Literal
@@ -85,6 +85,32 @@ def clash(people: People, count: int, first: Iterable[str]) -> Obstacle:
             return Obstacle("auth", f"{text}, and those who are there are replaced)", held=True)
     hint = "Say --on-conflict skip to leave those who are there as they are, or replace."
     return Obstacle("auth", f"{text})", final=True, held=True, hint=hint)
+
+
+def beside_users(
+    sections: Iterable[tuple[str, Iterator[bytes]]], chosen: frozenset[str] | None, staying: Collection[str] = ()
+) -> dict[str, int]:
+    """How many saved rows each table beside the users has of those who come: of the `chosen` ones (None means all)
+    but for those whose place is taken by `staying` users. What is nobody's comes where all users are meant."""
+    counts, sessions = dict[str, int](), set[str]()
+    some = chosen is not None or bool(staying)
+
+    def is_theirs(name: str, line: bytes) -> bool:
+        if name in OF_A_USER:
+            row = parse(line)
+            theirs = str(row["user_id"]) not in staying and (chosen is None or str(row["user_id"]) in chosen)
+            if theirs and name == "sessions":
+                sessions.add(str(row["id"]))
+            return theirs
+        return str(parse(line)["session_id"]) in sessions if name in SESSIONS else chosen is None
+
+    for name, rows in sections:
+        if name == "users":
+            for _ in rows:
+                pass
+        else:
+            counts[name] = sum(is_theirs(name, line) if some else True for line in rows)
+    return counts
 
 
 def meant(name: str, chosen: frozenset[str] | None) -> Callable[[bytes], bool]:
