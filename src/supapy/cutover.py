@@ -212,6 +212,8 @@ _CALLED = f"""
 SELECT (regexp_matches(prosrc, {_NAME}, 'g'))[1] FROM pg_catalog.pg_proc WHERE oid >= 16384
 UNION SELECT (regexp_matches(pg_catalog.pg_get_triggerdef(oid), {_NAME}, 'g'))[1]
     FROM pg_catalog.pg_trigger WHERE NOT tgisinternal
+UNION SELECT (regexp_matches(pg_catalog.pg_get_ruledef(oid), {_NAME}, 'g'))[1]
+    FROM pg_catalog.pg_rewrite WHERE rulename <> '_RETURN' AND oid >= 16384
 """
 _CALLED_BY_JOBS = f"UNION SELECT (regexp_matches(command, {_NAME}, 'g'))[1] FROM cron.job "
 _CALLED_ON_WAKING = f"UNION SELECT (regexp_matches(statement, {_NAME}, 'g'))[1] FROM _supapy.quiesced "

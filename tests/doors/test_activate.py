@@ -140,6 +140,30 @@ def test_what_is_on_the_platforms_table_is_made_with_the_new_address(supapy: Set
     assert NEW in found[0]
 
 
+def test_a_rule_shows_what_it_calls_and_wakes_with_another_address(supapy: Setup) -> None:
+    commands, target = supapy
+    states = "SELECT rulename, ev_enabled FROM pg_rewrite WHERE ev_class = 'notes'::regclass ORDER BY 1"
+    rule = "SELECT pg_get_ruledef(oid), obj_description(oid, 'pg_rewrite') FROM pg_rewrite WHERE rulename = 'tell all'"
+    shown = {one["name"]: one["urls"] for one in commands("--json", "activate").result["asleep"]}
+    assert shown['rule "tell all" on public.notes'] == [f"{OLD}/functions/v1/told"]
+    assert shown["rule tell_far on public.notes"] == shown["rule far on public.totals"] == ["https://example.com/far"]
+    with superuser(target.database) as connection:
+        off = [("harmless", "O"), ("off_already", "D"), ("tell all", "D"), ("tell_far", "D")]
+        assert connection.execute(states).fetchall() == off
+        assert commands("activate", "tell all", "--rewrite", f"{OLD}={NEW}").code == 0
+        ((definition, comment),) = connection.execute(rule).fetchall()
+        assert f"{NEW}/functions/v1/told" in definition
+        assert OLD not in definition
+        assert comment == "tells all"
+        assert commands("activate", "tell_far", "far").code == 0
+        on = [("harmless", "O"), ("off_already", "D"), ("tell all", "O"), ("tell_far", "A")]
+        assert connection.execute(states).fetchall() == on
+        with owner(target.database) as client:
+            client.execute("INSERT INTO notes VALUES (1)")
+        sent = connection.execute("SELECT url FROM net.http_request_queue").fetchall()
+        assert sent == [(f"{NEW}/functions/v1/told",)]
+
+
 def test_a_namesake_on_another_table_takes_no_partition_along(supapy: Setup) -> None:
     commands, target = supapy
     assert commands("activate", "trigger on_parts on public.pieces").code == 0

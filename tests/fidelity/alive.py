@@ -14,7 +14,7 @@ from supapy.sandbox.cluster import Cluster
 
 # A job of another role, one without a name, one that is switched off; queues; a secret; webhooks of every kind: on a
 # table, by a function of the user's, by a function that calls it, disabled, always, on the platform's table, on a view,
-# of one name on two partitioned tables, by dblink.
+# of one name on two partitioned tables, by dblink; rules of as many kinds.
 APP = """
 CREATE EXTENSION pgmq;
 SELECT pgmq.create('mail'), pgmq.create_unlogged('Fast');
@@ -60,6 +60,16 @@ BEGIN PERFORM extensions.dblink_exec('host=elsewhere.example', 'SELECT 1'); RETU
 CREATE TRIGGER mirror AFTER TRUNCATE ON public.orders FOR EACH STATEMENT EXECUTE FUNCTION public.mirrors();
 CREATE TRIGGER welcome AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION supabase_functions.http_request(
     'https://oldoldoldoldoldoldol.supabase.co/functions/v1/welcome', 'POST', '{}', '{}', '1000');
+CREATE TABLE public.notes (id int);
+CREATE RULE "tell all" AS ON INSERT TO public.notes DO ALSO
+    SELECT net.http_post('https://oldoldoldoldoldoldol.supabase.co/functions/v1/told', to_jsonb(NEW.id));
+COMMENT ON RULE "tell all" ON public.notes IS 'tells all';
+CREATE RULE tell_far AS ON UPDATE TO public.notes DO ALSO SELECT public."Tell Far"(NEW.id);
+ALTER TABLE public.notes ENABLE ALWAYS RULE tell_far;
+CREATE RULE off_already AS ON INSERT TO public.notes DO ALSO SELECT net.http_post('https://example.com/off');
+ALTER TABLE public.notes DISABLE RULE off_already;
+CREATE RULE harmless AS ON DELETE TO public.notes DO INSTEAD NOTHING;
+CREATE RULE far AS ON DELETE TO public.totals DO INSTEAD SELECT public."Tell Far"(OLD.id);
 CREATE ROLE "the clerk" LOGIN;
 GRANT "the clerk" TO postgres;
 GRANT CREATE ON SCHEMA public TO "the clerk";
@@ -80,6 +90,9 @@ ASLEEP_TRIGGERS = {
     "trigger mirror on public.orders",
     "trigger welcome on auth.users",
     "trigger booked on public.ledger",
+    'rule "tell all" on public.notes',
+    "rule tell_far on public.notes",
+    "rule far on public.totals",
 }
 JOBS = """
 CREATE EXTENSION pg_cron;

@@ -27,6 +27,10 @@ TRIGGERS = """
 SELECT tgrelid::regclass::text, tgname, tgenabled, pg_get_triggerdef(oid), obj_description(oid, 'pg_trigger')
 FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text !~ '^storage' ORDER BY 1, 2
 """
+RULES = """
+SELECT ev_class::regclass::text, rulename, ev_enabled, pg_get_ruledef(oid), obj_description(oid, 'pg_rewrite')
+FROM pg_rewrite WHERE rulename <> '_RETURN' AND oid >= 16384 ORDER BY 1, 2
+"""
 # As the dashboard sets up a queue that is reached over the API.
 GUARDED = """
 CREATE EXTENSION pgmq;
@@ -116,6 +120,7 @@ def test_after_psql_alone_nothing_fires_and_everything_is_on_the_list(source: So
     with owner(target) as connection:
         connection.execute("INSERT INTO orders VALUES (1, 1); UPDATE orders SET id = 2; DELETE FROM orders")
         connection.execute("INSERT INTO parts VALUES (1); INSERT INTO ledger VALUES (1)")
+        connection.execute("INSERT INTO notes VALUES (1); UPDATE notes SET id = 2")
         connection.execute("INSERT INTO auth.users (id) VALUES (gen_random_uuid())")
     assert asked(target, "SELECT url FROM net.http_request_queue") == []
     if has_cron(source.major):
@@ -129,7 +134,7 @@ def test_what_sleeps_is_no_difference_but_is_counted(source: Source, target: Clu
         found = list(DatabasePart().compare(source.saved, moment))
     assert [one for one in found if isinstance(one, Difference)] == []
     counts = {one.sort: one.count for one in found if isinstance(one, Proof)}
-    assert counts["triggers and cron jobs asleep until `supapy activate`"] == len(expected(source)) - 1
+    assert counts["triggers, rules and cron jobs asleep until `supapy activate`"] == len(expected(source)) - 1
     assert counts["queues"] == 2
 
 
@@ -140,14 +145,14 @@ def test_without_supapy_the_list_wakes_everything_by_its_own_statements(source: 
         connection.execute('GRANT "the clerk" TO postgres')
         for (statement,) in statements:
             connection.execute(statement.encode())
-    for query in (TRIGGERS, *([JOBS] if has_cron(source.major) else [])):
+    for query in (TRIGGERS, RULES, *([JOBS] if has_cron(source.major) else [])):
         assert asked(target, query) == asked(source.cluster, query)
 
 
 def test_told_to_run_at_once_everything_is_as_at_the_source(source: Source, target: Cluster) -> None:
     assert loaded(source.saved, target, source.major, Quiesce.NONE) == []
     assert asked(target, "SELECT to_regnamespace('_supapy')") == [(None,)]
-    for query in (TRIGGERS, *([JOBS] if has_cron(source.major) else [])):
+    for query in (TRIGGERS, RULES, *([JOBS] if has_cron(source.major) else [])):
         assert asked(target, query) == asked(source.cluster, query)
     assert differences(source.saved, target, source.major) == []
 

@@ -53,7 +53,7 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
         yield from _compare_sort(sort, contents, live, moment.major)
     yield from _compare_rows(backup, contents, moment)
     if asleep := sum(not one.follows for one in read_quiesced(moment)):
-        yield Proof("database", "triggers and cron jobs asleep until `supapy activate`", asleep)
+        yield Proof("database", "triggers, rules and cron jobs asleep until `supapy activate`", asleep)
 
 
 def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:

@@ -54,9 +54,9 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return _computed(entry)
         case "EVENT TRIGGER":
             return _event_trigger(entry)
-        case "TRIGGER" if entry.oid in facts.webhooks:
-            return webhook_sql(facts.webhooks[entry.oid])
-        case "COMMENT" if facts.webhooks and entry.name.startswith("TRIGGER "):
+        case "TRIGGER" | "RULE" if (entry.catalog, entry.oid) in facts.webhooks:
+            return webhook_sql(facts.webhooks[entry.catalog, entry.oid])
+        case "COMMENT" if facts.webhooks and entry.name.startswith(("TRIGGER ", "RULE ")):
             return _if_made(entry)
         case "COMMENT" | "INDEX ATTACH" if entry.kind == "INDEX ATTACH" or entry.name.startswith(_MAY_BE_GONE):
             return _if_made(entry)

@@ -43,8 +43,8 @@ class Facts:
     be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
     tables; `extensions` are those installed; `computed` are the indexes on expressions or with a condition, and the
     tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
-    indexes, constraints, triggers and the like belong to; `webhooks` are the triggers that reach out; `queues` is what
-    pgmq makes with a queue.
+    indexes, constraints, triggers and the like belong to; `webhooks` are the triggers and rules that reach
+    out; `queues` is what pgmq makes with a queue.
     """
 
     managed: frozenset[str]
@@ -58,7 +58,7 @@ class Facts:
     extensions: dict[int, Extension]
     computed: frozenset[int]
     tables: dict[tuple[int, int], tuple[str, str]]
-    webhooks: dict[int, Webhook]
+    webhooks: dict[tuple[int, int], Webhook]
     queues: frozenset[tuple[int, int]]
     queue_partitions: frozenset[int]
 

@@ -181,13 +181,13 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
             if sort == "columns" and after_restore:
                 one["place"] = after_restore.get((relation, one["place"]), one["place"])
-            if sort == "triggers" and oid in facts.webhooks:
+            if hook := facts.webhooks.get((catalog, oid)):
                 # One that sleeps counts as what it will be.
-                one["enabled"] = facts.webhooks[oid].state
+                one["enabled"] = hook.state
             yield Thing(sort, name, _plain(one), catalog, oid, relation)
     for hook in webhooks.unmade(moment):
         properties = _plain({"definition": hook.definition, "enabled": hook.state})
-        yield Thing("triggers", hook.title, properties, 0, 0, 0)
+        yield Thing(f"{hook.sort}s", hook.title, properties, 0, 0, 0)
 
 
 def _sorted(

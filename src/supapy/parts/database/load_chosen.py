@@ -127,7 +127,7 @@ def _before_rows(picked: Picked) -> Iterator[str]:
     yield from _made(picked, "schemas and extensions")
     if picked.all_but:
         yield from map(picked.segment, ("queues", "list of what sleeps"))
-    elif any(one.kind == "TRIGGER" for one in picked.statements):
+    elif any(one.kind in ("TRIGGER", "RULE") for one in picked.statements):
         yield quiesced.prepare_sql()
     yield REPLICA
     yield from _made(picked, "pre-data")
@@ -166,7 +166,7 @@ def _rights(picked: Picked) -> Iterator[str]:
     if picked.all_but:
         yield from map(picked.segment, ("default privileges", "cron"))
         yield from _made(picked, "event triggers")
-    elif any(one.kind == "TRIGGER" for one in picked.statements):
+    elif any(one.kind in ("TRIGGER", "RULE") for one in picked.statements):
         yield quiesced.finish_sql()
     yield grants.give_back_sql()
 

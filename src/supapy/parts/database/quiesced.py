@@ -16,11 +16,14 @@ SCHEMA = "_supapy"
 TABLE = f"{SCHEMA}.quiesced"
 CRON_JOB = "cron job"
 TRIGGER = "trigger"
+RULE = "rule"
+# What reaches out when rows change.
+REACHING = frozenset({TRIGGER, RULE})
 
 
 class Quiesce(Enum):
-    """What becomes of the things that act by themselves: cron jobs and webhook triggers. The values are those of the
-    script's own setting `supapy.quiesce`."""
+    """What becomes of the things that act by themselves: cron jobs, webhook triggers and rules. The values are
+    those of the script's own setting `supapy.quiesce`."""
 
     ALL = "on"
     # Those that slept at the source still sleep; into the source itself nothing else must be put to sleep.
@@ -37,8 +40,9 @@ class Quiesce(Enum):
 class Quiesced:
     """One thing that sleeps. `name` is what people and comparisons call it, `statement` wakes it.
 
-    A cron job has `job` and `owner`; a trigger `relation`, `trigger`, the state it wakes to (pg_trigger.tgenabled) and
-    the `routine` it calls. `source` is the host of the project that it comes from.
+    A cron job has `job` and `owner`; a trigger or a rule `relation`, its name as `trigger`, the state it wakes to
+    (pg_trigger.tgenabled, pg_rewrite.ev_enabled) and, a trigger, the `routine` it calls. `source` is the host of
+    the project that it comes from.
     """
 
     number: int
@@ -60,8 +64,8 @@ class Quiesced:
 
     @property
     def is_unmade(self) -> bool:
-        """Whether it is a trigger that isn't there before it wakes."""
-        return self.sort == TRIGGER and not self.statement.startswith("ALTER ")
+        """Whether it is a trigger or a rule that isn't there before it wakes."""
+        return self.sort in REACHING and not self.statement.startswith("ALTER ")
 
 
 def read_quiesced(reader: Reader) -> list[Quiesced]:

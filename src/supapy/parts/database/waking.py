@@ -8,19 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from supapy.names import quoted
-from supapy.parts.database.quiesced import CRON_JOB, TABLE, Quiesced, finish_sql, read_quiesced
+from supapy.parts.database.quiesced import CRON_JOB, RULE, TABLE, Quiesced, finish_sql, read_quiesced
 from supapy.project.postgres import Session
 
 Rewrite = Callable[[str], str]
-_PLAIN = "CREATE TRIGGER "
 _CALL = re.compile(r'(?:"((?:[^"]|"")+)"|(\w+))\s*\(')
 
 
 @dataclass(frozen=True, slots=True)
 class Asleep:
-    """One thing that sleeps. `text` is what it does: a job's command, a trigger's definition; None when the thing
-    itself is gone. `functions` are the user's own that this calls: (name, definition), nearest first. `followers` wake
-    with it: what a partition's copy of the trigger is to be."""
+    """One thing that sleeps. `text` is what it does: a job's command, a trigger's or a rule's definition; None when
+    the thing itself is gone. `functions` are the user's own that this calls: (name, definition), nearest first.
+    `followers` wake with it: what a partition's copy of the trigger is to be."""
 
     what: Quiesced
     text: str | None
@@ -53,7 +52,8 @@ def read_asleep(session: Session) -> list[Asleep]:
 
 def _leads(session: Session, one: Quiesced, other: Quiesced) -> bool:
     """Whether the other is the copy of this trigger on a partition of its table."""
-    return one.trigger == other.trigger and bool(session.value(_IS_PARTITION, (one.relation, other.relation)))
+    named = (one.sort, one.trigger) == (other.sort, other.trigger)
+    return named and bool(session.value(_IS_PARTITION, (one.relation, other.relation)))
 
 
 def _text(session: Session, one: Quiesced) -> str | None:
@@ -62,7 +62,7 @@ def _text(session: Session, one: Quiesced) -> str | None:
     if one.is_unmade:
         there = session.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (one.relation,))
         return one.statement if there else None
-    return _optional(session.value(_DEFINITION, (one.trigger, one.relation)))
+    return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
 
 
 def _optional(value: object) -> str | None:
@@ -109,9 +109,9 @@ def _wake(session: Session, one: Asleep, text: str, rewrite: Rewrite, in_functio
                     session.execute("SELECT cron.alter_job(%s, command := %s)", (what.job, new))
         return
     with _lent(session, _optional(session.value(_TABLE_OWNER, (what.relation,)))):
-        if new.startswith(_PLAIN) and new != text:
+        if new.startswith(plain := f"CREATE {what.sort.upper()} ") and new != text:
             # It keeps its comment.
-            session.execute(new.replace(_PLAIN, "CREATE OR REPLACE TRIGGER ", 1))
+            session.execute(new.replace(plain, plain.replace("CREATE", "CREATE OR REPLACE"), 1))
         elif new != text:
             session.execute(f"DROP TRIGGER IF EXISTS {what.trigger} ON {what.relation}")
             session.execute(new)
@@ -154,9 +154,13 @@ def _acting_as(session: Session, role: str | None) -> Iterator[None]:
 _IS_PARTITION = """
 SELECT pg_catalog.to_regclass(%s) IN (SELECT relid FROM pg_catalog.pg_partition_ancestors(pg_catalog.to_regclass(%s)))
 """
-_DEFINITION = """
+_TRIGGER = """
 SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
 WHERE pg_catalog.quote_ident(tgname) = %s AND tgrelid = pg_catalog.to_regclass(%s) AND NOT tgisinternal
+"""
+_RULE = """
+SELECT pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite
+WHERE pg_catalog.quote_ident(rulename) = %s AND ev_class = pg_catalog.to_regclass(%s)
 """
 _FUNCTIONS = """
 SELECT p.proname, p.oid::pg_catalog.regprocedure::text, pg_catalog.pg_get_functiondef(p.oid)

@@ -1,4 +1,4 @@
-"""Triggers that reach out of the database: found by the function they call, restored so that none fires unasked."""
+"""Triggers and rules that reach out of the database: found by what they call, restored so that none fires unasked."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from supapy.names import literal
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import TRIGGER, read_quiesced
+from supapy.parts.database.quiesced import REACHING, RULE, TRIGGER, read_quiesced
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.moment import Moment
 
@@ -25,11 +25,13 @@ _REACHES_OUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A trigger that reaches out. `name` and `relation` are as SQL writes them. `definition` makes it, and is empty for
-    a partition's own copy, which differs from its parent's in nothing but its state (pg_trigger.tgenabled). One that
-    is `lasting` can't be disabled: on the platform's tables not by postgres, on a view by nobody. One that is
-    `waiting` sleeps already, and has the state it will wake to. `source` is the host of its project."""
+    """A trigger or a rule, as `sort` says, that reaches out. `name` and `relation` are as SQL writes them. `definition`
+    makes it, and is empty for a partition's own copy of a trigger, which differs from its parent's in nothing but its
+    state (pg_trigger.tgenabled, pg_rewrite.ev_enabled). One that is `lasting` can't be disabled: on the platform's
+    tables not by postgres, on a view by nobody. One that is `waiting` sleeps already, and has the state it will wake
+    to. `routine` is the function a trigger calls. `source` is the host of its project."""
 
+    sort: str
     name: str
     relation: str
     definition: str
@@ -42,32 +44,33 @@ class Webhook:
     @property
     def title(self) -> str:
         """What people and inventories call it."""
-        return f"trigger {self.name} on {self.relation}"
+        return f"{self.sort} {self.name} on {self.relation}"
 
 
-def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[int, Webhook]:
-    """All of them by oid, but for those that sleep by not being there."""
+def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, int], Webhook]:
+    """All of them by (catalog, oid), but for those that sleep by not being there."""
     reaching = _reaching(moment)
-    if not reaching:
-        return {}
-    asleep = {one.name: one for one in read_quiesced(moment) if one.sort == TRIGGER}
+    rules = ((RULE, *row) for row in moment.rows(_RULES) if _REACHES_OUT.search(row[6]) or reaching & set(row[8]))
+    triggers = ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in reaching)
+    asleep = {one.name: one for one in read_quiesced(moment) if one.sort in REACHING}
     hooks = {}
-    for oid, name, schema, table, owner, kind, definition, state, function, routine in moment.rows(_TRIGGERS):
-        if function in reaching:
-            theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
-            lasting = theirs or kind == _VIEW
-            known = asleep.get(f"trigger {name} on {table}") if definition and state == "D" else None
-            state = known.state if known else state
-            hooks[oid] = Webhook(name, table, definition, state, routine, lasting, known is not None, _host(moment))
+    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine in (*triggers, *rules):
+        theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
+        lasting = theirs or kind == _VIEW
+        known = asleep.get(f"{sort} {name} on {table}") if definition and state == "D" else None
+        state = known.state if known else state
+        waiting = known is not None
+        hooks[catalog, oid] = Webhook(sort, name, table, definition, state, routine, lasting, waiting, _host(moment))
     return hooks
 
 
 def unmade(moment: Moment) -> Iterator[Webhook]:
     """Those that sleep by not being there: they could not be disabled, or Database Webhooks aren't switched on."""
     for one in read_quiesced(moment):
-        if one.sort == TRIGGER and one.relation and one.trigger and one.is_unmade:
+        if one.relation and one.trigger and one.is_unmade:
             lasting = moment.value(_IS_LASTING, (platform.PLATFORM_ROLE_PATTERN, _VIEW, one.relation))
             yield Webhook(
+                one.sort,
                 one.trigger,
                 one.relation,
                 one.statement,
@@ -84,6 +87,7 @@ def webhook_sql(hook: Webhook) -> str:
     return do_block(
         filled(
             sql_file("webhook"),
+            sort=literal(hook.sort),
             title=literal(hook.title),
             relation=literal(hook.relation),
             trigger=literal(hook.name),
@@ -133,14 +137,26 @@ WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p') AND p.oid >
 """
 # A partition's copy counts where its state is not its parent's: it comes after it.
 _TRIGGERS = """
-SELECT t.oid::bigint, pg_catalog.quote_ident(t.tgname), n.nspname,
-    pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
-    pg_catalog.pg_get_userbyid(c.relowner), c.relkind::text,
+SELECT t.tableoid::bigint, t.oid::bigint, pg_catalog.quote_ident(t.tgname), n.nspname,
+    pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind::text,
     CASE WHEN p.oid IS NULL THEN pg_catalog.pg_get_triggerdef(t.oid) ELSE '' END, t.tgenabled::text,
-    t.tgfoid::bigint, t.tgfoid::pg_catalog.regprocedure::text
+    ARRAY[t.tgfoid::bigint], pg_catalog.pg_get_userbyid(c.relowner), t.tgfoid::pg_catalog.regprocedure::text
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_trigger p ON p.oid = t.tgparentid
 WHERE NOT t.tgisinternal AND t.tgenabled IS DISTINCT FROM p.tgenabled
 ORDER BY t.oid
+"""
+_RULES = """
+SELECT r.tableoid::bigint, r.oid::bigint, pg_catalog.quote_ident(r.rulename), n.nspname,
+    pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind::text,
+    pg_catalog.pg_get_ruledef(r.oid), r.ev_enabled::text,
+    ARRAY(SELECT d.refobjid::bigint FROM pg_catalog.pg_depend d
+        WHERE d.classid = r.tableoid AND d.objid = r.oid
+            AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass),
+    pg_catalog.pg_get_userbyid(c.relowner), ''
+FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE r.rulename <> '_RETURN' AND r.oid >= 16384
+ORDER BY r.oid
 """

@@ -1,8 +1,9 @@
--- Makes a trigger that reaches out of the database. One that is to sleep is disabled in the same statement; where it
+-- Makes a trigger or a rule that reaches out of the database. One that is to sleep is disabled in the same statement; where it
 -- can't be disabled, on a table of the platform's or a view, it isn't made before it is to wake. A partition's own
 -- state (without a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
 DECLARE
     mode text := coalesce(nullif(current_setting('supapy.quiesce', true), ''), 'on');
+    sort text := :sort;
     title text := :title;
     relation text := :relation;
     trigger text := :trigger;
@@ -10,8 +11,8 @@ DECLARE
     state text := :state;
     lasting boolean := :lasting;
     sleeps boolean := mode <> 'off' AND (:waiting OR (mode = 'on' AND (state <> 'D' OR definition = '')));
-    waking text := format('ALTER TABLE %s %s TRIGGER %s', relation, CASE state
-        WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, trigger);
+    waking text := format('ALTER TABLE %s %s %s %s', relation, CASE state
+        WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, upper(sort), trigger);
 BEGIN
     BEGIN
         IF lasting THEN
@@ -21,7 +22,7 @@ BEGIN
             EXECUTE definition;
         END IF;
         IF NOT lasting AND sleeps THEN
-            EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %s', relation, trigger);
+            EXECUTE format('ALTER TABLE %s DISABLE %s %s', relation, upper(sort), trigger);
         ELSIF NOT lasting AND (state <> 'O' OR definition = '') THEN
             EXECUTE waking;
         END IF;
@@ -40,6 +41,6 @@ BEGIN
     IF sleeps THEN
         :record
         INSERT INTO _supapy.quiesced (sort, name, relation, trigger, state, routine, statement, source)
-        VALUES ('trigger', title, relation, trigger, state, :routine, waking, :source);
+        VALUES (sort, title, relation, trigger, state, :routine, waking, :source);
     END IF;
 END
