@@ -26,9 +26,10 @@ from supapy.sandbox.project import SandboxProject
 from supapy.store.local import LocalStore
 
 FILES = Choice(database=False, auth=False)
-LARGE = random.Random(4).randbytes(3 * 1024 * 1024)
-OTHER = random.Random(5).randbytes(3 * 1024 * 1024)
-CUT_AT = 2 * 1024 * 1024
+LARGE = random.Random(4).randbytes(9 * 1024 * 1024)
+OTHER = random.Random(5).randbytes(9 * 1024 * 1024)
+# More than is received ahead of what is told: when the first bytes are told, the rest hasn't been asked for.
+CUT_AT = 8 * 1024 * 1024
 
 Change = Callable[[SandboxProject, Project, str], object]
 
