@@ -12,7 +12,7 @@ from supapy.choice import Choice
 from supapy.errors import SupapyError
 from supapy.model import Json
 from supapy.names import literal, many, quoted
-from supapy.parts.auth import sessions_back
+from supapy.parts.auth import ids_meant, sessions_back, sessions_saved
 from supapy.parts.database.contents import TOC_FILE, Contents
 from supapy.parts.database.sealed import new_ids, not_back, saved_ids, sealed_in
 from supapy.parts.database.vault import SEALED
@@ -39,21 +39,28 @@ class Duty:
         return asdict(self)
 
 
-def cut_over(backup: Backup, project: Project, choice: Choice, *, scan_urls: bool = False) -> list[Duty]:
+def cut_over(
+    backup: Backup, project: Project, choice: Choice, *, users: int | None = None, scan_urls: bool = False
+) -> list[Duty]:
     """What is left to do until the target can take the source's place. Reads only.
 
+    `users` is how many were brought, None where that isn't known: nothing is left to do for nobody.
     With `scan_urls` every text of every table is looked through for the old project's address. What can't be found out
     is a duty of its own, and hides no other: the restore is done.
     """
     moved = project.ref != backup.metadata["source"].get("ref")
     found: list[tuple[str, Callable[[], Iterable[Duty]]]] = []
-    # Some tables, or files in another bucket, don't take the source's place.
-    if moved and not (choice.names_tables or choice.only.to_bucket):
+    came = users != 0 or choice.whole_database
+    # Some tables, some users alone, or files in another bucket don't take the source's place.
+    users_alone = not (choice.database or choice.storage)
+    some = choice.names_tables or choice.only.to_bucket or (users_alone and (choice.people.users or not came))
+    if moved and not some:
         found.append(("the new keys", partial(_keys, backup, project)))
     if project.has_database:
         if _brings_what_acts(choice):
             found.append(("what sleeps", partial(_asleep, project)))
-        finders = _FINDERS + (_SCANNERS if moved and scan_urls else ())
+        finders = (_OF_USERS if choice.auth and moved and came else ()) + _FINDERS
+        finders += _SCANNERS if moved and scan_urls else ()
         found += [(what, partial(_in_moment, project, find, backup, choice, moved)) for what, find in finders]
     found.append(("what the backup never had", partial(_by_hand, backup, choice)))
     return [duty for what, find in found for duty in _told(what, find)]
@@ -102,20 +109,20 @@ def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> It
 
 
 def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not (choice.auth and moved) or not moment.value("SELECT EXISTS (SELECT FROM auth.users)"):
+    if not moment.value("SELECT EXISTS (SELECT FROM auth.users)"):
         return
     came = sessions_back(backup, moment) if choice.people.brings_sessions(same_project=False) else 0
     if came:
         text = f"{many(came, 'session')} came back: they are good only once this project has the old signing keys"
         yield Duty("sessions", f"{text} or JWT secret; else users sign in anew")
-    else:
+    elif choice.people.is_everybody or sessions_saved(backup, choice.people):
         yield Duty("sessions", "Users sign in anew, with their old passwords: no session came back")
 
 
 def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not (choice.auth and moved):
-        return
-    found = [f"{provider} ({many(count, 'user')})" for provider, count in moment.rows(_PROVIDERS)]
+    ids = ids_meant(backup, choice.people)
+    rows = moment.rows(_PROVIDERS, (None if ids is None else list(ids),))
+    found = [f"{provider} ({many(count, 'user')})" for provider, count in rows]
     if found:
         text = (
             "Set up these ways to sign in, with their secrets and the new callback address (Authentication > Providers)"
@@ -188,10 +195,12 @@ def _holding(moment: Moment, table: Table, needle: str) -> Iterator[str]:
 
 
 Finder = Callable[[Backup, Moment, Choice, bool], Iterator[Duty]]
-_FINDERS: tuple[tuple[str, Finder], ...] = (
-    ("whether webhooks can run", _webhooks),
+_OF_USERS: tuple[tuple[str, Finder], ...] = (
     ("who is still signed in", _sessions),
     ("ways to sign in", _providers),
+)
+_FINDERS: tuple[tuple[str, Finder], ...] = (
+    ("whether webhooks can run", _webhooks),
     ("Edge Functions that are called", _functions),
     ("secrets of the vault", _vault),
 )
@@ -204,8 +213,9 @@ SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
     AND pg_catalog.to_regproc('supabase_functions.http_request') IS NULL
 """
 _PROVIDERS = """
-SELECT CASE WHEN provider LIKE 'sso:%' THEN 'SSO' ELSE provider END, count(DISTINCT user_id)
-FROM auth.identities WHERE provider <> 'email' GROUP BY 1 ORDER BY 1
+SELECT CASE WHEN starts_with(provider, 'sso:') THEN 'SSO' ELSE provider END, count(DISTINCT user_id)
+FROM auth.identities, (SELECT %s::text[]) AS meant(ids)
+WHERE provider <> 'email' AND (ids IS NULL OR user_id::text = ANY (ids)) GROUP BY 1 ORDER BY 1
 """
 _NAME = "'/functions/v1/([A-Za-z][A-Za-z0-9_-]*)'"
 _CALLED = f"""

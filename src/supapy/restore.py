@@ -53,6 +53,11 @@ class Plan:
     goes_on: bool = False
 
     @property
+    def users(self) -> int | None:
+        """How many users it brings; None where a part of them may have come by the run that it goes on with."""
+        return None if self.goes_on else sum(step.total or 0 for step in self.steps if step.part == "auth")
+
+    @property
     def cut_short(self) -> str:
         """What is said of the target when a run ends before it has come to its end."""
         if self.choice.names_tables:
@@ -208,7 +213,7 @@ def restore(
         # It saves the next backup of the target work; where backups can only be read it doesn't.
         with suppress(StoreError):
             remember(backup.store, project.ref, backup.label, matches)
-    outcome.duties = cut_over(backup, project, plan.choice, scan_urls=scan_urls)
+    outcome.duties = cut_over(backup, project, plan.choice, users=plan.users, scan_urls=scan_urls)
     outcome.report = write_report(backup.store, outcome)
     return outcome
 

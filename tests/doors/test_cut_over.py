@@ -11,6 +11,7 @@ from tests.doors.commands import Commands, settings_of
 from tests.doors.test_activate import MAJOR, projects
 from tests.extensions import has_cron
 from tests.fidelity.alive import fill
+from tests.fidelity.whole import posted
 from tests.projects import owner, superuser
 
 from supapy.choice import Choice
@@ -136,6 +137,41 @@ def test_rows_and_plain_copies_take_nobodys_place_and_leave_nothing_to_do(
     assert (copied.code, filled.code, with_urls.code) == (0, 0, 0), copied.err + filled.err + with_urls.err
     assert (copied.result["cut_over"], filled.result["cut_over"]) == ([], [])
     assert {one["sort"] for one in with_urls.result["cut_over"]} == {"addresses"}
+
+
+def test_some_users_alone_or_none_take_nobodys_place_and_only_whose_session_ends_signs_in_anew(
+    server_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ada, bob = ("11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222")
+    with projects(server_folder, "source", "target") as (source, target):
+        for one, name in ((ada, "ada"), (bob, "bob")):
+            assert posted(source, "/auth/v1/admin/users", {"id": one, "email": f"{name}@example.com"})[0] == 200
+        with owner(source.database) as connection:
+            connection.execute(
+                "INSERT INTO auth.identities (provider_id, user_id, identity_data, provider, created_at, updated_at) "
+                f"VALUES ('1', '{ada}', '{{}}', 'google', now(), now())".encode()
+            )
+            connection.execute(f"INSERT INTO auth.sessions (id, user_id) VALUES (gen_random_uuid(), '{ada}')")
+        saving = Commands(tmp_path_factory.mktemp("saved"), settings_of(source))
+        assert saving("backup").code == 0
+        saved = saving.folder / "backups" / saving.labels[0]
+        commands = Commands(tmp_path_factory.mktemp("target"), settings_of(target))
+
+        def duties(*arguments: str) -> set[str]:
+            users = ("--no-database", "--no-storage", "--yes", "--into", "target", *arguments)
+            ran = commands("--json", "restore", saved, *users)
+            assert ran.code == 0, ran.out + ran.err
+            return {one["sort"] for one in ran.result["cut_over"]}
+
+        assert duties("--user", bob) == set()
+        assert duties("--user", ada) == {"sessions", "providers"}
+        assert duties("--user", ada, "--on-conflict", "skip") == set()
+        assert duties("--user", ada, "--on-conflict", "skip", "--via", "api") == set()
+        assert duties("--on-conflict", "skip") == set()
+        assert duties("--on-conflict", "replace", "--user", bob, "--via", "api") == set()
+        with owner(target.database) as connection:
+            connection.execute("TRUNCATE auth.users CASCADE")
+        assert duties() == {"keys", "sessions", "providers"}
 
 
 def test_into_its_own_project_only_what_applies_there_is_said(server_folder: Path, tmp_path: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Literal
 from supapy.errors import UsageError
 from supapy.model import Json
 from supapy.names import many
+from supapy.parts.auth.document import Document
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
-from supapy.parts.base import Obstacle
+from supapy.parts.base import Obstacle, Source
 from supapy.project.rows import parse
 
 OnConflict = Literal["fail", "skip", "replace"]
@@ -111,6 +112,16 @@ def beside_users(
         else:
             counts[name] = sum(is_theirs(name, line) if some else True for line in rows)
     return counts
+
+
+def sessions_saved(backup: Source, people: People) -> int:
+    """How many of the saved sessions are of the people that are meant."""
+    return beside_users(Document(backup).sections(), ids_meant(backup, people)).get("sessions", 0)
+
+
+def ids_meant(backup: Source, people: People) -> frozenset[str] | None:
+    """The ids of the saved users that are meant; None for everybody."""
+    return None if people.is_everybody else people.chosen(map(parse, Document(backup).users()))
 
 
 def meant(name: str, chosen: frozenset[str] | None) -> Callable[[bytes], bool]:
