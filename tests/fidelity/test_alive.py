@@ -13,6 +13,7 @@ from tests.fidelity.alive import ASLEEP_JOBS, ASLEEP_TRIGGERS, extended, fill
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
 from tests.projects import MAJORS, owner, superuser
 
+from supapy.activate import activate
 from supapy.journal import Journal
 from supapy.model import Difference, Problem, Proof, Step
 from supapy.parts.database.part import DatabasePart
@@ -56,6 +57,22 @@ GUARDS = (
     "SELECT indexdef FROM pg_indexes WHERE schemaname = 'pgmq' ORDER BY 1",
     "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'small'",
 )
+WATCHERS = """
+CREATE TABLE public.heard (tag text);
+CREATE FUNCTION public.hear() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO public.heard VALUES (tg_tag); END $$;
+CREATE FUNCTION public.tell() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN PERFORM net.http_post('https://example.com/watched'); END $$;
+CREATE EVENT TRIGGER watch_here ON ddl_command_end WHEN TAG IN ('CREATE SCHEMA', 'CREATE TABLE')
+    EXECUTE FUNCTION public.hear();
+CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION public.tell();
+CREATE EVENT TRIGGER "Watch far" ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.tell();
+CREATE EVENT TRIGGER watch_off ON sql_drop EXECUTE FUNCTION public.tell();
+ALTER EVENT TRIGGER "Watch far" ENABLE ALWAYS;
+ALTER EVENT TRIGGER watch_off DISABLE;
+DELETE FROM public.heard;
+DELETE FROM net.http_request_queue;
+"""
 JOBS = "SELECT jobname, schedule, command, database, username, active FROM cron.job ORDER BY jobname, schedule"
 
 
@@ -176,6 +193,47 @@ def test_a_backup_of_what_sleeps_keeps_it_asleep_even_in_its_own_project(
         assert asleep(third) == expected(source) - awake
         assert differences(again, third, source.major) == []
         assert differences(source.saved, third, source.major) == []
+
+
+def test_an_event_trigger_that_reaches_out_is_made_asleep_and_hears_nothing(
+    source: Source, target: Cluster, server_folder: Path, tmp_path: Path
+) -> None:
+    states = "SELECT evtname, evtenabled FROM pg_event_trigger WHERE evtname ~ '^[Ww]atch' ORDER BY 1"
+    with extended(server_folder, [source.major]) as (cluster,):
+        with superuser(cluster) as connection:
+            # Hosted projects let postgres make event triggers.
+            connection.execute("ALTER ROLE postgres SUPERUSER")
+        with owner(cluster) as connection:
+            connection.execute(WATCHERS)
+        with superuser(cluster) as connection:
+            connection.execute("ALTER ROLE postgres NOSUPERUSER")
+        saved = save(cluster, source.major, tmp_path)
+        refused = {one.name for one in loaded(saved, target, source.major, Quiesce.ALL)}
+        assert refused == {f"event trigger {name}" for name in ('"Watch far"', "watch", "watch_off", "watch_here")}
+        assert asleep(target) == set()
+        with superuser(target) as connection:
+            connection.execute("ALTER ROLE postgres SUPERUSER")
+        with owner(target) as connection:
+            (segment,) = (
+                one for one in saved.read_json("database.toc.json")["segments"] if one["name"] == "event triggers"
+            )
+            start = segment["offset"]
+            connection.execute("SET search_path = ''")
+            connection.execute(saved.script.read_bytes()[start : start + segment["length"]])
+        assert asked(target, states) == [("Watch far", "D"), ("watch", "D"), ("watch_here", "O"), ("watch_off", "D")]
+        assert asleep(target) == {'event trigger "Watch far"', "event trigger watch"}
+        assert differences(saved, target, source.major) == []
+        assert asked(target, "SELECT FROM public.heard") == []
+        with project_of(target, source.major) as project:
+            shown = {one.name: one.urls for one in activate(project, ["watch"]).asleep}
+            assert shown == {'event trigger "Watch far"': ["https://example.com/watched"]}
+            assert asked(target, "SELECT url FROM net.http_request_queue") == []
+            assert activate(project, None).problems == []
+        assert asked(target, states) == asked(cluster, states)
+        assert asleep(target) == set()
+        with owner(target) as connection:
+            connection.execute("CREATE TABLE fresh (id int)")
+        assert len(asked(target, "SELECT url FROM net.http_request_queue")) == 2
 
 
 def test_a_project_without_database_webhooks_gets_them_when_they_wake(

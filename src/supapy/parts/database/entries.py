@@ -52,10 +52,10 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return do_block(f"BEGIN{_or_told(f'    EXECUTE {literal(entry.sql)};', title(entry), _AMENDS)}\nEND")
         case "CHECK CONSTRAINT":
             return _computed(entry)
+        case "TRIGGER" | "RULE" | "EVENT TRIGGER" if (entry.catalog, entry.oid) in facts.webhooks:
+            return webhook_sql(facts.webhooks[entry.catalog, entry.oid])
         case "EVENT TRIGGER":
             return _event_trigger(entry)
-        case "TRIGGER" | "RULE" if (entry.catalog, entry.oid) in facts.webhooks:
-            return webhook_sql(facts.webhooks[entry.catalog, entry.oid])
         case "COMMENT" if facts.webhooks and entry.name.startswith(("TRIGGER ", "RULE ")):
             return _if_made(entry)
         case "COMMENT" | "INDEX ATTACH" if entry.kind == "INDEX ATTACH" or entry.name.startswith(_MAY_BE_GONE):

@@ -17,12 +17,13 @@ TABLE = f"{SCHEMA}.quiesced"
 CRON_JOB = "cron job"
 TRIGGER = "trigger"
 RULE = "rule"
-# What reaches out when rows change.
-REACHING = frozenset({TRIGGER, RULE})
+EVENT_TRIGGER = "event trigger"
+# What reaches out when rows or definitions change.
+REACHING = frozenset({TRIGGER, RULE, EVENT_TRIGGER})
 
 
 class Quiesce(Enum):
-    """What becomes of the things that act by themselves: cron jobs, webhook triggers and rules. The values are
+    """What becomes of the things that act by themselves: cron jobs, triggers and rules that reach out. The values are
     those of the script's own setting `supapy.quiesce`."""
 
     ALL = "on"
@@ -41,7 +42,8 @@ class Quiesced:
     """One thing that sleeps. `name` is what people and comparisons call it, `statement` wakes it.
 
     A cron job has `job` and `owner`; a trigger or a rule `relation`, its name as `trigger`, the state it wakes to
-    (pg_trigger.tgenabled, pg_rewrite.ev_enabled) and, a trigger, the `routine` it calls. `source` is the host of
+    (pg_trigger.tgenabled, pg_rewrite.ev_enabled) and, a trigger, the `routine` it calls; an event trigger is of no
+    `relation`. `source` is the host of
     the project that it comes from.
     """
 

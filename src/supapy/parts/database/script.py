@@ -152,12 +152,22 @@ class Script:
         back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)
         yield "default privileges", [back]
         yield "cron", [cron.cron_sql(self._jobs_of_cron, moment), quiesced.finish_sql()]
-        yield "event triggers", entries_sql(chosen.event_triggers, self._facts)
+        yield "event triggers", entries_sql(self._event_triggers(), self._facts)
         yield "memberships given back", [grants.give_back_sql()]
 
     def _guard(self) -> str:
         names = ", ".join(literal(name) for name in sorted(self._facts.managed))
         return do_block(sql_file("guard").replace(":managed", f"ARRAY[{names}]"))
+
+    def _event_triggers(self) -> list[TocEntry]:
+        """Those that are to sleep first: putting them on the list is nothing that an event trigger should hear of."""
+        hooks = self._facts.webhooks
+
+        def turn(entry: TocEntry) -> tuple[bool, bool]:
+            hook = hooks.get((entry.catalog, entry.oid))
+            return hook is None, hook is not None and not hook.waiting
+
+        return sorted(self._selection.event_triggers, key=turn)
 
     def _refreshes(self) -> Iterator[tuple[str, str]]:
         """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from supapy.names import quoted
-from supapy.parts.database.quiesced import CRON_JOB, RULE, TABLE, Quiesced, finish_sql, read_quiesced
+from supapy.parts.database.quiesced import CRON_JOB, EVENT_TRIGGER, RULE, TABLE, Quiesced, finish_sql, read_quiesced
+from supapy.parts.database.webhooks import EVENT_TRIGGER_SQL
 from supapy.project.postgres import Session
 
 Rewrite = Callable[[str], str]
@@ -62,6 +63,8 @@ def _text(session: Session, one: Quiesced) -> str | None:
     if one.is_unmade:
         there = session.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (one.relation,))
         return one.statement if there else None
+    if one.sort == EVENT_TRIGGER:
+        return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
 
 
@@ -86,11 +89,14 @@ def wake(session: Session, one: Asleep, rewrite: Rewrite, *, in_functions: bool)
     """Let it act from now on, with what `rewrite` makes of what it does; all or nothing. What is gone is only taken off
     the list. `in_functions` says whether the functions it calls are rewritten as well. Raises what the server says."""
     with session.transaction():
-        if one.text is not None:
-            _wake(session, one, one.text, rewrite, in_functions)
+        # First, and in replica mode: an event trigger is not to hear of our own table.
+        session.execute("SET LOCAL session_replication_role = replica")
         numbers = [one.what.number, *(follower.number for follower in one.followers)]
         session.execute(f"DELETE FROM {TABLE} WHERE number = ANY (%s)", (numbers,))
         session.execute(finish_sql())
+        session.execute("SET LOCAL session_replication_role = origin")
+        if one.text is not None:
+            _wake(session, one, one.text, rewrite, in_functions)
 
 
 def _wake(session: Session, one: Asleep, text: str, rewrite: Rewrite, in_functions: bool) -> None:
@@ -157,6 +163,9 @@ SELECT pg_catalog.to_regclass(%s) IN (SELECT relid FROM pg_catalog.pg_partition_
 _TRIGGER = """
 SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
 WHERE pg_catalog.quote_ident(tgname) = %s AND tgrelid = pg_catalog.to_regclass(%s) AND NOT tgisinternal
+"""
+_EVENT_TRIGGER = f"""
+SELECT {EVENT_TRIGGER_SQL} FROM pg_catalog.pg_event_trigger e WHERE pg_catalog.quote_ident(e.evtname) = %s
 """
 _RULE = """
 SELECT pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite

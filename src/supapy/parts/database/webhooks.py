@@ -1,4 +1,5 @@
-"""Triggers and rules that reach out of the database: found by what they call, restored so that none fires unasked."""
+"""Triggers, rules and event triggers that reach out of the database: found by what they call, restored so that none
+fires unasked."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from urllib.parse import urlsplit
 
 from supapy.names import literal
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import REACHING, RULE, TRIGGER, read_quiesced
+from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, read_quiesced
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.moment import Moment
 
@@ -25,11 +26,12 @@ _REACHES_OUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """A trigger or a rule, as `sort` says, that reaches out. `name` and `relation` are as SQL writes them. `definition`
-    makes it, and is empty for a partition's own copy of a trigger, which differs from its parent's in nothing but its
-    state (pg_trigger.tgenabled, pg_rewrite.ev_enabled). One that is `lasting` can't be disabled: on the platform's
-    tables not by postgres, on a view by nobody. One that is `waiting` sleeps already, and has the state it will wake
-    to. `routine` is the function a trigger calls. `source` is the host of its project."""
+    """A trigger, a rule or an event trigger, as `sort` says, that reaches out. `name` and `relation` are as SQL writes
+    them, an event trigger's relation is empty. `definition` makes it, and is empty for a partition's own copy of a
+    trigger, which differs from its parent's in nothing but its state (pg_trigger.tgenabled, pg_rewrite.ev_enabled). One
+    that is `lasting` can't be disabled: on the platform's tables not by postgres, on a view by nobody. One that is
+    `waiting` sleeps already, and has the state it will wake to. `routine` is the function a trigger calls. `source` is
+    the host of its project."""
 
     sort: str
     name: str
@@ -44,7 +46,11 @@ class Webhook:
     @property
     def title(self) -> str:
         """What people and inventories call it."""
-        return f"{self.sort} {self.name} on {self.relation}"
+        return _title(self.sort, self.name, self.relation)
+
+
+def _title(sort: str, name: str, relation: str) -> str:
+    return f"{sort} {name} on {relation}" if relation else f"{sort} {name}"
 
 
 def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, int], Webhook]:
@@ -52,12 +58,18 @@ def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, in
     reaching = _reaching(moment)
     rules = ((RULE, *row) for row in moment.rows(_RULES) if _REACHES_OUT.search(row[6]) or reaching & set(row[8]))
     triggers = ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in reaching)
+    theirs = (sorted(platform.EVENT_TRIGGERS), platform.PLATFORM_ROLE_PATTERN)
+    events = ((EVENT_TRIGGER, *row) for row in moment.rows(_EVENT_TRIGGERS, theirs) if row[8][0] in reaching)
     asleep = {one.name: one for one in read_quiesced(moment) if one.sort in REACHING}
     hooks = {}
-    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine in (*triggers, *rules):
-        theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
-        lasting = theirs or kind == _VIEW
-        known = asleep.get(f"{sort} {name} on {table}") if definition and state == "D" else None
+    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine in (
+        *triggers,
+        *rules,
+        *events,
+    ):
+        is_theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
+        lasting = is_theirs or kind == _VIEW
+        known = asleep.get(_title(sort, name, table)) if definition and state == "D" else None
         state = known.state if known else state
         waiting = known is not None
         hooks[catalog, oid] = Webhook(sort, name, table, definition, state, routine, lasting, waiting, _host(moment))
@@ -146,6 +158,20 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_trigger p ON p.oid = t.tgparentid
 WHERE NOT t.tgisinternal AND t.tgenabled IS DISTINCT FROM p.tgenabled
 ORDER BY t.oid
+"""
+# The server has no function that writes one.
+EVENT_TRIGGER_SQL = """
+'CREATE EVENT TRIGGER ' || pg_catalog.quote_ident(e.evtname) || ' ON ' || e.evtevent
+|| coalesce(' WHEN TAG IN (' || (
+    SELECT pg_catalog.string_agg(pg_catalog.quote_literal(tag), ', ') FROM pg_catalog.unnest(e.evttags) tag) || ')', '')
+|| ' EXECUTE FUNCTION ' || e.evtfoid::pg_catalog.regprocedure
+"""
+_EVENT_TRIGGERS = f"""
+SELECT e.tableoid::bigint, e.oid::bigint, pg_catalog.quote_ident(e.evtname), '', '', '', {EVENT_TRIGGER_SQL},
+    e.evtenabled::text, ARRAY[e.evtfoid::bigint], '', e.evtfoid::pg_catalog.regprocedure::text
+FROM pg_catalog.pg_event_trigger e
+WHERE e.evtname <> ALL (%s) AND pg_catalog.pg_get_userbyid(e.evtowner) !~ %s
+ORDER BY e.oid
 """
 _RULES = """
 SELECT r.tableoid::bigint, r.oid::bigint, pg_catalog.quote_ident(r.rulename), n.nspname,

@@ -1,4 +1,4 @@
--- Makes a trigger or a rule that reaches out of the database. One that is to sleep is disabled in the same statement; where it
+-- Makes a trigger, a rule or an event trigger that reaches out of the database. One that is to sleep is disabled in the same statement; where it
 -- can't be disabled, on a table of the platform's or a view, it isn't made before it is to wake. A partition's own
 -- state (without a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
 DECLARE
@@ -11,8 +11,9 @@ DECLARE
     state text := :state;
     lasting boolean := :lasting;
     sleeps boolean := mode <> 'off' AND (:waiting OR (mode = 'on' AND (state <> 'D' OR definition = '')));
-    waking text := format('ALTER TABLE %s %s %s %s', relation, CASE state
-        WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, upper(sort), trigger);
+    turned text := CASE relation WHEN '' THEN 'ALTER EVENT TRIGGER %2$s %3$s' ELSE 'ALTER TABLE %1$s %3$s %4$s %2$s' END;
+    waking text := format(turned, relation, trigger, CASE state
+        WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, upper(sort));
 BEGIN
     BEGIN
         IF lasting THEN
@@ -22,7 +23,7 @@ BEGIN
             EXECUTE definition;
         END IF;
         IF NOT lasting AND sleeps THEN
-            EXECUTE format('ALTER TABLE %s DISABLE %s %s', relation, upper(sort), trigger);
+            EXECUTE format(turned, relation, trigger, 'DISABLE', upper(sort));
         ELSIF NOT lasting AND (state <> 'O' OR definition = '') THEN
             EXECUTE waking;
         END IF;
@@ -41,6 +42,6 @@ BEGIN
     IF sleeps THEN
         :record
         INSERT INTO _supapy.quiesced (sort, name, relation, trigger, state, routine, statement, source)
-        VALUES (sort, title, relation, trigger, state, :routine, waking, :source);
+        VALUES (sort, title, nullif(relation, ''), trigger, state, :routine, waking, :source);
     END IF;
 END
