@@ -26,10 +26,11 @@ from supapy.sandbox.project import SandboxProject
 from supapy.store.local import LocalStore
 
 FILES = Choice(database=False, auth=False)
-LARGE = random.Random(4).randbytes(9 * 1024 * 1024)
-OTHER = random.Random(5).randbytes(9 * 1024 * 1024)
-# More than is received ahead of what is told: when the first bytes are told, the rest hasn't been asked for.
-CUT_AT = 8 * 1024 * 1024
+LARGE = random.Random(4).randbytes(3 * 1024 * 1024)
+OTHER = random.Random(5).randbytes(3 * 1024 * 1024)
+CUT_AT = 2 * 1024 * 1024
+# Bytes are received ahead of what is told: so that the change comes first, the rest is long in coming.
+REST_AFTER_S = 1.0
 
 Change = Callable[[SandboxProject, Project, str], object]
 
@@ -86,6 +87,16 @@ def saved(sandbox: SandboxProject, folder: Path, change: Change, key: str, *, by
         return back_up(project, Catalog(LocalStore(folder)), FILES, listener)
 
 
+def cut(sandbox: SandboxProject) -> None:
+    """The large object's begin arrives, and the rest has to be asked for by a range."""
+    assert sandbox.api
+    path = "/object/authenticated/b/large$"
+    sandbox.api.faults += [
+        Fault(method="GET", path=path, cut_after_bytes=CUT_AT),
+        Fault(method="GET", path=path, delay_seconds=REST_AFTER_S),
+    ]
+
+
 def contents(backup: Backup) -> dict[str, str]:
     entries = (entry for entry in backup.entries("storage") if entry.name.startswith("b/"))
     return {entry.name: hashlib.sha256(b"".join(backup.read(entry.path))).hexdigest() for entry in entries}
@@ -103,9 +114,7 @@ WHOLE = {
 def test_an_object_that_is_not_the_one_listed_any_more_is_a_problem_and_never_half_saved(
     sandbox: SandboxProject, tmp_path: Path, change: Change, key: str, by_sql: bool
 ) -> None:
-    assert sandbox.api
-    # Its begin arrives, and the rest has to be asked for by a range.
-    sandbox.api.faults.append(Fault(method="GET", path="/object/authenticated/b/large$", cut_after_bytes=CUT_AT))
+    cut(sandbox)
     backup = saved(sandbox, tmp_path, change, key, by_sql=by_sql)
     assert [problem.name for problem in backup.manifest[1]] == [f"b/{key}"]
     assert contents(backup) == {name: digest for name, digest in WHOLE.items() if name != f"b/{key}"}
@@ -118,8 +127,7 @@ def test_an_object_that_is_not_the_one_listed_any_more_is_a_problem_and_never_ha
 def test_an_object_that_is_put_again_with_the_same_bytes_is_saved(
     sandbox: SandboxProject, tmp_path: Path, key: str, by_sql: bool
 ) -> None:
-    assert sandbox.api
-    sandbox.api.faults.append(Fault(method="GET", path="/object/authenticated/b/large$", cut_after_bytes=CUT_AT))
+    cut(sandbox)
     backup = saved(sandbox, tmp_path, put_the_same, key, by_sql=by_sql)
     assert backup.manifest[1] == []
     assert contents(backup) == WHOLE
