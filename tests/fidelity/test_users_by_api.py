@@ -201,6 +201,11 @@ def test_a_user_whom_the_server_refuses_is_named_and_the_others_come(
     assert [one.name for one in outcome.problems] == [f"auth.users {BOB}"]
     assert [(one.name, one.kind) for one in outcome.differences] == [(f"auth.users {BOB}", "missing")]
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(4,)]
+    # One who is missing and a stranger are two differences, though there are as many users as there should be.
+    assert posted(target, "/auth/v1/admin/users", {"id": OTHER, "email": "stranger@example.com"})[0] == 200
+    with Project(target.url, target.service_key) as project:
+        found = [one for one in hold_against(pair.backup, project, auth()) if isinstance(one, Difference)]
+    assert [(one.name, one.kind) for one in found] == [(f"auth.users {BOB}", "missing"), ("1 user", "extra")]
 
 
 def test_who_was_there_is_told_to_be_gone_when_the_server_does_not_take_his_successor(

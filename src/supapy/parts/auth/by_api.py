@@ -131,7 +131,8 @@ class ByApi:
         for sort in (_EQUAL, LEFT):
             if count := found.count(sort):
                 yield Proof("auth", sort, count)
-        extra = project.auth.count_users() - len(found)
+        missing = sum(isinstance(one, Difference) and one.kind == "missing" for one in found)
+        extra = project.auth.count_users() - (len(found) - missing)
         if extra > 0 and self._chosen is None:
             yield Difference("auth", many(extra, "user"), "extra")
 
