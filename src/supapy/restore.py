@@ -222,8 +222,9 @@ def _compared(outcome: Outcome, backup: Backup, project: Project, check_bytes: b
     """Hold the two against each other, and note in the outcome what was found but for the matches."""
     matches: list[Match] = []
     # In a target that held something already, what is extra was known before and named in the plan.
-    how = {"check_bytes": check_bytes, "extras": not outcome.plan.obstacles}
-    for finding in hold_against(backup, project, outcome.plan.choice, **how, listener=listener):
+    extras = not outcome.plan.obstacles
+    choice = outcome.plan.choice
+    for finding in hold_against(backup, project, choice, check_bytes=check_bytes, extras=extras, listener=listener):
         if isinstance(finding, Proof):
             outcome.proofs.append(finding)
         elif isinstance(finding, Match):
