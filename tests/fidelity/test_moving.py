@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,8 +30,6 @@ FILES = Choice(database=False, auth=False)
 LARGE = random.Random(4).randbytes(3 * 1024 * 1024)
 OTHER = random.Random(5).randbytes(3 * 1024 * 1024)
 CUT_AT = 2 * 1024 * 1024
-# Bytes are received ahead of what is told: so that the change comes first, the rest is long in coming.
-REST_AFTER_S = 1.0
 
 Change = Callable[[SandboxProject, Project, str], object]
 
@@ -74,27 +73,26 @@ def served(sandbox: SandboxProject) -> Project:
 
 
 def saved(sandbox: SandboxProject, folder: Path, change: Change, key: str, *, by_sql: bool) -> Backup:
-    """A backup in which the change is made once the list is there: of the large object, when a part of it has come."""
+    """A backup in which the change is made once the list is there: of the large object, when a part of it has come.
+
+    The large object's begin arrives, the rest has to be asked for by a range, and comes when the change is made.
+    """
+    assert sandbox.api
+    path, changed = "/object/authenticated/b/large$", threading.Event()
+    sandbox.api.faults += [
+        Fault(method="GET", path=path, cut_after_bytes=CUT_AT),
+        Fault(method="GET", path=path, after=changed),
+    ]
     db_url = sandbox.db_url if by_sql else None
     # One after the other: when bytes of the first come, no other is asked for yet.
     with Project(sandbox.url, sandbox.service_key, db_url, at_once=1) as project, served(sandbox) as other:
-        act = once(lambda: change(sandbox, other, key))
+        act = once(lambda: (change(sandbox, other, key), changed.set()))
 
         def listener(event: Event) -> None:
             if isinstance(event, Advanced) and event.name == ("b/large" if key == "large" else "b/first"):
                 act()
 
         return back_up(project, Catalog(LocalStore(folder)), FILES, listener)
-
-
-def cut(sandbox: SandboxProject) -> None:
-    """The large object's begin arrives, and the rest has to be asked for by a range."""
-    assert sandbox.api
-    path = "/object/authenticated/b/large$"
-    sandbox.api.faults += [
-        Fault(method="GET", path=path, cut_after_bytes=CUT_AT),
-        Fault(method="GET", path=path, delay_seconds=REST_AFTER_S),
-    ]
 
 
 def contents(backup: Backup) -> dict[str, str]:
@@ -114,7 +112,6 @@ WHOLE = {
 def test_an_object_that_is_not_the_one_listed_any_more_is_a_problem_and_never_half_saved(
     sandbox: SandboxProject, tmp_path: Path, change: Change, key: str, by_sql: bool
 ) -> None:
-    cut(sandbox)
     backup = saved(sandbox, tmp_path, change, key, by_sql=by_sql)
     assert [problem.name for problem in backup.manifest[1]] == [f"b/{key}"]
     assert contents(backup) == {name: digest for name, digest in WHOLE.items() if name != f"b/{key}"}
@@ -127,7 +124,6 @@ def test_an_object_that_is_not_the_one_listed_any_more_is_a_problem_and_never_ha
 def test_an_object_that_is_put_again_with_the_same_bytes_is_saved(
     sandbox: SandboxProject, tmp_path: Path, key: str, by_sql: bool
 ) -> None:
-    cut(sandbox)
     backup = saved(sandbox, tmp_path, put_the_same, key, by_sql=by_sql)
     assert backup.manifest[1] == []
     assert contents(backup) == WHOLE

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -416,8 +417,12 @@ def test_objects_that_change_while_they_are_saved_are_problems_and_never_mixed(
     many: SandboxProject, tmp_path: Path
 ) -> None:
     assert many.api
-    # The begin of the big one arrives; by the time the rest is asked for it is another object.
-    many.api.faults.append(Fault(method="GET", path="/big$", cut_after_bytes=2 * 1024 * 1024))
+    # The begin of the big one arrives; when the rest is given it is another object.
+    replaced = threading.Event()
+    many.api.faults += [
+        Fault(method="GET", path="/big$", cut_after_bytes=2 * 1024 * 1024),
+        Fault(method="GET", path="/big$", after=replaced),
+    ]
     with opened(many) as project:
         change = once(
             lambda: (
@@ -426,7 +431,7 @@ def test_objects_that_change_while_they_are_saved_are_problems_and_never_mixed(
                 put(project, "b", "112a", b"new"),
             )
         )
-        replace = once(lambda: put(project, "b", "big", BIG[-5 * 1024 * 1024 :]))
+        replace = once(lambda: (put(project, "b", "big", BIG[-5 * 1024 * 1024 :]), replaced.set()))
 
         def listener(event: Event) -> None:
             if isinstance(event, Saved) and event.entry.name == "buckets":

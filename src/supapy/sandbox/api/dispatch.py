@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 from collections import deque
@@ -44,7 +43,7 @@ class Dispatcher:
             return response
         fault = next((fault for fault in self._faults if fault.takes(seen)), None)
         if fault is not None:
-            await asyncio.sleep(fault.delay_seconds)
+            await fault.due()
             if fault.status is not None:
                 return web.Response(status=fault.status, headers=fault.headers, body=fault.body)
         try:

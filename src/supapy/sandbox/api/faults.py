@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
+
+# A thread's event can't be awaited.
+LOOKED_AGAIN_S = 0.01
 
 
 class Seen(NamedTuple):
@@ -22,13 +27,14 @@ class Fault:
     With `status` the request isn't carried out: that status, `headers` and `body` are the answer. Without, it is
     carried out, and then its answer ends after `cut_after_bytes` of its body: the connection is closed, or reset
     (`reset`), or nothing more ever comes (`stall`); `unsized` leaves the length out, so that a cut answer looks whole.
-    With `read_bytes` the connection is reset when so many bytes of the request's body have been taken.
+    With `read_bytes` the connection is reset when so many bytes of the request's body have been taken. With `after`
+    nothing at all happens before the test has set it: what the test does first comes first on any machine.
     """
 
     method: str = ".*"
     path: str = ".*"
     times: int = 1
-    delay_seconds: float = 0
+    after: threading.Event | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
@@ -44,3 +50,8 @@ class Fault:
             return False
         self.times -= 1
         return True
+
+    async def due(self) -> None:
+        """Until its time has come."""
+        while self.after and not self.after.is_set():
+            await asyncio.sleep(LOOKED_AGAIN_S)
