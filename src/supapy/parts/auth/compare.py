@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from supapy.model import Difference, Finding, Json, Proof
-from supapy.parts.auth.document import Document, sections
+from supapy.parts.auth.document import Document
+from supapy.parts.auth.dump import sections
 from supapy.parts.auth.people import LEFT, meant
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
 from supapy.project.moment import Moment

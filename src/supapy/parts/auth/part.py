@@ -11,7 +11,8 @@ from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import many, quoted
 from supapy.parts.auth.by_api import ByApi
 from supapy.parts.auth.compare import Comparison
-from supapy.parts.auth.document import Document, written
+from supapy.parts.auth.document import Document
+from supapy.parts.auth.dump import written
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash
