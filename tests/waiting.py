@@ -1,8 +1,9 @@
-"""What runs on an event loop, waited for: so that a test can say it in one line."""
+"""What runs on an event loop, in another thread or process, waited for: so that a test can say it in one line."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -12,6 +13,18 @@ from supapy.model import Piece
 from supapy.project.http import Download, Http
 from supapy.project.project import Project
 from supapy.project.storage_api import StorageApi
+
+POLL_S = 0.02
+# Only so that a test which fails doesn't wait for ever.
+LONGEST_WAIT_S = 120
+
+
+def until(true: Callable[[], object], what: str = "") -> None:
+    """Wait until it is so; `what` is said when it never is."""
+    end = time.monotonic() + LONGEST_WAIT_S
+    while not true():
+        assert time.monotonic() < end, what
+        time.sleep(POLL_S)
 
 
 def pieces_of(loop: Loop, pieces: AsyncGenerator[Piece, None]) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pytest
 from tests.contract.client import Target
 from tests.contract.test_storage_resumable import create, patch, place, tus
 from tests.projects import ClusterFactory
+from tests.waiting import until
 
 from supapy.sandbox.account import Account
 from supapy.sandbox.api import ApiServer, Fault, Seen
@@ -188,7 +188,8 @@ class TestLife:
             api.stop()
             api.stop()
             assert threading.active_count() < threads
-            _until_no_session(cluster)
+            # PostgreSQL notices a moment later that a connection is closed.
+            until(lambda: not _sessions(cluster), "sessions of a server that was stopped")
             assert api.start() == port
             assert client.get(bucket, "x").body == b"bytes"
             assert patch(client, where, 3, b"two").headers["tus-complete"] == "1"
@@ -274,14 +275,6 @@ class TestBodies:
         path = local.api.files.path(bucket, "big", local.client.row(bucket, "big")["version"])
         assert path.stat().st_size == count * MIB_BYTES
         assert path.stat().st_blocks * 512 < MIB_BYTES
-
-
-def _until_no_session(cluster: Cluster) -> None:
-    """Until the last one has ended: PostgreSQL notices a moment later that a connection is closed."""
-    until = time.monotonic() + 10
-    while _sessions(cluster):
-        assert time.monotonic() < until, "sessions of a server that was stopped"
-        time.sleep(0.02)
 
 
 def _sessions(cluster: Cluster) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from tests.doors.commands import Commands, settings_of
 from tests.doors.test_changed_scripts import forged
-from tests.doors.test_interrupts import no_session_left, until
+from tests.doors.test_interrupts import until, until_no_session_left
 from tests.projects import ProjectFactory, few_locks, owner, superuser
 
 from supapy.sandbox.project import SandboxProject
@@ -119,7 +119,7 @@ def test_what_breaks_off_is_named_and_finished_by_the_same_command(
         if number == signal.SIGINT:
             assert child.returncode == 130
             assert "half restored: run the same command again" in err
-            assert no_session_left(target)
+            until_no_session_left(target)
         assert one(target, "SELECT count(*) > 0 FROM supapy_restore.done") == (True,)
         for role in ("anon", "authenticated", "service_role", "authenticator"):
             seen = f"SELECT has_schema_privilege('{role}', 'supapy_restore', 'USAGE')"
@@ -140,7 +140,7 @@ def test_a_small_database_comes_in_as_a_whole_or_not_at_all(
             child.kill()
             child.communicate()
         go_on()
-    assert no_session_left(target)
+    until_no_session_left(target)
     assert one(target, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == (0,)
     assert_finished(supapy, target, saved)
 

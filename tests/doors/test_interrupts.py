@@ -9,22 +9,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from tests import waiting
 from tests.doors.commands import FILES, Commands, run, settings_of
 from tests.projects import ProjectFactory, owner, superuser
 
 from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject
 
-POLL_S = 0.02
-# Only so that a test which fails doesn't wait for ever.
-LONGEST_WAIT_S = 120
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Held = Callable[[], bool]
@@ -32,11 +29,12 @@ Held = Callable[[], bool]
 
 def until(true: Held, child: subprocess.Popen[str]) -> None:
     """Wait until the run is held up."""
-    end = time.monotonic() + LONGEST_WAIT_S
-    while not true():
+
+    def held_up() -> bool:
         assert child.poll() is None, child.communicate()
-        assert time.monotonic() < end
-        time.sleep(POLL_S)
+        return true()
+
+    waiting.until(held_up)
 
 
 def children(pid: int) -> dict[int, str]:
@@ -145,7 +143,7 @@ def test_a_backup_interrupted_while_the_database_keeps_it_waiting_gives_the_conn
     with blocked(source, lock, "supapy") as held, supapy.started("backup") as child:
         until(held, child)
         interrupted(child, signal.SIGTERM)
-        assert no_session_left(source)
+        until_no_session_left(source)
     assert supapy.labels == []
 
 
@@ -161,7 +159,7 @@ def test_a_restore_interrupted_within_psql_leaves_no_child_and_says_what_is_ther
             err = interrupted(child, number)
         assert err.splitlines()[0] == "error: interrupted"
         assert "half restored" in err
-    assert no_session_left(target)
+    until_no_session_left(target)
     assert supapy("restore", saved, "--yes").code == 0
 
 
@@ -226,13 +224,8 @@ def test_what_nohup_makes_deaf_stays_deaf(supapy: Commands, source: SandboxProje
         signal.signal(signal.SIGHUP, before)
 
 
-def no_session_left(project: SandboxProject) -> bool:
-    """Whether none of our programs is still connected, once the server has noticed that they went."""
+def until_no_session_left(project: SandboxProject) -> None:
+    """Wait until the server has noticed that all our programs went."""
     left = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('supapy', 'pg_dump', 'psql')"
-    end = time.monotonic() + LONGEST_WAIT_S
     with psycopg.connect(project.database.admin_dsn.reveal(), autocommit=True) as connection:
-        while connection.execute(left).fetchone() != (0,):
-            if time.monotonic() > end:
-                return False
-            time.sleep(POLL_S)
-    return True
+        waiting.until(lambda: connection.execute(left).fetchone() == (0,), "programs that are still connected")

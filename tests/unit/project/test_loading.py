@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from tests.projects import ClusterFactory, owner, superuser
+from tests.waiting import until
 
 from supapy.errors import SqlError, Unreachable
 from supapy.project.loading import LEAST_CHUNK_BYTES, MOST_WAITING_BYTES, Flow, LoadingPumps, Work
 from supapy.project.postgres import Session
 from supapy.sandbox.cluster import Cluster
 
-POLL_S = 0.02
 PIECE = b"x" * 99 + b"\n"
 
 
@@ -40,18 +39,13 @@ def count(server: Cluster, sql: str) -> object:
         return row[0]
 
 
-def until(true: object, server: Cluster, sql: str) -> None:
-    while count(server, sql) != true:
-        time.sleep(POLL_S)
-
-
 def test_all_that_is_given_is_done_by_so_many_connections(server: Cluster) -> None:
     seen: set[int] = set()
     with LoadingPumps(server.dsn, 3, []) as pumps:
         pumps.give(*(Work(lambda session: seen.add(session.value("SELECT pg_backend_pid()"))) for _ in range(100)))
         pumps.settle()
     assert 1 <= len(seen) <= 3
-    until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+    until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'") == 0)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 8, 40])
@@ -80,8 +74,7 @@ def test_rows_flow_in_while_they_are_read_and_never_more_than_a_little_waits(ser
         pumps.give(Work(take))
         given = threading.Thread(target=lambda: [flow.put(PIECE * 1000) for _ in range(pieces)] and flow.end())
         given.start()
-        while pumps.waiting_bytes + 2 * len(PIECE * 1000) < MOST_WAITING_BYTES:
-            time.sleep(POLL_S)
+        until(lambda: pumps.waiting_bytes + 2 * len(PIECE * 1000) >= MOST_WAITING_BYTES)
         assert pumps.waiting_bytes <= MOST_WAITING_BYTES
         assert given.is_alive()
         holder.execute("ROLLBACK")
@@ -97,9 +90,9 @@ def test_rows_that_do_not_come_to_their_end_are_not_kept(server: Cluster) -> Non
         flow = Flow(pumps)
         pumps.give(Work(lambda session: void(session.copy_in("COPY public.one FROM STDIN", flow))))
         flow.put(PIECE)
-        until(1, server, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.one%'")
+        until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'COPY public.one%'") == 1)
         raise KeyboardInterrupt
-    until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+    until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'") == 0)
     assert count(server, "SELECT count(*) FROM public.one") == before
 
 
@@ -164,18 +157,18 @@ def test_the_error_of_one_ends_all_and_is_raised(server: Cluster) -> None:
     with pytest.raises(SqlError, match="division by zero"), LoadingPumps(server.dsn, 2, []) as pumps:
         pumps.give(statement("SELECT pg_sleep(60)"), statement("SELECT 1/0"))
         pumps.settle()
-    until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+    until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'") == 0)
 
 
 def test_a_server_that_spares_few_connections_is_loaded_by_these(server: Cluster) -> None:
-    until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+    until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'") == 0)
     with superuser(server) as connection:
         connection.execute("ALTER ROLE postgres CONNECTION LIMIT 1")
         try:
             with LoadingPumps(server.dsn, 4, []) as pumps:
                 pumps.give(*(statement("SELECT 1") for _ in range(10)))
                 pumps.settle()
-            until(0, server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'")
+            until(lambda: count(server, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'postgres'") == 0)
             connection.execute("ALTER ROLE postgres CONNECTION LIMIT 0")
             with pytest.raises(Unreachable), LoadingPumps(server.dsn, 4, []) as pumps:
                 pumps.settle()

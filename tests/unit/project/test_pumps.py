@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ import psycopg
 import pytest
 from tests.fidelity.saved import moment_of
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser, tools
+from tests.waiting import until
 
 from supapy.errors import AccessDenied, SqlError, Unreachable
 from supapy.project.moment import Moment
@@ -20,7 +20,6 @@ from supapy.project.pumps import MOST_WAITING_BYTES, PIECE_BYTES, Pumps
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 
-POLL_S = 0.02
 # So often in a row a server is seen waiting for its reader before it is believed to be held up.
 SEEN_WAITING_TIMES = 20
 # More than may wait in memory.
@@ -57,8 +56,19 @@ def wheres(watcher: psycopg.Connection) -> list[str | None]:
 def until_gone(server: Cluster) -> None:
     """Wait until the owner has no connection any more."""
     with superuser(server) as watcher:
-        while watcher.execute("SELECT FROM pg_stat_activity WHERE usename = 'postgres'").fetchall():
-            time.sleep(POLL_S)
+        until(lambda: not watcher.execute("SELECT FROM pg_stat_activity WHERE usename = 'postgres'").fetchall())
+
+
+def until_held_up_by_its_reader(watcher: psycopg.Connection) -> None:
+    """Wait until the server waits for whoever reads, each time it is looked at."""
+    seen = 0
+
+    def held_up() -> bool:
+        nonlocal seen
+        seen = seen + 1 if "ClientWrite" in wheres(watcher) else 0
+        return seen == SEEN_WAITING_TIMES
+
+    until(held_up)
 
 
 @contextmanager
@@ -74,8 +84,7 @@ def test_outputs_come_in_the_order_of_the_statements_whichever_is_ready_first(se
         others = [f"COPY (SELECT {number}) TO STDOUT" for number in range(20)]
         outputs = moment.pumped([[first, others[0]], [], others[1:]], jobs=3)
         held_up = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND wait_event = 'advisory'"
-        while watcher.execute(held_up).fetchone() == (0,):
-            time.sleep(POLL_S)
+        until(lambda: watcher.execute(held_up).fetchone() != (0,))
         holder.close()
         assert [b"".join(output) for output in outputs] == [
             b"first\n0\n",
@@ -132,10 +141,7 @@ def test_what_is_ahead_of_its_turn_waits_in_bounded_memory(server: Cluster, mome
     try:
         with first_held_up(server) as (first, holder), superuser(server) as watcher:
             outputs = moment.pumped([[first], [MANY]], jobs=2)
-            seen = 0
-            while seen < SEEN_WAITING_TIMES:
-                time.sleep(POLL_S)
-                seen = seen + 1 if "ClientWrite" in wheres(watcher) else 0
+            until_held_up_by_its_reader(watcher)
             holder.close()
             sizes = [sum(map(len, output)) for output in outputs]
         peak = tracemalloc.get_traced_memory()[1]
@@ -151,10 +157,7 @@ def test_a_slow_reader_holds_the_pump_up_instead_of_filling_memory(server: Clust
         with superuser(server) as watcher:
             output = next(moment.pumped([[MANY]], jobs=1))
             next(output)
-            seen = 0
-            while seen < SEEN_WAITING_TIMES:
-                time.sleep(POLL_S)
-                seen = seen + 1 if "ClientWrite" in wheres(watcher) else 0
+            until_held_up_by_its_reader(watcher)
         assert tracemalloc.get_traced_memory()[1] < MOST_WAITING_BYTES * 1.25
     finally:
         tracemalloc.stop()
@@ -218,8 +221,7 @@ def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_rea
             # One is read, one is ahead and held up by its reader, one by the server, and one statement isn't begun.
             output = next(moment.pumped([[MANY], [MANY], [first], [MANY]], jobs=3))
             list(itertools.islice(output, pieces_read))
-            while len(wheres(watcher)) < 3 or "advisory" not in wheres(watcher):
-                time.sleep(POLL_S)
+            until(lambda: len(wheres(watcher)) >= 3 and "advisory" in wheres(watcher))
             raise KeyboardInterrupt
         assert children() == before
         until_gone(server)

@@ -253,7 +253,7 @@ def test_nobody_reads_ahead_without_end_and_the_same_memory_is_used_again() -> N
 def test_a_slow_line_is_not_a_silent_one_and_neither_is_one_that_nobody_read() -> None:
     async def receive() -> None:
         line = Line()
-        receiver = Receiver(line, b"", 1000 * PIECE_BYTES, stall_after_s := 0.6)
+        receiver = Receiver(line, b"", 1000 * PIECE_BYTES, stall_after_s := 1.2)
         piece = asyncio.ensure_future(receiver.more())
         for _ in range(4):
             await asyncio.sleep(0.4 * stall_after_s)
