@@ -140,6 +140,29 @@ def test_what_is_on_the_platforms_table_is_made_with_the_new_address(supapy: Set
     assert NEW in found[0]
 
 
+def test_a_constraint_trigger_that_is_made_anew_keeps_its_state_and_its_comment(supapy: Setup) -> None:
+    commands, target = supapy
+    assert commands("activate", "always booked", "--rewrite", "https://example.com=https://b.example").code == 0
+    with superuser(target.database) as connection:
+        ((definition, state, comment),) = connection.execute(
+            "SELECT pg_get_triggerdef(oid), tgenabled, obj_description(oid, 'pg_trigger') "
+            "FROM pg_trigger WHERE tgname = 'always booked'"
+        ).fetchall()
+    assert "https://b.example/booked" in definition
+    assert (state, comment) == ("A", "books always")
+
+
+def test_what_is_not_there_yet_is_made_with_another_address_and_its_comment(supapy: Setup) -> None:
+    commands, target = supapy
+    assert (
+        commands("activate", "on_total", "--rewrite", "https://example.com=https://b.example", "--in-functions").code
+        == 0
+    )
+    with superuser(target.database) as connection:
+        found = connection.execute("SELECT obj_description(oid) FROM pg_trigger WHERE tgname = 'on_total'").fetchall()
+    assert found == [("""tells "far"; isn't there yet""",)]
+
+
 def test_a_rule_shows_what_it_calls_and_wakes_with_another_address(supapy: Setup) -> None:
     commands, target = supapy
     states = "SELECT rulename, ev_enabled FROM pg_rewrite WHERE ev_class = 'notes'::regclass ORDER BY 1"

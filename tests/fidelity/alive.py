@@ -57,6 +57,7 @@ BEGIN PERFORM Public."Tell Far"(NEW.id); RETURN NEW; END $$;
 CREATE TRIGGER on_total INSTEAD OF INSERT ON public.totals FOR EACH ROW EXECUTE FUNCTION public.tells_far();
 CREATE FUNCTION public.mirrors() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN PERFORM extensions.dblink_exec('host=elsewhere.example', 'SELECT 1'); RETURN NEW; END $$;
+COMMENT ON TRIGGER on_total ON public.totals IS 'tells "far"; isn''t there yet';
 CREATE TRIGGER mirror AFTER TRUNCATE ON public.orders FOR EACH STATEMENT EXECUTE FUNCTION public.mirrors();
 CREATE TRIGGER welcome AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION supabase_functions.http_request(
     'https://oldoldoldoldoldoldol.supabase.co/functions/v1/welcome', 'POST', '{}', '{}', '1000');
@@ -70,6 +71,7 @@ CREATE RULE off_already AS ON INSERT TO public.notes DO ALSO SELECT net.http_pos
 ALTER TABLE public.notes DISABLE RULE off_already;
 CREATE RULE harmless AS ON DELETE TO public.notes DO INSTEAD NOTHING;
 CREATE RULE far AS ON DELETE TO public.totals DO INSTEAD SELECT public."Tell Far"(OLD.id);
+COMMENT ON RULE far ON public.totals IS 'tells far';
 CREATE ROLE "the clerk" LOGIN;
 GRANT "the clerk" TO postgres;
 GRANT CREATE ON SCHEMA public TO "the clerk";
@@ -77,6 +79,10 @@ CREATE TABLE public.ledger (id int);
 ALTER TABLE public.ledger OWNER TO "the clerk";
 GRANT USAGE ON SCHEMA net TO "the clerk";
 CREATE TRIGGER booked AFTER INSERT ON public.ledger FOR EACH ROW EXECUTE FUNCTION public.tell();
+CREATE CONSTRAINT TRIGGER "always booked" AFTER DELETE ON public.ledger FOR EACH ROW
+    EXECUTE FUNCTION supabase_functions.http_request('https://example.com/booked', 'POST', '{}', '{}', '1000');
+ALTER TABLE public.ledger ENABLE ALWAYS TRIGGER "always booked";
+COMMENT ON TRIGGER "always booked" ON public.ledger IS 'books always';
 """
 ASLEEP_TRIGGERS = {
     'trigger "on order" on public.orders',
@@ -90,6 +96,7 @@ ASLEEP_TRIGGERS = {
     "trigger mirror on public.orders",
     "trigger welcome on auth.users",
     "trigger booked on public.ledger",
+    'trigger "always booked" on public.ledger',
     'rule "tell all" on public.notes',
     "rule tell_far on public.notes",
     "rule far on public.totals",

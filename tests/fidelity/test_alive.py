@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.extensions import has_cron
+from tests.extensions import STANDINS, has_cron
 from tests.fidelity.alive import ASLEEP_JOBS, ASLEEP_TRIGGERS, extended, fill
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
 from tests.projects import MAJORS, owner, superuser
@@ -69,6 +69,7 @@ CREATE EVENT TRIGGER watch ON ddl_command_end EXECUTE FUNCTION public.tell();
 CREATE EVENT TRIGGER "Watch far" ON ddl_command_start WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.tell();
 CREATE EVENT TRIGGER watch_off ON sql_drop EXECUTE FUNCTION public.tell();
 ALTER EVENT TRIGGER "Watch far" ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER watch IS 'watches';
 ALTER EVENT TRIGGER watch_off DISABLE;
 DELETE FROM public.heard;
 DELETE FROM net.http_request_queue;
@@ -240,14 +241,17 @@ def test_a_project_without_database_webhooks_gets_them_when_they_wake(
     source: Source, server_folder: Path, target: Cluster
 ) -> None:
     with superuser(target) as connection:
-        connection.execute("DROP SCHEMA supabase_functions CASCADE")
+        connection.execute("DROP SCHEMA supabase_functions CASCADE; DROP OWNED BY supabase_functions_admin")
+        connection.execute("DROP ROLE supabase_functions_admin")
     assert psql(target, source.major, source.saved.script).returncode == 0
     assert 'trigger "on order" on public.orders' in asleep(target)
     assert asked(target, "SELECT FROM pg_trigger WHERE tgname = 'on order'") == []
-    # What isn't there can't be commented on.
-    assert [one.name for one in differences(source.saved, target, source.major)] == [
-        "comment on trigger on order on table public.orders"
-    ]
+    assert differences(source.saved, target, source.major) == [], "nor is its comment lost"
+    with superuser(target) as connection:
+        connection.execute((STANDINS / "webhooks.sql").read_bytes())
+    with project_of(target, source.major) as project:
+        assert activate(project, None).problems == []
+    assert asked(target, TRIGGERS) == asked(source.cluster, TRIGGERS)
 
 
 def test_told_to_run_at_once_a_webhook_that_cannot_be_made_is_a_problem(source: Source, target: Cluster) -> None:
@@ -257,6 +261,7 @@ def test_told_to_run_at_once_a_webhook_that_cannot_be_made_is_a_problem(source: 
     assert {one.name for one in problems} == {
         "trigger welcome on auth.users",
         'trigger "on order" on public.orders',
+        'trigger "always booked" on public.ledger',
     }
     assert all("switch Database Webhooks on" in one.reason for one in problems)
 

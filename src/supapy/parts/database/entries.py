@@ -65,7 +65,7 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
 
 
 def _if_made(entry: TocEntry) -> str:
-    """A trigger that reaches out may wait for what it calls; an index that its table's rows contradict isn't made."""
+    """What may not be there: what sleeps by that has its comment with it, and some a project refuses."""
     return do_block(f"BEGIN\n    {entry.sql}EXCEPTION WHEN undefined_object OR undefined_table THEN\n    NULL;\nEND")
 
 
@@ -98,7 +98,7 @@ END"""
 
 
 # What comments are on that may not have been made.
-_MAY_BE_GONE = ("INDEX ", "CONSTRAINT ")
+_MAY_BE_GONE = ("INDEX ", "CONSTRAINT ", "EVENT TRIGGER ")
 # What rows raise that an index can't be built on, and functions in an index; each stands for its whole class.
 _CONTRADICTED = (
     "data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR plpgsql_error"

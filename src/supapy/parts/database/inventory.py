@@ -310,6 +310,12 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
     for catalog, oid, name, comment in moment.rows(_COMMENTS):
         if of := known.get((catalog, oid)):
             yield f"comment on {name}", {"text": comment} | makers.of_thing(of)
+    # What isn't there before it wakes will have its comment then.
+    given = {thing.name for thing in things}
+    for hook in webhooks.unmade(moment):
+        if hook.comment is not None and hook.title in given:
+            ((name,),) = moment.rows(_WILL_BE, (hook.sort, hook.name, hook.relation))
+            yield f"comment on {name}", {"text": hook.comment}
 
 
 def _large_objects(moment: Moment) -> Iterator[tuple[str, Properties]]:
@@ -377,6 +383,11 @@ WHERE d.description IS DISTINCT FROM a.comment
         'pg_catalog.pg_namespace'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass,
         'pg_catalog.pg_language'::pg_catalog.regclass
     ))
+"""
+# As the server describes such a thing once it is there.
+_WILL_BE = """
+SELECT pg_catalog.format('%%s %%s on %%s', %s::text, (pg_catalog.parse_ident(%s))[1],
+    pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, pg_catalog.to_regclass(%s), 0))
 """
 # A digest of the pages with their numbers, so that holes count too.
 _LARGE_OBJECT_DIGESTS = """

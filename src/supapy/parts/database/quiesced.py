@@ -43,8 +43,8 @@ class Quiesced:
 
     A cron job has `job` and `owner`; a trigger or a rule `relation`, its name as `trigger`, the state it wakes to
     (pg_trigger.tgenabled, pg_rewrite.ev_enabled) and, a trigger, the `routine` it calls; an event trigger is of no
-    `relation`. `source` is the host of
-    the project that it comes from.
+    `relation`. What isn't there before it wakes has the `definition` that makes it, with which its statement begins,
+    and the `comment` that it will have. `source` is the host of the project that it comes from.
     """
 
     number: int
@@ -57,17 +57,14 @@ class Quiesced:
     routine: str | None
     owner: str | None
     statement: str
+    definition: str | None
+    comment: str | None
     source: str
 
     @property
     def follows(self) -> bool:
         """Whether it is a partition's copy that is off when its parent is on."""
         return self.state == "D"
-
-    @property
-    def is_unmade(self) -> bool:
-        """Whether it is a trigger or a rule that isn't there before it wakes."""
-        return self.sort in REACHING and not self.statement.startswith("ALTER ")
 
 
 def read_quiesced(reader: Reader) -> list[Quiesced]:
@@ -88,5 +85,6 @@ def finish_sql() -> str:
 
 
 _QUIESCED = f"""
-SELECT number, sort, name, job, relation, trigger, state, routine, owner, statement, source FROM {TABLE} ORDER BY number
+SELECT number, sort, name, job, relation, trigger, state, routine, owner, statement, definition, comment, source
+FROM {TABLE} ORDER BY number
 """

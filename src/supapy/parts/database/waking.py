@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from supapy.names import quoted
+from supapy.names import literal, quoted
 from supapy.parts.database.quiesced import CRON_JOB, EVENT_TRIGGER, RULE, TABLE, Quiesced, finish_sql, read_quiesced
 from supapy.parts.database.webhooks import EVENT_TRIGGER_SQL
 from supapy.project.postgres import Session
@@ -60,9 +60,9 @@ def _leads(session: Session, one: Quiesced, other: Quiesced) -> bool:
 def _text(session: Session, one: Quiesced) -> str | None:
     if one.sort == CRON_JOB:
         return _optional(session.value("SELECT command FROM cron.job WHERE jobid = %s", (one.job,)))
-    if one.is_unmade:
+    if one.definition is not None:
         there = session.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (one.relation,))
-        return one.statement if there else None
+        return one.definition if there else None
     if one.sort == EVENT_TRIGGER:
         return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
@@ -115,16 +115,26 @@ def _wake(session: Session, one: Asleep, text: str, rewrite: Rewrite, in_functio
                     session.execute("SELECT cron.alter_job(%s, command := %s)", (what.job, new))
         return
     with _lent(session, _optional(session.value(_TABLE_OWNER, (what.relation,)))):
-        if new.startswith(plain := f"CREATE {what.sort.upper()} ") and new != text:
-            # It keeps its comment.
-            session.execute(new.replace(plain, plain.replace("CREATE", "CREATE OR REPLACE"), 1))
-        elif new != text:
-            session.execute(f"DROP TRIGGER IF EXISTS {what.trigger} ON {what.relation}")
-            session.execute(new)
-        if not (what.is_unmade and new != text):
+        if what.definition is not None:
+            session.execute(new + what.statement.removeprefix(text))
+        else:
+            if new != text:
+                _make_anew(session, what, new)
             session.execute(what.statement)
         for follower in one.followers:
             session.execute(follower.statement)
+
+
+def _make_anew(session: Session, what: Quiesced, definition: str) -> None:
+    """Make a trigger or a rule what it is to be, with the comment that it has."""
+    if definition.startswith(plain := f"CREATE {what.sort.upper()} "):
+        session.execute(definition.replace(plain, plain.replace("CREATE", "CREATE OR REPLACE"), 1))
+        return
+    comment = session.value(_COMMENT, (what.trigger, what.relation))
+    session.execute(f"DROP TRIGGER IF EXISTS {what.trigger} ON {what.relation}")
+    session.execute(definition)
+    if comment is not None:
+        session.execute(f"COMMENT ON TRIGGER {what.trigger} ON {what.relation} IS {literal(str(comment))}")
 
 
 @contextmanager
@@ -164,6 +174,7 @@ _TRIGGER = """
 SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
 WHERE pg_catalog.quote_ident(tgname) = %s AND tgrelid = pg_catalog.to_regclass(%s) AND NOT tgisinternal
 """
+_COMMENT = _TRIGGER.replace("pg_get_triggerdef(oid)", "obj_description(oid, 'pg_trigger')")
 _EVENT_TRIGGER = f"""
 SELECT {EVENT_TRIGGER_SQL} FROM pg_catalog.pg_event_trigger e WHERE pg_catalog.quote_ident(e.evtname) = %s
 """

@@ -30,8 +30,8 @@ class Webhook:
     them, an event trigger's relation is empty. `definition` makes it, and is empty for a partition's own copy of a
     trigger, which differs from its parent's in nothing but its state (pg_trigger.tgenabled, pg_rewrite.ev_enabled). One
     that is `lasting` can't be disabled: on the platform's tables not by postgres, on a view by nobody. One that is
-    `waiting` sleeps already, and has the state it will wake to. `routine` is the function a trigger calls. `source` is
-    the host of its project."""
+    `waiting` sleeps already, and has the state it will wake to. `routine` is the function a trigger calls. `comment` is
+    what postgres can say of it. `source` is the host of its project."""
 
     sort: str
     name: str
@@ -39,6 +39,7 @@ class Webhook:
     definition: str
     state: str
     routine: str
+    comment: str | None
     lasting: bool
     waiting: bool
     source: str
@@ -62,7 +63,7 @@ def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, in
     events = ((EVENT_TRIGGER, *row) for row in moment.rows(_EVENT_TRIGGERS, theirs) if row[8][0] in reaching)
     asleep = {one.name: one for one in read_quiesced(moment) if one.sort in REACHING}
     hooks = {}
-    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine in (
+    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine, comment in (
         *triggers,
         *rules,
         *events,
@@ -72,22 +73,26 @@ def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, in
         known = asleep.get(_title(sort, name, table)) if definition and state == "D" else None
         state = known.state if known else state
         waiting = known is not None
-        hooks[catalog, oid] = Webhook(sort, name, table, definition, state, routine, lasting, waiting, _host(moment))
+        said = None if is_theirs else comment
+        hooks[catalog, oid] = Webhook(
+            sort, name, table, definition, state, routine, said, lasting, waiting, _host(moment)
+        )
     return hooks
 
 
 def unmade(moment: Moment) -> Iterator[Webhook]:
     """Those that sleep by not being there: they could not be disabled, or Database Webhooks aren't switched on."""
     for one in read_quiesced(moment):
-        if one.relation and one.trigger and one.is_unmade:
+        if one.relation and one.trigger and one.definition is not None:
             lasting = moment.value(_IS_LASTING, (platform.PLATFORM_ROLE_PATTERN, _VIEW, one.relation))
             yield Webhook(
                 one.sort,
                 one.trigger,
                 one.relation,
-                one.statement,
+                one.definition,
                 one.state,
                 one.routine or "",
+                one.comment,
                 bool(lasting),
                 True,
                 _host(moment),
@@ -105,6 +110,7 @@ def webhook_sql(hook: Webhook) -> str:
             trigger=literal(hook.name),
             definition=literal(hook.definition),
             state=literal(hook.state),
+            comment="NULL" if hook.comment is None else literal(hook.comment),
             lasting=str(hook.lasting).lower(),
             waiting=str(hook.waiting).lower(),
             routine=literal(hook.routine),
@@ -152,7 +158,8 @@ _TRIGGERS = """
 SELECT t.tableoid::bigint, t.oid::bigint, pg_catalog.quote_ident(t.tgname), n.nspname,
     pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), c.relkind::text,
     CASE WHEN p.oid IS NULL THEN pg_catalog.pg_get_triggerdef(t.oid) ELSE '' END, t.tgenabled::text,
-    ARRAY[t.tgfoid::bigint], pg_catalog.pg_get_userbyid(c.relowner), t.tgfoid::pg_catalog.regprocedure::text
+    ARRAY[t.tgfoid::bigint], pg_catalog.pg_get_userbyid(c.relowner), t.tgfoid::pg_catalog.regprocedure::text,
+    pg_catalog.obj_description(t.oid, 'pg_trigger')
 FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_trigger p ON p.oid = t.tgparentid
@@ -168,7 +175,7 @@ EVENT_TRIGGER_SQL = """
 """
 _EVENT_TRIGGERS = f"""
 SELECT e.tableoid::bigint, e.oid::bigint, pg_catalog.quote_ident(e.evtname), '', '', '', {EVENT_TRIGGER_SQL},
-    e.evtenabled::text, ARRAY[e.evtfoid::bigint], '', e.evtfoid::pg_catalog.regprocedure::text
+    e.evtenabled::text, ARRAY[e.evtfoid::bigint], '', e.evtfoid::pg_catalog.regprocedure::text, NULL
 FROM pg_catalog.pg_event_trigger e
 WHERE e.evtname <> ALL (%s) AND pg_catalog.pg_get_userbyid(e.evtowner) !~ %s
 ORDER BY e.oid
@@ -180,7 +187,7 @@ SELECT r.tableoid::bigint, r.oid::bigint, pg_catalog.quote_ident(r.rulename), n.
     ARRAY(SELECT d.refobjid::bigint FROM pg_catalog.pg_depend d
         WHERE d.classid = r.tableoid AND d.objid = r.oid
             AND d.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass),
-    pg_catalog.pg_get_userbyid(c.relowner), ''
+    pg_catalog.pg_get_userbyid(c.relowner), '', pg_catalog.obj_description(r.oid, 'pg_rewrite')
 FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid = r.ev_class
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE r.rulename <> '_RETURN' AND r.oid >= 16384

@@ -11,6 +11,8 @@ IF to_regclass('_supapy.quiesced') IS NULL THEN
                 routine text,
                 owner text,
                 statement text NOT NULL,
+                definition text,
+                comment text,
                 source text NOT NULL
             );
             COMMENT ON TABLE _supapy.quiesced IS

@@ -1,6 +1,7 @@
--- Makes a trigger, a rule or an event trigger that reaches out of the database. One that is to sleep is disabled in the same statement; where it
--- can't be disabled, on a table of the platform's or a view, it isn't made before it is to wake. A partition's own
--- state (without a definition) comes after its parent's, also on the list: what enables the parent enables the partition.
+-- Makes a trigger, a rule or an event trigger that reaches out of the database. One that is to sleep is disabled in the
+-- same statement; where it can't be disabled, on a table of the platform's or a view, it isn't made before it is to wake,
+-- and its comment waits with it. A partition's own state (without a definition) comes after its parent's, also on the
+-- list: what enables the parent enables the partition.
 DECLARE
     mode text := coalesce(nullif(current_setting('supapy.quiesce', true), ''), 'on');
     sort text := :sort;
@@ -9,16 +10,18 @@ DECLARE
     trigger text := :trigger;
     definition text := :definition;
     state text := :state;
+    comment text := :comment;
     lasting boolean := :lasting;
     sleeps boolean := mode <> 'off' AND (:waiting OR (mode = 'on' AND (state <> 'D' OR definition = '')));
     turned text := CASE relation WHEN '' THEN 'ALTER EVENT TRIGGER %2$s %3$s' ELSE 'ALTER TABLE %1$s %3$s %4$s %2$s' END;
     waking text := format(turned, relation, trigger, CASE state
         WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, upper(sort));
+    made text := definition || CASE WHEN lasting OR state = 'O' THEN '' ELSE '; ' || waking END
+        || CASE WHEN comment IS NULL THEN '' ELSE
+            format('; COMMENT ON %s %s ON %s IS %L', upper(sort), trigger, relation, comment) END;
+    unmade boolean := lasting;
 BEGIN
     BEGIN
-        IF lasting THEN
-            waking := definition;
-        END IF;
         IF definition <> '' AND NOT (lasting AND sleeps) THEN
             EXECUTE definition;
         END IF;
@@ -33,7 +36,7 @@ BEGIN
             IF NOT sleeps THEN
                 RAISE WARNING 'supapy: % -- switch Database Webhooks on, then supapy activate: %', title, SQLERRM;
             END IF;
-            waking := definition;
+            unmade := true;
             sleeps := true;
         WHEN insufficient_privilege OR undefined_table OR undefined_object THEN
             RAISE WARNING 'supapy: % -- this project refuses it: %', title, SQLERRM;
@@ -41,7 +44,8 @@ BEGIN
     END;
     IF sleeps THEN
         :record
-        INSERT INTO _supapy.quiesced (sort, name, relation, trigger, state, routine, statement, source)
-        VALUES (sort, title, nullif(relation, ''), trigger, state, :routine, waking, :source);
+        INSERT INTO _supapy.quiesced (sort, name, relation, trigger, state, routine, statement, definition, comment, source)
+        VALUES (sort, title, nullif(relation, ''), trigger, state, :routine, CASE WHEN unmade THEN made ELSE waking END,
+            CASE WHEN unmade THEN definition END, CASE WHEN unmade THEN comment END, :source);
     END IF;
 END
