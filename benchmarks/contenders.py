@@ -152,7 +152,8 @@ def back_up_files(url: str, folder: Path, number: int) -> None:
     """supapy: a whole backup of a project's files. The database's address comes from standard input."""
     db_url = Secret(sys.stdin.readline().strip())
     with Project(url, Secret("sb_secret_bench"), db_url, at_once=AT_ONCE) as project:
-        back_up(project, Catalog(LocalStore(folder)), Choice(database=False, auth=False))
+        backup = back_up(project, Catalog(LocalStore(folder)), Choice(database=False, auth=False))
+    assert backup.metadata["problems"] == 0
 
 
 WORK: dict[str, Callable[[str, Path, int], None]] = {

@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import psycopg
+from server import ID_SQL, KEY_SQL
 
 from supapy import settings
 from supapy.project import pgtools
@@ -53,7 +54,7 @@ class Sizes:
 
 
 FULL = Sizes(3, 20_000, 2 * GIB, 100_000, 5_000, GIB, 5 * GIB)
-QUICK = Sizes(3, 2_000, 192 * MIB, 5_000, 1_000, 96 * MIB, GIB)
+QUICK = Sizes(3, 2_000, 512 * MIB, 5_000, 1_000, 96 * MIB, GIB)
 
 
 class Table:
@@ -71,9 +72,9 @@ class Table:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The address of a fresh server."""
-    with subprocess.Popen([sys.executable, HERE / "server.py"], stdin=-1, stdout=-1, text=True) as process:
+def server(listed: int) -> Iterator[str]:
+    """The address of a fresh server that lists so many objects."""
+    with subprocess.Popen([sys.executable, HERE / "server.py", str(listed)], stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout
         try:
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
@@ -83,7 +84,7 @@ def server() -> Iterator[str]:
 
 def contender(name: str, url: str, folder: Path, number: int, given: str = "") -> Run:
     """One of `contenders.py`."""
-    command = [sys.executable, HERE / "contenders.py", name, url, folder, str(number)]
+    command: list[str | Path] = [sys.executable, HERE / "contenders.py", name, url, folder, str(number)]
     done = subprocess.run(command, input=given, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)
@@ -188,12 +189,12 @@ def again(table: Table, sizes: Sizes, url: str, folders: Folders) -> None:
         cluster.start()
         with psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True) as connection:
             connection.execute("INSERT INTO storage.buckets (id, name) VALUES ('files', 'files')")
-            connection.execute(
-                "INSERT INTO storage.objects (bucket_id, name, version, metadata) SELECT 'files', "
-                "'folder ' || n %% 100 || '/4k-' || n, gen_random_uuid(), '{\"size\": 4096}' "
-                "FROM generate_series(1, %s) n",
-                (number,),
+            rows = (
+                "INSERT INTO storage.objects (bucket_id, name, id, version, metadata) "
+                f"SELECT 'files', {KEY_SQL}, {ID_SQL}, gen_random_uuid(), '{{\"size\": 4096}}' "
+                f"FROM generate_series(1, {number}) n"
             )
+            connection.execute(rows.encode())
         contender("back-up", url, target, number, cluster.dsn.reveal())
         before = fetched(url)
         run = contender("back-up", url, target, number, cluster.dsn.reveal())
@@ -237,7 +238,7 @@ def main() -> int:
     table = Table()
     root = Path(tempfile.mkdtemp(prefix="supapy-benchmark-"))
     try:
-        with server() as url:
+        with server(sizes.unchanged) as url:
             for name, compare in every.items():
                 if chosen.only in (None, name):
                     compare(table, sizes, url, Folders(root))
