@@ -64,7 +64,10 @@ class Plan:
             return "The database is as it was before."
         if self.mark:
             return "The target is half restored: run the same command again, and it goes on where it was."
-        return "The target holds a part of the backup: say --into and its ref to go over it again."
+        return (
+            "The target holds a part of the backup: run the same command with "
+            f"--into {shlex.quote(self.target_ref)}, and it goes on where it was."
+        )
 
 
 @dataclass(slots=True)

@@ -191,6 +191,22 @@ def test_a_restore_interrupted_among_the_files_can_be_done_again(
         assert connection.execute("SELECT count(*) FROM storage.objects").fetchone() == (len(FILES),)
 
 
+def test_a_restore_without_a_database_that_is_interrupted_says_how_it_goes_on(
+    saved: Path, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    supapy = Commands(tmp_path, settings_of(target) | {"SUPABASE_DB_URL": ""})
+    command = ("restore", saved, "--no-database", "--no-auth", "--yes")
+    with stalled(target, r"/storage/v1/object/photos/") as held, supapy.started(*command) as child:
+        until(held, child)
+        err = interrupted(child, signal.SIGTERM)
+    assert f"run the same command with --into {target.ref}" in err
+    assert supapy(*command).code != 0, "what is there may be somebody else's"
+    ran = supapy(*command, "--into", target.ref)
+    assert ran.code == 0, ran.out + ran.err
+    assert f"{len(FILES)}   files byte for byte" in ran.out
+
+
 def test_a_second_signal_while_it_ends_changes_nothing(supapy: Commands, source: SandboxProject) -> None:
     with stalled(source, r"/storage/v1/bucket") as held, supapy.started("backup") as child:
         until(held, child)
