@@ -5,16 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 from supapy.errors import SupapyError, UsageError
 from supapy.model import Problem
+from supapy.parts.database.quiesced import SUBSCRIPTION
+from supapy.parts.database.subscriptions import publisher
 from supapy.parts.database.waking import Asleep, read_asleep, wake
 from supapy.project.mark import unfinished
 from supapy.project.project import Project, claims
 from supapy.secret import Secret
 
-_URL = re.compile(r"""https?://[^\s'"\\)<>,;]+""", re.IGNORECASE)
+_URL = re.compile(
+    r"""https?://[^\s'"\\)<>,;]+|postgres(?:ql)?://[^\s'"\\)<>,;?]+""",
+    re.IGNORECASE,
+)
+# Who calls, often with his password.
+_CALLER = re.compile(r"(?<=://)[^/?#]*@")
 _JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 _API_KEY = re.compile(r"\bsb_(secret|publishable)_[\w-]+")
 # What an address is made of: nothing that could end an SQL literal.
@@ -28,6 +34,7 @@ class Sleeper:
     that lead to the project it comes from; `keys` says what keys stand in it; `gone` that the thing itself is."""
 
     name: str
+    sort: str
     source: str
     urls: list[str]
     old_urls: list[str]
@@ -164,16 +171,27 @@ def _sleeper(one: Asleep, how: Rewriting | None = None) -> Sleeper:
     if how:
         texts = [how(texts[0]), *(how(text) if how.in_functions else text for text in texts[1:])]
     whole = "\n".join(texts)
-    urls = [_masked(url.rstrip(".")) for url in dict.fromkeys(_URL.findall(whole))]
-    old = [url for url in urls if urlsplit(url).netloc == one.what.source]
+    called = dict.fromkeys(_URL.findall(whole))
+    if one.what.sort == SUBSCRIPTION:
+        # All else in it may be a password.
+        called, whole = dict.fromkeys(filter(None, [publisher(whole)])), ""
+    urls = [_masked(url.rstrip(".")) for url in called]
+    old = [url for url in urls if _leads_to(url, one.what.source)]
     said = [claims(Secret(key)) or {} for key in _JWT.findall(whole)]
     keys = [f"a {one.get('role')} key of project {one.get('ref')}" for one in said if one]
     keys += [f"a {kind} key" for kind in _API_KEY.findall(whole)]
     functions = [
         name for name, text in one.functions if _URL.search(text) or _JWT.search(text) or _API_KEY.search(text)
     ]
-    return Sleeper(one.what.name, one.what.source, urls, old, list(dict.fromkeys(keys)), functions, one.text is None)
+    what, keys = one.what, list(dict.fromkeys(keys))
+    return Sleeper(what.name, what.sort, what.source, urls, old, keys, functions, one.text is None)
+
+
+def _leads_to(url: str, host: str) -> bool:
+    """Whether an address, or what stands in the place of one, is of that host, or of one below it."""
+    place = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    return place == host or place.partition(":")[0].endswith(f".{host}")
 
 
 def _masked(url: str) -> str:
-    return _API_KEY.sub(MASK, _JWT.sub(MASK, url))
+    return _CALLER.sub(f"{MASK}@", _API_KEY.sub(MASK, _JWT.sub(MASK, url)))

@@ -14,6 +14,7 @@ from supapy.model import Json
 from supapy.names import literal, many, quoted
 from supapy.parts.auth import ids_meant, sessions_back, sessions_saved
 from supapy.parts.database.contents import TOC_FILE, Contents
+from supapy.parts.database.quiesced import SUBSCRIPTION
 from supapy.parts.database.sealed import new_ids, not_back, saved_ids, sealed_in
 from supapy.parts.database.vault import SEALED
 from supapy.project.moment import Moment
@@ -98,9 +99,11 @@ def _asleep(project: Project) -> Iterator[Duty]:
     if asleep:
         old = sum(bool(one.old_urls) for one in asleep)
         calls = f", {old} of which would call the old project" if old else ""
-        text = "Look at what sleeps, and wake it with supapy activate"
-        text = f"{text}: {many(len(asleep), 'cron job or webhook', 'cron jobs and webhooks')}{calls}"
+        text = f"Look at what sleeps, and wake it with supapy activate: {many(len(asleep), 'thing')}{calls}"
         yield Duty("asleep", text, tuple(one.name for one in asleep))
+    if waiting := tuple(one.name for one in asleep if one.sort == SUBSCRIPTION):
+        text = "Before these wake, switch them off where they run now: each goes on where its publisher's slot stands"
+        yield Duty("subscriptions", f"{text}, and what was sent since the backup isn't sent again", waiting)
 
 
 def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:

@@ -152,7 +152,7 @@ def test_what_sleeps_is_no_difference_but_is_counted(source: Source, target: Clu
         found = list(DatabasePart().compare(source.saved, moment))
     assert [one for one in found if isinstance(one, Difference)] == []
     counts = {one.sort: one.count for one in found if isinstance(one, Proof)}
-    assert counts["triggers, rules and cron jobs asleep until `supapy activate`"] == len(expected(source)) - 1
+    assert counts["things asleep until `supapy activate`"] == len(expected(source)) - 1
     assert counts["queues"] == 2
 
 

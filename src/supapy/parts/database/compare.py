@@ -33,7 +33,7 @@ from supapy.stream import NO_ROWS, fingerprint
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
 MAINTAIN_SINCE = 17
 # Sorts whose values may be secrets: a difference names the property only.
-_QUIET_SORTS = frozenset({"settings", "roles", "foreign servers", VAULT_SECRETS})
+_QUIET_SORTS = frozenset({"settings", "roles", "foreign servers", "subscriptions", VAULT_SECRETS})
 LONGEST_SHOWN_CHARACTERS = 60
 
 
@@ -53,7 +53,7 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
         yield from _compare_sort(sort, contents, live, moment.major)
     yield from _compare_rows(backup, contents, moment)
     if asleep := sum(not one.follows for one in read_quiesced(moment)):
-        yield Proof("database", "triggers, rules and cron jobs asleep until `supapy activate`", asleep)
+        yield Proof("database", "things asleep until `supapy activate`", asleep)
 
 
 def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:

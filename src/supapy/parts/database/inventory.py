@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from supapy.model import Json
 from supapy.names import qualified
-from supapy.parts.database import cron, grants, platform, queues, roles, specials, vault, webhooks
+from supapy.parts.database import cron, grants, platform, queues, roles, specials, subscriptions, vault, webhooks
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
@@ -37,6 +37,7 @@ _BY_NAME = (
     "settings",
     "large objects",
     "cron jobs",
+    "subscriptions",
     "queues",
 )
 # The property that names the statement (its id) which makes a thing. No comparison looks at it.
@@ -223,6 +224,7 @@ def _sorted(
         ("comments", _comments(moment, facts, things, makers)),
         ("large objects", _large_objects(moment) if whole else ()),
         ("cron jobs", cron.inventory(cron.read_jobs(moment)) if whole else ()),
+        ("subscriptions", subscriptions.inventory(moment) if whole else ()),
         ("queues", queues.inventory(moment) if whole else ()),
     ):
         inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}

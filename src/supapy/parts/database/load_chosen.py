@@ -10,7 +10,7 @@ from supapy.errors import SqlError
 from supapy.model import Omission, Problem, Progress, Step
 from supapy.names import literal, many, qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import grants, load, policies, queues, quiesced
+from supapy.parts.database import grants, load, policies, queues, quiesced, subscriptions
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
 from supapy.parts.database.contents import FILE
 from supapy.parts.database.extensions import other_versions
@@ -164,7 +164,7 @@ def _rights(picked: Picked) -> Iterator[str]:
     yield grants.owner_rows_sql(owners)
     yield grants.grant_rows_sql(granted, picked.whole.major)
     if picked.all_but:
-        yield from map(picked.segment, ("default privileges", "cron"))
+        yield from map(picked.segment, ("default privileges", subscriptions.SEGMENT, "cron"))
         yield from _made(picked, "event triggers")
     elif any(one.kind in ("TRIGGER", "RULE") for one in picked.statements):
         yield quiesced.finish_sql()

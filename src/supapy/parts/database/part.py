@@ -25,6 +25,7 @@ from supapy.parts.database import (
     queues,
     roles,
     specials,
+    subscriptions,
     vault,
 )
 from supapy.parts.database.choosing import choose
@@ -197,6 +198,7 @@ def _omissions(
         yield from additions.omissions(facts.additions)
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)
+        yield from subscriptions.omissions(moment)
         yield from queues.omissions(moment)
 
 

@@ -11,7 +11,7 @@ from secrets import token_hex
 
 from supapy.model import Json
 from supapy.names import literal
-from supapy.parts.database import cron, grants, policies, queues, quiesced, roles, specials, vault
+from supapy.parts.database import cron, grants, policies, queues, quiesced, roles, specials, subscriptions, vault
 from supapy.parts.database.data import Rows, head_and_tail
 from supapy.parts.database.entries import Written, entries_sql, refresh_sql
 from supapy.parts.database.facts import Facts
@@ -151,6 +151,7 @@ class Script:
         yield "grants", [grants.grants_sql(granted, moment.major)]
         back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)
         yield "default privileges", [back]
+        yield subscriptions.SEGMENT, [subscriptions.subscriptions_sql(moment) if not chosen.is_part else ""]
         yield "cron", [cron.cron_sql(self._jobs_of_cron, moment), quiesced.finish_sql()]
         yield "event triggers", entries_sql(self._event_triggers(), self._facts)
         yield "memberships given back", [grants.give_back_sql()]

@@ -182,8 +182,6 @@ def omissions(moment: Moment) -> Iterator[Omission | Problem]:
                     f"options of the user mapping of {user} on {server}",
                     "They can't be read: set them again.",
                 )
-    for (name,) in moment.rows("SELECT subname FROM pg_catalog.pg_subscription ORDER BY 1"):
-        yield Omission("database", f"subscription {name}", "Only a superuser can make it: have it made anew.")
     for (index,) in moment.rows(_INVALID_INDEXES, (sorted(managed_schemas(moment)),)):
         yield Omission(
             "database",

@@ -18,8 +18,8 @@ _CALL = re.compile(r'(?:"((?:[^"]|"")+)"|(\w+))\s*\(')
 
 @dataclass(frozen=True, slots=True)
 class Asleep:
-    """One thing that sleeps. `text` is what it does: a job's command, a trigger's or a rule's definition; None when
-    the thing itself is gone. `functions` are the user's own that this calls: (name, definition), nearest first.
+    """One thing that sleeps. `text` is what it does: a job's command, or what makes a trigger, a rule, …; None when the
+    thing itself is gone. `functions` are the user's own that this calls: (name, definition), nearest first.
     `followers` wake with it: what a partition's copy of the trigger is to be."""
 
     what: Quiesced
@@ -61,8 +61,8 @@ def _text(session: Session, one: Quiesced) -> str | None:
     if one.sort == CRON_JOB:
         return _optional(session.value("SELECT command FROM cron.job WHERE jobid = %s", (one.job,)))
     if one.definition is not None:
-        there = session.value("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (one.relation,))
-        return one.definition if there else None
+        is_gone = one.relation and session.value("SELECT pg_catalog.to_regclass(%s) IS NULL", (one.relation,))
+        return None if is_gone else one.definition
     if one.sort == EVENT_TRIGGER:
         return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
@@ -114,7 +114,7 @@ def _wake(session: Session, one: Asleep, text: str, rewrite: Rewrite, in_functio
                 with _acting_as(session, what.owner):
                     session.execute("SELECT cron.alter_job(%s, command := %s)", (what.job, new))
         return
-    with _lent(session, _optional(session.value(_TABLE_OWNER, (what.relation,)))):
+    with _lent(session, what.owner or _optional(session.value(_TABLE_OWNER, (what.relation,)))):
         if what.definition is not None:
             session.execute(new + what.statement.removeprefix(text))
         else:

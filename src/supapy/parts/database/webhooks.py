@@ -110,7 +110,7 @@ def webhook_sql(hook: Webhook) -> str:
             trigger=literal(hook.name),
             definition=literal(hook.definition),
             state=literal(hook.state),
-            comment="NULL" if hook.comment is None else literal(hook.comment),
+            comment=literal(hook.comment),
             lasting=str(hook.lasting).lower(),
             waiting=str(hook.waiting).lower(),
             routine=literal(hook.routine),
