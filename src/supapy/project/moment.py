@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from supapy.errors import Unreachable
 from supapy.project.postgres import Row, Session, connect, no_database
 from supapy.project.pumps import Output, Pumps
 
@@ -67,6 +68,33 @@ class Moment:
     def copy_out(self, sql: str) -> Iterator[bytes]:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines. One at a time."""
         return self.session.copy_out(sql)
+
+    def share(self, session: Session) -> None:
+        """Let a connection see this instant and nothing else; only temporary tables of its own can be written to."""
+        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        session.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'")
+
+    @contextmanager
+    def readers(self, jobs: int) -> Iterator[list[Session]]:
+        """Up to `jobs` connections that see this instant, as many as the server spares. What they are at is cancelled
+        when the block ends by an error."""
+        with ExitStack() as ending:
+            found: list[Session] = []
+            while len(found) < jobs:
+                try:
+                    session = ending.enter_context(self.project.session())
+                except Unreachable:
+                    if not found:
+                        raise
+                    break
+                self.share(session)
+                found.append(session)
+            try:
+                yield found
+            except BaseException:
+                for session in found:
+                    session.abort()
+                raise
 
     def pumped(
         self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[memoryview], bytes] = bytes

@@ -119,14 +119,14 @@ def stage_packed(session: Session, texts: bytes) -> None:
     session.copy_in(f"COPY {STAGE} (line) FROM STDIN (FORMAT binary)", [texts])
 
 
-def chunks(rows: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The same rows, as many at a time as are staged at a time."""
+def chunks(rows: Iterable[bytes], size_bytes: int = CHUNK_BYTES) -> Iterator[list[bytes]]:
+    """The same rows, as many at a time as are staged at a time, or as make up another size."""
     chunk: list[bytes] = []
     size = 0
     for row in rows:
         chunk.append(row)
         size += len(row)
-        if size >= CHUNK_BYTES:
+        if size >= size_bytes:
             yield chunk
             chunk, size = [], 0
     if chunk:

@@ -16,7 +16,7 @@ from supapy.errors import ApiError
 from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import many
-from supapy.parts.auth.document import Document
+from supapy.parts.auth.document import Document, each_once
 from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import OTHERS
 from supapy.parts.base import Obstacle
@@ -141,7 +141,7 @@ class ByApi:
             self._chosen = self.people.chosen(map(parse, self.document.users()))
 
     def _lines(self) -> Iterator[bytes]:
-        return filter(meant("users", self._chosen), self.document.users())
+        return each_once(filter(meant("users", self._chosen), self.document.users()))
 
     def _make_all(self, project: Project, progress: Progress) -> list[Problem]:
         failed: list[Problem | None] = []

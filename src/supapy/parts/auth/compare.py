@@ -1,24 +1,23 @@
-"""The saved users against the live ones, row by row: both come by id, so that memory is constant, and lines that are
+"""The saved users against the live ones, row by row, in whatever order both are: memory is constant, and lines that are
 equal aren't parsed."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
 from supapy.parts.auth.document import Document
-from supapy.parts.auth.dump import sections
+from supapy.parts.auth.live import Live, Tally
 from supapy.parts.auth.people import LEFT, meant
-from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
+from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL, readable
 from supapy.project.moment import Moment
 from supapy.project.pumps import usual_jobs
 from supapy.project.rows import Deep, parse, same
 from supapy.project.schema import Table
-from supapy.stream import lines
 
+_EQUAL = "equal"
 _ABSENT = object()
 _TAKEN = "SELECT EXISTS (SELECT FROM auth.users WHERE email = %s OR phone = %s)"
 
@@ -39,45 +38,58 @@ class Comparison:
         tables = readable(moment)
         # Claims of sessions don't say whose they are.
         left_out = self.left_out if self.chosen is None else (*self.left_out, "mfa_amr_claims")
-        compared = [name for name in self.document.tables if name in tables and name not in left_out]
-        live = sections(compared, moment, tables, usual_jobs(), Counter())
-        for name, rows in self.document.sections():
-            saved = filter(meant(name, self.chosen), rows)
-            if name in left_out:
-                for _ in saved:
-                    pass
-            elif name not in tables:
-                if sum(1 for _ in saved):
+        with Live.at(moment, tables, usual_jobs()) as live:
+            for name, rows in self.document.sections():
+                saved = filter(meant(name, self.chosen), rows)
+                if name in left_out:
+                    for _ in saved:
+                        pass
+                elif name in tables:
+                    yield from self._rows(name, saved, live)
+                elif sum(1 for _ in saved):
                     yield Difference("auth", f"auth.{name}", "missing", "no such table")
-            else:
-                found = filter(meant(name, self.chosen), lines(next(live)[1]))
-                yield from self._rows(name, saved, found, tables, moment)
         if self._kept:
             yield Proof("auth", LEFT, len(self._kept))
 
-    def _rows(
-        self, name: str, saved: Iterator[bytes], live: Iterator[bytes], tables: dict[str, Table], moment: Moment
-    ) -> Iterator[Finding]:
-        equal = 0
-        for one, other in _paired(saved, live):
-            if one == other:
-                equal += 1
+    def _rows(self, name: str, saved: Iterator[bytes], live: Live) -> Iterator[Finding]:
+        equal, found = 0, Tally()
+        for ones, others in live.beside(name, saved, found):
+            if b"\n".join(ones) == others:
+                equal += len(ones)
                 continue
-            was, now = parse(one) if one else None, parse(other) if other else None
-            row = was or now or {}
-            changed = self._changed(name, was, now, tables) if was and now else []
-            if was and now and not changed:
-                equal += 1
-            elif was and self._is_kept(name, was, now, moment):
-                self._kept.add(str(was["id"]))
-            elif str(row.get("user_id")) not in self._kept:
-                place = f"auth.{name} {row['id']}"
-                kind: Literal["changed", "missing", "extra"] = (
-                    "changed" if was and now else "missing" if was else "extra"
-                )
-                yield Difference("auth", place, kind, ", ".join(changed))
+            for one, other in zip(ones, others.split(b"\n"), strict=True):
+                judged = _EQUAL if one == other else self._judged(name, one, other, live)
+                if isinstance(judged, Difference):
+                    yield judged
+                equal += judged is _EQUAL
+        # Of some users alone nobody has counted what the target has.
+        if self.chosen is not None or found != live.tally(name):
+            yield from self._strays(name, live)
         if equal:
             yield Proof("auth", name, equal)
+
+    def _judged(self, name: str, one: bytes, other: bytes, live: Live) -> Difference | str:
+        """What differs between a saved line and the live one, which is empty when there is none; else a word."""
+        was, now = parse(one), parse(other) if other else None
+        changed = self._changed(name, was, now, live.tables) if now else []
+        if now and not changed:
+            return _EQUAL
+        if self._is_kept(name, was, now, live.moment):
+            self._kept.add(str(was["id"]))
+            return LEFT
+        if str(was.get("user_id")) in self._kept:
+            return LEFT
+        return Difference("auth", f"auth.{name} {was['id']}", "changed" if now else "missing", ", ".join(changed))
+
+    def _strays(self, name: str, live: Live) -> Iterator[Difference]:
+        """The rows of the file that stand there again, and those that only the target has."""
+        saved = filter(meant(name, self.chosen), self.document.rows(name))
+        for stray in live.strays(name, saved):
+            place = f"auth.{name} {stray.id}"
+            if stray.is_saved:
+                yield Difference("auth", place, "missing", f"{FILE} has it more than once")
+            elif stray.user not in self._kept and (self.chosen is None or stray.user in self.chosen):
+                yield Difference("auth", place, "extra")
 
     def _is_kept(self, name: str, was: Json, now: Json | None, moment: Moment) -> bool:
         """Whether a user's place was taken already, and left so."""
@@ -128,19 +140,3 @@ def _value(row: Json, key: str, kind: str) -> Any:
         return row.get(key) or ""
     value = row.get(key, _ABSENT)
     return _ABSENT if value is None and kind != "jsonb" else value
-
-
-def _paired(saved: Iterator[bytes], live: Iterator[bytes]) -> Iterator[tuple[bytes | None, bytes | None]]:
-    """Two streams of lines, both by their ids, side by side; None stands where one lacks the other's row."""
-    one, other = next(saved, None), next(live, None)
-    while one is not None or other is not None:
-        order = 0 if one == other else _order(one, other)
-        yield (one if order <= 0 else None), (other if order >= 0 else None)
-        one, other = next(saved, None) if order <= 0 else one, next(live, None) if order >= 0 else other
-
-
-def _order(one: bytes | None, other: bytes | None) -> int:
-    if one is None or other is None:
-        return 1 if one is None else -1
-    first, second = parse(one)["id"], parse(other)["id"]
-    return int(first > second) - int(first < second)

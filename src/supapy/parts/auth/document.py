@@ -1,18 +1,19 @@
 """auth_users.json: its form, and how it is read back. `dump` writes it.
 
-{"format":2
+{"format":3
 ,"columns":{"users":["id",…],…}     the columns that were saved; a row leaves out those that are NULL
-,"users":[                          then one user a line, his identities and factors inside, by id
-,"sessions":[                       and one row a line for each further table, by id
+,"users":[                          then one user a line, in any order, his identities and factors inside, by id
+,"sessions":[                       and one row a line for each further table, in any order
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
+from uuid import UUID
 
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.parts.auth.tables import FILE, NESTED
@@ -23,9 +24,12 @@ from supapy.project.rows import members, parse
 from supapy.project.schema import Column, Table
 from supapy.stream import lines
 
-FORMAT = 2
-# How a user's line begins: {"id":" and the id.
-_ID_BYTES = 43
+FORMAT = 3
+# Those of format 2 come by their ids, which is an order like any other.
+READABLE = (2, FORMAT)
+_UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# How a line begins as it is written.
+_ID = re.compile(rf'{{"id":"?({_UUID}|\d+)[",}}]'.encode())
 _KEY = re.compile(rb',"(\w+)":\[')
 _HINT = "Take another backup; nothing was applied."
 
@@ -53,7 +57,7 @@ class Document:
         said = _json(next(found, b"") + b"}")
         if "format" not in said:
             raise _damaged("it doesn't begin as one")
-        if said["format"] != FORMAT:
+        if said["format"] not in READABLE:
             raise UnknownFormat(
                 f"{FILE} is of format {said.get('format')!r}, this version knows {FORMAT}",
                 "Use the version of supapy that wrote it, or a newer one.",
@@ -70,8 +74,16 @@ class Document:
 
     def users(self) -> Iterator[bytes]:
         """The users' lines."""
-        for _, rows in islice(self.sections(), 1):
-            yield from rows
+        return self.rows("users")
+
+    def rows(self, table: str) -> Iterator[bytes]:
+        """The lines of one table; none where it wasn't saved."""
+        for name, rows in self.sections():
+            if name == table:
+                yield from rows
+                return
+            for _ in rows:
+                pass
 
     def sections(self) -> Iterator[tuple[str, Iterator[bytes]]]:
         """The tables of the file in order, each with its rows. A table's rows are to be read before the next one's."""
@@ -84,7 +96,7 @@ class Document:
                 name = key[1].decode()
                 if name != next(expected, None):
                     raise _damaged(f"its table {name} isn't where it should be")
-                yield name, _ascending(found) if name == "users" else _rows(found)
+                yield name, _rows(found)
             elif line == b"}":
                 ended = True
             elif line or not ended:
@@ -95,18 +107,41 @@ class Document:
 
 def sessions_back(backup: Source, moment: Moment) -> int:
     """How many of the saved sessions the project has."""
-    found = 0
-    for name, rows in Document(backup).sections():
-        ids = (str(parse(line)["id"]) for line in rows) if name == "sessions" else iter(())
-        while some := list(islice(ids, SESSIONS_AT_ONCE)):
-            found += moment.value("SELECT count(*) FROM auth.sessions WHERE id = ANY(%s::text[]::uuid[])", (some,))
-        for _ in rows:
-            pass
+    found, ids = 0, map(id_of, Document(backup).rows("sessions"))
+    while some := list(islice(ids, SESSIONS_AT_ONCE)):
+        found += moment.value("SELECT count(*) FROM auth.sessions WHERE id = ANY(%s::text[]::uuid[])", (some,))
     return found
 
 
 # Asked for in one query.
 SESSIONS_AT_ONCE = 1000
+
+
+def id_of(line: bytes) -> str:
+    """The id of a row, wherever it stands in the line."""
+    if found := _ID.match(line):
+        return found[1].decode()
+    try:
+        said = parse(line).get("id")
+        return str(said if type(said) is int else UUID(str(said)))
+    except ValueError:
+        raise _damaged("a row has no id") from None
+
+
+def each_once(users: Iterable[bytes]) -> Iterator[bytes]:
+    """The same lines. Raises IntegrityError naming the first user that comes again."""
+    seen = set[str]()
+    for line in users:
+        user = id_of(line)
+        if user in seen:
+            raise twice(user)
+        seen.add(user)
+        yield line
+
+
+def twice(user: str) -> IntegrityError:
+    """The error for a file that has a user more than once."""
+    return _damaged(f"user {user} stands in it more than once")
 
 
 def apart(users: Sequence[bytes], nested: Sequence[str]) -> list[list[bytes]]:
@@ -164,16 +199,6 @@ def _rows(found: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
             raise _damaged(f"line {number} isn't a row")
         yield row
     raise _damaged("it breaks off")
-
-
-def _ascending(found: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:
-    """Users stand by their ids, each once, his id first: on that rest what finds them and what compares them."""
-    before = b""
-    for line in _rows(found):
-        if line[:_ID_BYTES] <= before:
-            raise _damaged(f"its users aren't in the order of their ids, each once: {line[:_ID_BYTES].decode()}…")
-        before = line[:_ID_BYTES]
-        yield line
 
 
 def _json(text: bytes) -> dict[str, object]:

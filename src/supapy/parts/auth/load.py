@@ -25,7 +25,8 @@ from supapy.project.project import Project
 from supapy.project.quick import chunks, packed
 
 T = TypeVar("T")
-_DUPLICATE = "23505"
+# The second is of rows that replace one another.
+_DUPLICATE = ("23505", "21000")
 _NO_JSON = "22P02"
 _MOVE_ON = f"""
 SELECT pg_catalog.setval('{SEQUENCE}', GREATEST((SELECT max(id) FROM auth.refresh_tokens), last_value),
@@ -58,7 +59,7 @@ class Load:
                     taker.execute(_MOVE_ON)
                     self._problems += orphans(taker)
             except SqlError as error:
-                if error.sqlstate != _DUPLICATE:
+                if error.sqlstate not in _DUPLICATE:
                     raise
                 raise RestoreRefused(
                     f"two rows would have the same key: {error.message.removeprefix('the database refused: ')}",

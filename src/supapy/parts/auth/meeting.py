@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from supapy.names import literal
-from supapy.parts.auth.document import row_of
+from supapy.parts.auth.document import twice
+from supapy.parts.auth.live import line_of
 from supapy.parts.auth.people import OnConflict
 from supapy.parts.auth.tables import NESTED, readable
 from supapy.project.postgres import Session
 from supapy.project.quick import stage_chunks
 from supapy.project.rows import STAGE
-from supapy.project.schema import Table
 
 MOST_NAMED = 3
 _SAVED = "pg_temp.supapy_saved"
@@ -41,9 +41,10 @@ class Meeting:
         return self.on_conflict == "replace"
 
     def find(self, session: Session, users: Iterable[bytes]) -> None:
-        """Look for them; what was found stays with the session."""
+        """Look for them; what was found stays with the session. Raises IntegrityError for one who is saved twice: the
+        one line might be there already and the other in its way."""
         tables = readable(session)
-        live = _line_of(tables)
+        live = line_of(tables)
         session.execute(
             f"CREATE TEMPORARY TABLE {_name(_SAVED)} (id uuid, email text, phone text, sso bool, same bool)"
         )
@@ -54,6 +55,8 @@ class Meeting:
                 f"is_sso_user bool) LEFT JOIN {tables['users'].sql} t ON t.id = r.id"
             )
         session.execute(f"ANALYZE {_SAVED}")
+        if user := session.value(f"SELECT id::text FROM {_SAVED} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"):
+            raise twice(user)
         session.execute(f"CREATE TEMPORARY TABLE {_name(_MET)} (id uuid, live uuid, same bool NOT NULL)")
         session.execute(f"INSERT INTO {_MET} SELECT id, id, same FROM {_SAVED} WHERE same IS NOT NULL")
         single = " AND NOT t.is_sso_user" if any(c.name == "is_sso_user" for c in tables["users"].columns) else ""
@@ -96,18 +99,6 @@ class Meeting:
 
 def _name(table: str) -> str:
     return table.removeprefix("pg_temp.")
-
-
-def _line_of(tables: dict[str, Table]) -> str:
-    """The line that the target's user `t` would be saved as; NULL when there is none."""
-    nested = "".join(
-        f""", ',"{name}":[' || (SELECT pg_catalog.string_agg({row_of(tables[name], "n")}, ',' ORDER BY n.id)
-            FROM {tables[name].sql} n WHERE n.user_id = t.id) || ']'"""
-        for name in NESTED
-        if name in tables
-    )
-    line = f"pg_catalog.concat(pg_catalog.left({row_of(tables['users'], 't')}, -1){nested}, '}}')"
-    return f"CASE WHEN t.id IS NOT NULL THEN {line} END"
 
 
 _FIRST = f"""
