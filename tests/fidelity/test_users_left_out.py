@@ -75,6 +75,7 @@ def test_who_is_skipped_is_missed_too_and_the_one_who_is_there_keeps_his_session
     commands = Commands(tmp_path, settings_of(target))
     ran = commands("restore", saved, "--yes", "--on-conflict", "skip", "--into", "target")
     assert ran.code == 3
+    assert "won't come back: 1 session. " in ran.out, "Bob's; Ada stays"
     assert "comparing auth: equal" in ran.out
     assert "sign in anew, with their old passwords: no session came back" in ran.out
     again = project_factory("again")

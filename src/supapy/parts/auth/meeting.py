@@ -71,6 +71,11 @@ class Meeting:
         )[0]
         self.first = tuple(name for (name,) in session.rows(_FIRST))
 
+    def coming(self, session: Session, name: str, rows: Iterable[bytes]) -> int:
+        """How many of a table's saved rows come in, or would; by the session that found them."""
+        query = f"SELECT count(*) FROM {STAGE} one WHERE {self.condition(name)}"
+        return sum(int(session.value(query)) for _ in stage_chunks(session, rows))
+
     def make_room(self, maker: Session, taker: Session) -> None:
         """Where the saved ones win: take away the target's that they meet, as far as it is schema auth."""
         if not (self.replaces and self.clashing):

@@ -15,7 +15,7 @@ from supapy.parts.auth.document import Document
 from supapy.parts.auth.dump import written
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
-from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash
+from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, SEALABLE, readable, wanting
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
@@ -43,6 +43,7 @@ class AuthPart:
         self._jobs = usual_jobs() if jobs is None else jobs
         self._people = people
         self._meeting: Meeting | None = None
+        self._sessions: int | None = None
         self._by_api: ByApi | None = None
         self._found: frozenset[str] | None = None
 
@@ -77,6 +78,8 @@ class AuthPart:
         self._meeting = Meeting(self._people.on_conflict)
         with moment.project.session() as session:
             self._meeting.find(session, self._load(document, ()).users())
+            if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
+                self._sessions = self._meeting.coming(session, "sessions", self._rows_of(document, "sessions"))
         if self._meeting.clashing:
             yield clash(self._people, self._meeting.clashing, self._meeting.first)
 
@@ -114,6 +117,14 @@ class AuthPart:
             self._found = self._people.chosen(map(parse, document.users()))
         return self._found
 
+    def _rows_of(self, document: Document, name: str) -> Iterator[bytes]:
+        """The lines of one table's rows, of the users that are meant."""
+        theirs = meant(name, self._chosen(document))
+        for section, rows in document.sections():
+            for line in rows:
+                if section == name and theirs(line):
+                    yield line
+
     def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:
         return self._people.left_out(backup.metadata.get("source", {}).get("ref") == project.ref)
 
@@ -121,12 +132,13 @@ class AuthPart:
         self, backup: Source, document: Document, project: Project, left_out: tuple[str, ...]
     ) -> Iterator[Omission]:
         """What the backup has and the restore leaves out, on purpose or since nobody can bring it."""
-        chosen = self._chosen(document)
-        if chosen is None:
-            sessions, records = (backup.count(self.name, what) for what in (SESSIONS_COUNT, AUDIT_COUNT))
-        else:
-            # Of the audit log nothing is any user's.
-            sessions, records = beside_users(document.sections(), chosen).get("sessions", 0), 0
+        chosen, sessions = self._chosen(document), self._sessions
+        # Of the audit log nothing is any user's.
+        records = backup.count(self.name, AUDIT_COUNT) if chosen is None else 0
+        if sessions is None and chosen is not None:
+            sessions = beside_users(document.sections(), chosen).get("sessions", 0)
+        elif sessions is None:
+            sessions = backup.count(self.name, SESSIONS_COUNT)
         if "sessions" in left_out and sessions:
             remedy = "These people sign in again. Where the target has the source's JWT keys, --sessions brings them."
             yield Omission(self.name, many(sessions, "session"), remedy)
