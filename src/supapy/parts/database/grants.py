@@ -88,6 +88,7 @@ _DEFAULT_COLUMNS = [
 def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
     """The grants that are the user's: all on his own objects, and on the platform's those he made.
 
+    By objects' names, so that the same ones are saved as the same bytes whichever way the server finds them.
     `beyond_postgres` ones among them were made in the name of the platform's roles; no restore can make them again.
     """
     rows = moment.rows(sql_file("privileged") + _HELD)
@@ -113,7 +114,7 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
             theirs[obj] = theirs.get(obj, False) or any(not one.beyond_postgres for one in found)
             grants.extend(found)
     grants.extend(Grant(obj, None, "") for obj, has_grants in theirs.items() if not has_grants)
-    return grants
+    return sorted(grants, key=lambda grant: (grant.object, grant.column or ""))
 
 
 @lru_cache(maxsize=4096)
