@@ -164,3 +164,47 @@ def test_rows_that_name_what_is_made_after_them_are_told_with_a_way_around(
     with superuser(target) as connection:
         assert connection.execute("SELECT count(*), count(e) FROM kept").fetchone() == (4, 1)
         assert connection.execute("SELECT count(*) FROM named").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("major", MAJORS)
+def test_such_names_are_found_within_domains_composites_and_arrays(
+    cluster_factory: ClusterFactory, tmp_path: Path, major: int
+) -> None:
+    source, target = cluster_factory(major), cluster_factory(major)
+    run(
+        source,
+        "CREATE DOMAIN place AS regclass; CREATE DOMAIN places AS place[] CHECK (cardinality(VALUE) > 0)",
+        'CREATE TYPE pair AS (n int, "What" place, calls regprocedure[]); CREATE DOMAIN pairs AS pair[]',
+        "CREATE TYPE outer_pair AS (note text, inside pair, many pairs, at regtype)",
+        "CREATE TABLE fine (a place, b places, c pair, d pairs, e outer_pair)",
+        "CREATE FUNCTION f(int, text) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        """INSERT INTO fine VALUES ('fine', '{fine,fine}', (1, 'fine', '{"f(int,text)",NULL}'), '[3:3]={"(,fine,)"}',
+            ('a, "b" (c)', (2, NULL, '{"f(int,text)"}'), ARRAY[(3, 'fine', '{"f(int,text)"}')::pair], 'fine')),
+            (0, NULL, NULL, NULL, NULL)""",
+        'CREATE TABLE keyed (id int PRIMARY KEY); CREATE INDEX "by ""id"", \\ of {(all)}" ON keyed (id)',
+        "CREATE TABLE named (LIKE fine); INSERT INTO named TABLE fine",
+        "INSERT INTO named (a, b) VALUES ('keyed_pkey', ARRAY['fine', 'keyed_pkey'])",
+    )
+    with owner(source) as connection:
+        # As their types' own text has it, whatever it must be quoted with.
+        odd = ('by "id", \\ of {(all)}',)
+        place = "(SELECT oid::regclass::place FROM pg_class WHERE relname = %s)"
+        connection.execute(f"INSERT INTO named (c) VALUES ((1, {place}, '{{}}'))", odd)
+        connection.execute(f"INSERT INTO named (d) VALUES (ARRAY[(1, {place}, NULL)::pair]::pairs)", odd)
+        connection.execute(f"INSERT INTO named (e) VALUES ((NULL, NULL, ARRAY[(1, {place}, NULL)::pair], 0))", odd)
+    saved = save(source, major, tmp_path)
+    assert [(one.name, one.reason.partition(" names ")[0]) for one in saved.problems] == [
+        ('rows of "public"."named"', f'column "{name}"') for name in "abcde"
+    ]
+    shown = [one.reason.partition(" of its name (")[2].partition("): a restore")[0] for one in saved.problems]
+    assert shown == ["public.keyed_pkey"] * 2 + ['public."by ""id"", \\ of {(all)}"'] * 3
+
+    def restored(part: DatabasePart) -> None:
+        with project_of(target, major) as project:
+            assert [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)] == []
+
+    with pytest.raises(SqlError, match="psql stopped: relation"):
+        restored(DatabasePart())
+    restored(DatabasePart(patterns=Patterns(without_rows=("named",))))
+    with superuser(target) as connection:
+        assert connection.execute("SELECT count(*), count(e) FROM fine").fetchone() == (2, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass
 
 from supapy.model import Problem
 from supapy.names import qualified, quoted
@@ -33,35 +34,105 @@ _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 
 
+@dataclass(frozen=True, slots=True)
+class _List:
+    """An array's text, whatever its dimensions: items of one form."""
+
+    of: _Form
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A composite's text: fields, None for those that hold no names."""
+
+    fields: tuple[_Form | None, ...]
+
+
+# What the text of a value is made of; down at the end stand names, of one of the types above.
+_Form = str | _List | _Row
+_ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}]+)', re.DOTALL)
+_FIELD = re.compile(r'(?:"((?:[^"\\]|\\.|"")*)"|([^,]*))(?:,|$)', re.DOTALL)
+_QUOTED = re.compile(r'\\(.)|"(")', re.DOTALL)
+
+
 def problems(
     moment: Moment, tables: Iterable[Table], selection: Selection, managed: Container[str]
 ) -> Iterator[Problem]:
     """A word on each column of these tables, as far as their rows are saved, with values that end a restore."""
-    gone = selection.lost_relations
     late = {(entry.catalog, entry.oid) for entry in (*selection.post_data, *selection.lost)}
-    for table in tables:
+    meant = [table for table in tables if table.oid not in selection.lost_relations]
+    meant = [table for table in meant if any(map(_may_name, table.stored_columns))]
+    forms = _forms(moment, meant) if meant else {}
+    for table in meant:
         for column in table.stored_columns:
-            is_meant = column.type.removesuffix(_ARRAY) in _CATALOGS and table.oid not in gone
-            if is_meant and (names := _unknown(moment, table, column, late, managed)):
+            form = forms.get((table.oid, column.name))
+            if form and (names := _unknown(moment, _names_in(moment, table, column, form), late, managed)):
                 yield _problem(table, column, names)
 
 
+def _may_name(column: Column) -> bool:
+    """Whether its type may have names in it: one of the types above does, and one of the user's may be made of them."""
+    return column.type.removesuffix(_ARRAY) in _CATALOGS or "." in column.type
+
+
+def _forms(moment: Moment, tables: Iterable[Table]) -> dict[tuple[int, str], _Form]:
+    """The form of each column that holds names, by its table's oid and its own name."""
+    oids = [table.oid for table in tables]
+    types = {oid: (name, is_list, parts) for oid, name, is_list, parts in moment.rows(_TYPES, (oids,))}
+
+    def form_of(oid: int) -> _Form | None:
+        name, is_list, parts = types[oid]
+        if name in _CATALOGS:
+            return str(name)
+        forms = tuple(map(form_of, parts))
+        if is_list is None or not any(forms):
+            # A domain's text is that of its type.
+            return forms[0] if forms else None
+        return _List(forms[0]) if is_list and forms[0] else _Row(forms)
+
+    found = {(table, name): form_of(oid) for table, name, oid in moment.rows(_COLUMNS, (oids,))}
+    return {column: form for column, form in found.items() if form}
+
+
+def _names_in(moment: Moment, table: Table, column: Column, form: _Form) -> dict[str, set[str]]:
+    """The names in a column, by their types."""
+    names: dict[str, set[str]] = {}
+    for text in _texts(moment, table, column):
+        for kind, name in _named(form, text):
+            names.setdefault(kind, set()).add(name)
+    return names
+
+
+def _named(form: _Form, text: str) -> Iterator[tuple[str, str]]:
+    """The names in a value, each with its type."""
+    if isinstance(form, str):
+        yield form, text
+    elif isinstance(form, _List):
+        # Bounds that don't begin with 1 stand before the items.
+        for in_quotes, plain in _ITEM.findall(text[text.index("{") :]):
+            if plain != "NULL":
+                yield from _named(form.of, plain or _QUOTED.sub(r"\1\2", in_quotes))
+    else:
+        for part, (in_quotes, plain) in zip(form.fields, _FIELD.findall(text[1:-1]), strict=False):
+            if part and (in_quotes or plain):
+                yield from _named(part, plain or _QUOTED.sub(r"\1\2", in_quotes))
+
+
 def _unknown(
-    moment: Moment, table: Table, column: Column, late: set[tuple[int, int]], managed: Container[str]
+    moment: Moment, names: dict[str, set[str]], late: set[tuple[int, int]], managed: Container[str]
 ) -> list[str]:
-    """The names in a column that mean nothing yet, or nothing certain, when rows come back."""
-    kind, values = column.type.removesuffix(_ARRAY), "unnest(%(texts)s::text[])"
-    if kind != column.type:
-        values = f"(SELECT DISTINCT one FROM {values} AS whole, unnest(whole::text[]) AS one)"
-    parameters = {"texts": _texts(moment, table, column), "catalog": _CATALOGS[kind]}
-    return [
+    """Those that mean nothing yet, or nothing certain, when rows come back."""
+    return sorted(
         name
-        for name, oid, relation, relkind, schema in moment.rows(_NAMED.format(kind=kind, values=values), parameters)
+        for kind, texts in names.items()
+        for name, oid, relation, relkind, schema in moment.rows(
+            _NAMED.format(kind=kind), {"texts": sorted(texts), "catalog": _CATALOGS[kind]}
+        )
         if oid is None
         or {(_CATALOGS[kind], oid), (_PG_CLASS, relation)} & late
         or (relkind in _INDEXES and schema not in managed)
         or schema == _TOASTS
-    ]
+    )
 
 
 def _texts(moment: Moment, table: Table, column: Column) -> list[str]:
@@ -90,10 +161,35 @@ def _problem(table: Table, column: Column, names: list[str]) -> Problem:
 # A number stands for what was dropped, a dash for nothing: both come back.
 _NAMED = """
 SELECT v, o.oid::bigint, r.oid::bigint, r.relkind::text, n.nspname
-FROM {values} AS v (v)
+FROM unnest(%(texts)s::text[]) AS v (v)
 CROSS JOIN LATERAL (SELECT pg_catalog.to_{kind}(v)::oid) AS o (oid)
 LEFT JOIN pg_catalog.pg_type t ON %(catalog)s = 1247 AND t.oid = o.oid
 LEFT JOIN pg_catalog.pg_class r ON r.oid = CASE %(catalog)s WHEN 1259 THEN o.oid ELSE t.typrelid END
 LEFT JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace
-WHERE v <> '-' AND v !~ '^[0-9]+$' ORDER BY v
+WHERE v <> '-' AND v !~ '^[0-9]+$'
+"""
+# Each type of these tables' columns and all that it is made of: its name where it is the server's own; whether it is an
+# array, or a composite, NULL for a domain; and its parts.
+_TYPES = """
+WITH RECURSIVE part (whole, of, place) AS (
+    SELECT oid, CASE typtype WHEN 'd' THEN typbasetype ELSE typelem END, 0 FROM pg_catalog.pg_type
+    WHERE typtype = 'd' OR typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
+    UNION ALL
+    SELECT t.oid, a.atttypid, a.attnum
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
+    WHERE t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped
+), reached (oid) AS (
+    SELECT atttypid FROM pg_catalog.pg_attribute
+    WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped
+    UNION
+    SELECT p.of FROM reached r JOIN part p ON p.whole = r.oid
+)
+SELECT t.oid::bigint, CASE WHEN t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN t.typname END,
+    CASE WHEN t.typtype <> 'd' THEN t.typtype <> 'c' END,
+    ARRAY(SELECT p.of::bigint FROM part p WHERE p.whole = t.oid ORDER BY p.place)
+FROM reached r JOIN pg_catalog.pg_type t ON t.oid = r.oid
+"""
+_COLUMNS = """
+SELECT attrelid::bigint, attname, atttypid::bigint FROM pg_catalog.pg_attribute
+WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped
 """
