@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from supapy.errors import UsageError
@@ -129,6 +130,11 @@ class Choice:
             storage=self.storage and bool(metadata.get("include_storage")) and wants_files,
             auth=self.auth and bool(metadata.get("include_auth")) and wants_users,
         )
+
+    def having_met(self, parts: Iterable[Part]) -> Choice:
+        """The same with what the parts found in the target before anything was written."""
+        staying = frozenset(one for part in parts if isinstance(part, AuthPart) for one in part.staying)
+        return replace(self, people=replace(self.people, staying=staying))
 
     def into(self, *, same_project: bool) -> Choice:
         """The same for a target: nothing in another project acts by itself before it is woken, and in the backup's own

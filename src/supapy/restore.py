@@ -117,6 +117,7 @@ def make_plan(
         if begun and not begun.is_the_same_as(mark):
             raise _half_restored(project.ref, begun, mark)
         obstacles = [obstacle for part in parts for obstacle in part.obstacles(backup, moment)]
+    choice = choice.having_met(parts)
     if begun:
         # What is there by now is its own work; what was there before has been said.
         obstacles = [one for one in obstacles if not one.held] + [Obstacle(*held) for held in begun.held]

@@ -131,6 +131,53 @@ def test_who_is_there_already_is_met_as_by_sql(pair: Pair, tmp_path: Path) -> No
     assert as_superuser(pair.target, "SELECT count(*) FROM auth.users") == [(5,)]
 
 
+@pytest.mark.parametrize("listed", [True, False], ids=["as listed", "by his identities"])
+def test_who_comes_by_single_sign_on_is_no_other_for_having_his_address(
+    pair: Pair, project_factory: ProjectFactory, listed: bool
+) -> None:
+    target = project_factory("target")
+    said = '{"provider": "sso:1", "providers": ["sso:1"]}' if listed else "{}"
+    as_superuser(
+        target,
+        "INSERT INTO auth.users (instance_id, id, aud, role, email, is_sso_user, raw_app_meta_data, created_at, "
+        "updated_at, confirmation_token, recovery_token, email_change_token_new, email_change) VALUES "
+        f"('00000000-0000-0000-0000-000000000000', '{OTHER}', 'authenticated', 'authenticated', 'alice@example.com', "
+        f"true, '{said}', now(), now(), '', '', '', '')",
+        "INSERT INTO auth.identities (user_id, provider, provider_id, identity_data, created_at, updated_at) "
+        f"VALUES ('{OTHER}', 'sso:1', 'a', '{{}}', now(), now())",
+    )
+    how = {} if listed else {"on_conflict": "replace"}
+    outcome = restored(pair.backup, target, auth(users=("alice@*", "bob@*"), **how), "target")
+    assert (outcome.problems, outcome.differences) == ([], [])
+    assert {str(one) for (one,) in as_superuser(target, "SELECT id FROM auth.users")} == {ALICE, BOB, OTHER}
+
+
+def test_one_whose_id_and_address_are_two_others_replaces_both(pair: Pair, project_factory: ProjectFactory) -> None:
+    target = project_factory("target")
+    for person in ({"id": OTHER, "email": "bob@example.com"}, {"id": BOB, "email": "rob@example.com"}):
+        assert posted(target, "/auth/v1/admin/users", person)[0] == 200
+    outcome = restored(pair.backup, target, auth(on_conflict="replace", users=("bob@example.com",)), "target")
+    assert outcome.is_whole
+    assert as_superuser(target, "SELECT id::text, email FROM auth.users") == [(BOB, "bob@example.com")]
+
+
+def test_who_comes_out_otherwise_by_the_restore_itself_is_a_difference_also_where_others_are_skipped(
+    pair: Pair, project_factory: ProjectFactory
+) -> None:
+    target = project_factory("target")
+    assert posted(target, "/auth/v1/admin/users", {"id": OTHER, "email": "bob@example.com"})[0] == 200
+    as_superuser(
+        target,
+        """CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.raw_user_meta_data = '{"spoiled": true}'; RETURN NEW; END $$""",
+        "CREATE TRIGGER spoil BEFORE INSERT OR UPDATE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.spoil()",
+    )
+    users = ("active@*", "bob@*")
+    outcome = restored(pair.backup, target, auth(on_conflict="skip", users=users), "target")
+    assert [(one.name, one.detail) for one in outcome.differences] == [(f"auth.users {ACTIVE}", "raw_user_meta_data")]
+    assert ("users left as they were", 1) in {(one.sort, one.count) for one in outcome.proofs}
+
+
 def test_skipped_users_stay_whatever_differs_and_are_no_difference(
     pair: Pair, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
@@ -160,10 +207,9 @@ def test_skipped_users_stay_whatever_differs_and_are_no_difference(
     proofs = {one["sort"]: one["count"] for one in ran.result["proofs"]}
     assert proofs == {"users, as the Auth server shows them": 2, "users left as they were": 3}
     as_superuser(target, f"DELETE FROM auth.users WHERE id = '{OLD}'")
+    met = auth(on_conflict="skip", staying=frozenset({ALICE, BOB, PHONE}))
     with Project(target.url, target.service_key) as project:
-        found = [
-            one for one in hold_against(pair.backup, project, auth(on_conflict="skip")) if isinstance(one, Difference)
-        ]
+        found = [one for one in hold_against(pair.backup, project, met) if isinstance(one, Difference)]
     assert [(one.name, one.kind) for one in found] == [(f"auth.users {OLD}", "missing")]
 
 

@@ -80,6 +80,24 @@ def test_skipped_users_stay_as_they_are_with_all_that_is_theirs(backup: Backup, 
     assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
 
 
+def test_who_comes_out_otherwise_by_the_restore_itself_is_a_difference_also_where_others_are_skipped(
+    backup: Backup, target: SandboxProject
+) -> None:
+    as_superuser(
+        target,
+        """CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.aud = 'spoiled'; RETURN NEW; END $$""",
+        "CREATE TRIGGER spoil BEFORE INSERT ON auth.users FOR EACH ROW WHEN (NEW.email LIKE 'alice@%') "
+        "EXECUTE FUNCTION public.spoil(); ALTER TABLE auth.users ENABLE ALWAYS TRIGGER spoil",
+    )
+    outcome = restored(backup, target, auth(on_conflict="skip"), into="target")
+    assert [(one.name, one.kind, one.detail) for one in outcome.differences] == [
+        (f"auth.users {ALICE}", "changed", "aud"),
+        (f"auth.users {SSO}", "changed", "aud"),
+    ]
+    assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
+
+
 def test_replaced_users_go_with_their_sessions_and_rows_that_referred_to_them_are_named(
     backup: Backup, target: SandboxProject
 ) -> None:

@@ -39,6 +39,8 @@ OTHERS = {
 }
 # A backup has it, a restore doesn't ask.
 OF_BACKUPS = {"vault_plaintext"}
+# Found, not said.
+FOUND = {"people.staying"}
 
 
 def test_what_is_usual_is_not_written_down() -> None:
@@ -64,7 +66,7 @@ def test_nothing_that_can_be_said_is_forgotten() -> None:
         for field in fields(Choice)
         for one in (fields(said[field.name]) if field.name in said else (field,))
     }
-    assert there - OF_BACKUPS == set(OTHERS)
+    assert there - OF_BACKUPS - FOUND == set(OTHERS)
     assert len({str(choice.options) for choice in OTHERS.values()}) == len(OTHERS)
 
 

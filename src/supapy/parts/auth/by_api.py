@@ -31,6 +31,8 @@ _EQUAL = "users, as the Auth server shows them"
 LARGEST_BODY_BYTES = 1_000_000
 # What a ban without an end is asked for as.
 LONGEST_BAN_HOURS = 100 * 365 * 24
+# How the provider of a user who comes by single sign-on begins.
+_SSO = "sso:"
 # The forms of password hashes that the server takes (F§2.4).
 _HASHES = re.compile(r"\$2[aby]?\$|\$argon2(?:i|id)\$|\$fbscrypt\$")
 _KEPT_AS = {
@@ -72,7 +74,7 @@ class ByApi:
     document: Document
     people: People
     _chosen: frozenset[str] | None = None
-    _met: dict[str, str] = field(default_factory=dict)
+    _met: dict[str, list[str]] = field(default_factory=dict)
 
     def obstacles(self, moment: Moment) -> Iterator[Obstacle]:
         """The users that are there, and those of the backup among them. Reads only."""
@@ -87,7 +89,7 @@ class ByApi:
         for row in map(parse, self._lines()):
             if _unmakable(row):
                 continue
-            if found := _who_is_met(row, taken):
+            if found := _who_are_met(row, taken):
                 self._met[str(row["id"])] = found
                 names += [str(row.get("email") or row.get("phone") or row["id"])][: MOST_NAMED - len(names)]
         if self._met:
@@ -98,11 +100,10 @@ class ByApi:
         self._choose()
         users = 0
         lost: Counter[str] = Counter()
-        # Nothing is lost of those whose place is taken and stays so.
-        staying = self._met.keys() if self.people.on_conflict == "skip" else ()
+        staying = self.staying
         for row in map(parse, self._lines()):
             if str(row["id"]) in staying:
-                continue
+                continue  # Nothing is lost of him.
             unmakable = _unmakable(row)
             users += unmakable is None
             lost.update([unmakable] if unmakable else _lost(row))
@@ -119,13 +120,11 @@ class ByApi:
         yield Step("auth", title, partial(self._make_all, project), users, "users")
 
     def compare(self, moment: Moment) -> Iterator[Finding]:
-        """Each saved user against what the server says of him, as far as it can be given. Where those who are there
-        stay as they are, what was met of them is no difference."""
+        """Each saved user against what the server says of him, as far as it can be given."""
         self._choose()
         project, found = moment.project, list[Difference | str]()
-        taken = _taken(project.auth) if self.people.on_conflict == "skip" else {}
         lines = (line for line in self._lines() if _unmakable(parse(line)) is None)
-        asked = partial(_compared, project, taken)
+        asked = partial(_compared, project, self.people.staying)
         side_by_side(project.loop, lines, asked, found.append, at_once=project.at_once)
         yield from (one for one in found if isinstance(one, Difference))
         for sort in (_EQUAL, LEFT):
@@ -135,6 +134,11 @@ class ByApi:
         extra = project.auth.count_users() - (len(found) - missing)
         if extra > 0 and self._chosen is None:
             yield Difference("auth", many(extra, "user"), "extra")
+
+    @property
+    def staying(self) -> frozenset[str]:
+        """The ids of the saved users whose place was found taken, and is left so."""
+        return frozenset(self._met if self.people.on_conflict == "skip" else ())
 
     def _choose(self) -> None:
         if self._chosen is None and not self.people.is_everybody:
@@ -161,9 +165,12 @@ class ByApi:
         row = parse(line)
         identifier, gone = str(row["id"]), ""
         try:
-            if identifier in self._met:
-                await project.auth.delete(self._met[identifier])
-                gone = "; the user who was there is deleted"
+            for other in self._met.get(identifier, ()):
+                there = await project.auth.find(other)
+                # With his identities it is certain who he is.
+                if there and not _own(row).isdisjoint(_only(there)):
+                    await project.auth.delete(other)
+                    gone = "; the user who was there is deleted"
             await project.auth.create(_body(row, line))
         except ApiError as error:
             # A first try may have made him though its answer was lost.
@@ -175,19 +182,32 @@ class ByApi:
 
 def _taken(server: AuthApi) -> dict[str, str]:
     """Who of the target has each id, e-mail address and phone number."""
-    taken: dict[str, str] = {}
-    for user in server.users():
-        taken |= {str(user[key]): str(user["id"]) for key in ("id", "email", "phone") if user.get(key)}
-    return taken
+    return {one: str(user["id"]) for user in server.users() for one in _only(user)}
 
 
-def _who_is_met(row: Json, taken: dict[str, str]) -> str | None:
-    """The id of the target's user who has the saved one's id or address."""
-    return next((taken[key] for key in (row["id"], row.get("email"), row.get("phone")) if key in taken), None)
+def _who_are_met(row: Json, taken: dict[str, str]) -> list[str]:
+    """The ids of the target's users who have the saved one's id or an address of his."""
+    return sorted({taken[one] for one in _own(row) if one in taken})
 
 
-async def _compared(project: Project, taken: dict[str, str], line: bytes) -> Difference | str:
-    """What differs, else the sort of proof that the user counts for: whoever is met by those who stay is left."""
+def _own(row: Json) -> set[str]:
+    """A user's id and addresses."""
+    return {str(row[key]) for key in ("id", "email", "phone") if row.get(key)}
+
+
+def _only(user: Json) -> set[str]:
+    """What nobody else can have beside a user as the server shows him: the e-mail address of one who comes by single
+    sign-on is free to others (F§2.5). The server tells him by his providers only, and a list leaves identities out."""
+    said = user.get("app_metadata") or {}
+    listed = said.get("providers")
+    names = [said.get("provider"), *(listed if isinstance(listed, list) else ())]
+    names += [one.get("provider") for one in user.get("identities") or []]
+    is_sso = any(str(name).startswith(_SSO) for name in names)
+    return _own({**user, "email": None} if is_sso else user)
+
+
+async def _compared(project: Project, staying: frozenset[str], line: bytes) -> Difference | str:
+    """What differs, else the sort of proof that the user counts for."""
     row = parse(line)
     place = f"auth.users {row['id']}"
     try:
@@ -198,7 +218,7 @@ async def _compared(project: Project, taken: dict[str, str], line: bytes) -> Dif
     changed = _changed(row, line, live) if live else []
     if live and not changed:
         return _EQUAL
-    if _who_is_met(row, taken):
+    if row["id"] in staying:
         return LEFT
     return Difference("auth", place, "changed" if live else "missing", ", ".join(changed))
 

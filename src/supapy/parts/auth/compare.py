@@ -4,7 +4,7 @@ equal aren't parsed."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
@@ -19,19 +19,18 @@ from supapy.project.schema import Table
 
 _EQUAL = "equal"
 _ABSENT = object()
-_TAKEN = "SELECT EXISTS (SELECT FROM auth.users WHERE email = %s OR phone = %s)"
 
 
 @dataclass(slots=True)
 class Comparison:
-    """Which users are compared (those with the `chosen` ids, all for None) and which tables aren't; whether the
-    target's own users were left as they were (`keeps`), so that what was met there is no difference."""
+    """Which users are compared (those with the `chosen` ids, all for None) and which tables aren't. In the place of the
+    `staying` ones the target's own were left as they were: what is theirs is no difference."""
 
     document: Document
     chosen: frozenset[str] | None
     left_out: tuple[str, ...]
-    keeps: bool
-    _kept: set[str] = field(default_factory=set)
+    staying: frozenset[str]
+    _left: int = 0
 
     def findings(self, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
@@ -48,8 +47,8 @@ class Comparison:
                     yield from self._rows(name, saved, live)
                 elif sum(1 for _ in saved):
                     yield Difference("auth", f"auth.{name}", "missing", "no such table")
-        if self._kept:
-            yield Proof("auth", LEFT, len(self._kept))
+        if self._left:
+            yield Proof("auth", LEFT, self._left)
 
     def _rows(self, name: str, saved: Iterator[bytes], live: Live) -> Iterator[Finding]:
         equal, found = 0, Tally()
@@ -58,7 +57,7 @@ class Comparison:
                 equal += len(ones)
                 continue
             for one, other in zip(ones, others.split(b"\n"), strict=True):
-                judged = _EQUAL if one == other else self._judged(name, one, other, live)
+                judged = _EQUAL if one == other else self._judged(name, one, other, live.tables)
                 if isinstance(judged, Difference):
                     yield judged
                 equal += judged is _EQUAL
@@ -68,16 +67,14 @@ class Comparison:
         if equal:
             yield Proof("auth", name, equal)
 
-    def _judged(self, name: str, one: bytes, other: bytes, live: Live) -> Difference | str:
+    def _judged(self, name: str, one: bytes, other: bytes, tables: dict[str, Table]) -> Difference | str:
         """What differs between a saved line and the live one, which is empty when there is none; else a word."""
         was, now = parse(one), parse(other) if other else None
-        changed = self._changed(name, was, now, live.tables) if now else []
+        changed = self._changed(name, was, now, tables) if now else []
         if now and not changed:
             return _EQUAL
-        if self._is_kept(name, was, now, live.moment):
-            self._kept.add(str(was["id"]))
-            return LEFT
-        if str(was.get("user_id")) in self._kept:
+        if str(was.get("id" if name == "users" else "user_id")) in self.staying:
+            self._left += name == "users"
             return LEFT
         return Difference("auth", f"auth.{name} {was['id']}", "changed" if now else "missing", ", ".join(changed))
 
@@ -88,14 +85,8 @@ class Comparison:
             place = f"auth.{name} {stray.id}"
             if stray.is_saved:
                 yield Difference("auth", place, "missing", f"{FILE} has it more than once")
-            elif stray.user not in self._kept and (self.chosen is None or stray.user in self.chosen):
+            elif stray.user not in self.staying and (self.chosen is None or stray.user in self.chosen):
                 yield Difference("auth", place, "extra")
-
-    def _is_kept(self, name: str, was: Json, now: Json | None, moment: Moment) -> bool:
-        """Whether a user's place was taken already, and left so."""
-        if name != "users" or not self.keeps:
-            return False
-        return bool(now) or moment.value(_TAKEN, (was.get("email"), was.get("phone"))) is True
 
     def _changed(self, name: str, saved: Json, live: Json, tables: dict[str, Table]) -> list[str]:
         """The columns that differ, of those that were saved and the target has; within the nested rows the name of the

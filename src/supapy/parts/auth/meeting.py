@@ -29,12 +29,13 @@ _BEHIND = (
 @dataclass(slots=True)
 class Meeting:
     """The saved users against the target's: `same` are there as they were saved, `clashing` differ or are others with
-    the same address, of whom `first` names some."""
+    the same address, of whom `first` names some; `staying` are the ids of those who don't come for that."""
 
     on_conflict: OnConflict
     same: int = 0
     clashing: int = 0
     first: tuple[str, ...] = ()
+    staying: frozenset[str] = frozenset()
 
     @property
     def replaces(self) -> bool:
@@ -70,6 +71,8 @@ class Meeting:
             f"SELECT count(DISTINCT id) FILTER (WHERE same), count(DISTINCT id) FILTER (WHERE NOT same) FROM {_MET}"
         )[0]
         self.first = tuple(name for (name,) in session.rows(_FIRST))
+        if self.on_conflict == "skip":
+            self.staying = frozenset(one for (one,) in session.rows(f"SELECT id::text FROM {_MET} WHERE NOT same"))
 
     def coming(self, session: Session, name: str, rows: Iterable[bytes]) -> int:
         """How many of a table's saved rows come in, or would; by the session that found them."""

@@ -78,8 +78,9 @@ class AuthPart:
         self._meeting = Meeting(self._people.on_conflict)
         with moment.project.session() as session:
             self._meeting.find(session, self._load(document, ()).users())
+            theirs = filter(meant("sessions", self._chosen(document)), document.rows("sessions"))
             if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
-                self._sessions = self._meeting.coming(session, "sessions", self._rows_of(document, "sessions"))
+                self._sessions = self._meeting.coming(session, "sessions", theirs)
         if self._meeting.clashing:
             yield clash(self._people, self._meeting.clashing, self._meeting.first)
 
@@ -104,8 +105,14 @@ class AuthPart:
             return ByApi(Document(backup), self._people).compare(moment)
         document, left_out = Document(backup), self._left_out(backup, moment.project)
         chosen = self._chosen(document)
-        keeps = self._people.on_conflict == "skip"
-        return Comparison(document, chosen, left_out, keeps).findings(moment)
+        return Comparison(document, chosen, left_out, self._people.staying).findings(moment)
+
+    @property
+    def staying(self) -> frozenset[str]:
+        """The ids of the saved users whose place was found taken, and is left so."""
+        if self._by_api:
+            return self._by_api.staying
+        return self._meeting.staying if self._meeting else frozenset()
 
     def _load(self, document: Document, left_out: tuple[str, ...]) -> Load:
         return Load(document, self._chosen(document), left_out, self._meeting)
@@ -116,14 +123,6 @@ class AuthPart:
         if self._found is None:
             self._found = self._people.chosen(map(parse, document.users()))
         return self._found
-
-    def _rows_of(self, document: Document, name: str) -> Iterator[bytes]:
-        """The lines of one table's rows, of the users that are meant."""
-        theirs = meant(name, self._chosen(document))
-        for section, rows in document.sections():
-            for line in rows:
-                if section == name and theirs(line):
-                    yield line
 
     def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:
         return self._people.left_out(backup.metadata.get("source", {}).get("ref") == project.ref)

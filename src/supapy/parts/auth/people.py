@@ -29,6 +29,9 @@ class People:
     `users` are ids, e-mail addresses, phone numbers or globs of these; none means everybody. Sessions and audit log
     come back into the same project and not into another, unless told otherwise: another one has other keys, with which
     no session holds (F§2.6). By the Auth server's `api` users come back without SQL, and with less.
+
+    `staying` is no option but what was found: the ids of the saved users in whose place somebody was before a restore
+    wrote anything, and stays. Who came out otherwise by the restore itself isn't among them.
     """
 
     users: tuple[str, ...] = ()
@@ -36,6 +39,7 @@ class People:
     sessions: bool | None = None
     audit_log: bool | None = None
     via: Via = "sql"
+    staying: frozenset[str] = frozenset()
 
     @property
     def is_everybody(self) -> bool:
