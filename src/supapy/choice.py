@@ -74,6 +74,18 @@ class Choice:
         return self.database and not self.names_tables
 
     @property
+    def brings_what_acts(self) -> bool:
+        """Whether triggers and functions come along: rows and plain copies have none."""
+        return self.database and not (self.into_schema or self.from_json)
+
+    @property
+    def takes_the_place(self) -> bool:
+        """Whether the target can take the source's place afterwards: not by some tables, by files in another bucket, or
+        by some users alone."""
+        some_users_alone = self.people.users and not (self.database or self.storage)
+        return not (self.names_tables or self.only.to_bucket or some_users_alone)
+
+    @property
     def options(self) -> Options:
         """What changes what a restore writes, by the options that say so. In whatever order they were given it is the
         same, and in a later version with more options too: what is usual isn't in it."""

@@ -51,25 +51,16 @@ def cut_over(
     """
     moved = project.ref != backup.metadata["source"].get("ref")
     found: list[tuple[str, Callable[[], Iterable[Duty]]]] = []
-    came = users != 0 or choice.whole_database
-    # Some tables, some users alone, or files in another bucket don't take the source's place.
-    users_alone = not (choice.database or choice.storage)
-    some = choice.names_tables or choice.only.to_bucket or (users_alone and (choice.people.users or not came))
-    if moved and not some:
+    if moved and choice.takes_the_place and (users != 0 or choice.database or choice.storage):
         found.append(("the new keys", partial(_keys, backup, project)))
     if project.has_database:
-        if _brings_what_acts(choice):
+        if choice.brings_what_acts:
             found.append(("what sleeps", partial(_asleep, project)))
-        finders = (_OF_USERS if choice.auth and moved and came else ()) + _FINDERS
+        finders = (_OF_USERS if choice.auth and moved and (users != 0 or choice.whole_database) else ()) + _FINDERS
         finders += _SCANNERS if moved and scan_urls else ()
         found += [(what, partial(_in_moment, project, find, backup, choice, moved)) for what, find in finders]
     found.append(("what the backup never had", partial(_by_hand, backup, choice)))
     return [duty for what, find in found for duty in _told(what, find)]
-
-
-def _brings_what_acts(choice: Choice) -> bool:
-    """Whether triggers and functions come along: rows and plain copies have none."""
-    return choice.database and not (choice.into_schema or choice.from_json)
 
 
 def _told(what: str, find: Callable[[], Iterable[Duty]]) -> list[Duty]:
@@ -107,7 +98,7 @@ def _asleep(project: Project) -> Iterator[Duty]:
 
 
 def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if _brings_what_acts(choice) and moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
+    if choice.brings_what_acts and moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
         yield Duty("webhooks", "Switch Database Webhooks on in the dashboard (Integrations) before webhooks are woken")
 
 
@@ -134,7 +125,7 @@ def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> I
 
 
 def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    if not (_brings_what_acts(choice) and moved):
+    if not (choice.brings_what_acts and moved):
         return
     has_cron = bool(moment.rows("SELECT FROM pg_extension WHERE extname = 'pg_cron'"))
     listed = bool(moment.rows(_LISTED))
@@ -164,7 +155,7 @@ def _vault(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Itera
 
 def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
     """What the backup says that it never had."""
-    omissions = [one for one in backup.manifest[2] if one.part == "database" and _brings_what_acts(choice)]
+    omissions = [one for one in backup.manifest[2] if one.part == "database" and choice.brings_what_acts]
     roles = tuple(one.name.removeprefix(_PASSWORD) for one in omissions if one.name.startswith(_PASSWORD))
     if roles:
         yield Duty("passwords", "Set the passwords of these roles (ALTER ROLE … PASSWORD '…')", roles)

@@ -153,7 +153,7 @@ def _rights(session: Session) -> Iterator[Check]:
 def _asleep(session: Session) -> Iterator[Check]:
     asleep = sum(not one.follows for one in read_quiesced(session))
     if asleep:
-        text = f"{many(asleep, 'cron job or webhook', 'cron jobs and webhooks')} asleep since a restore"
+        text = f"{many(asleep, 'thing')} asleep since a restore"
         yield Check("what sleeps", "warning", text, "Look at them and wake them: supapy activate.")
 
 

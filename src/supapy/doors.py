@@ -144,7 +144,7 @@ class SupabaseRestore(_Door):
         cut short is finished by the same call. `tables` (patterns) are all that comes back then; `into_schema` makes
         plain copies in a new schema; `from_json` fills tables that are there. `vault_root_key` gives the
         target the root key of the source's vault, by SUPABASE_ACCESS_TOKEN. `quiesce` says what sleeps afterwards:
-        jobs and webhooks, unless this is the backup's own project.
+        all that acts by itself, and in the backup's own project what slept there.
         """
         choice = Choice(
             *(restore_database, restore_storage, restore_auth),

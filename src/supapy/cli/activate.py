@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--all", "everything", is_flag=True, help="Wake everything that sleeps.")
-@click.option("--rewrite", "pairs", metavar="OLD=NEW", multiple=True, help="Replace an address. May be given again.")
+@click.option(
+    "--rewrite", "pairs", metavar="OLD=NEW", multiple=True, help="Replace an address in what wakes. May be given again."
+)
 @click.option("--rewrite-keys", is_flag=True, help="Replace the old project's keys by this project's, of the settings.")
-@click.option("--in-functions", is_flag=True, help="Rewrite the functions as well that jobs and webhooks call.")
+@click.option("--in-functions", is_flag=True, help="Rewrite the functions as well that are called.")
 @click.pass_obj
 def activate(
     shell: Shell,
@@ -31,10 +33,11 @@ def activate(
     rewrite_keys: bool,
     in_functions: bool,
 ) -> int:
-    """Show the cron jobs and webhooks that a restore left asleep, and what they call; wake those that are named, or
-    all.
+    """Show what a restore left asleep (cron jobs, webhooks, subscriptions) and what it calls; wake what is named, or
+    all of it.
 
-    Without a name and --all nothing is changed. Ends with 3 when something could not be woken: it sleeps on.
+    A webhook is a trigger, a rule or an event trigger that reaches out. Without a name and --all nothing is changed.
+    Ends with 3 when something could not be woken: it sleeps on.
     """
     from supapy.activate import activate as wake
     from supapy.activate import rewriting, sleepers

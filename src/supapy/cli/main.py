@@ -32,7 +32,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "restore": ("supapy.cli.restore:restore", "Restore a backup into the project, and prove the two equal."),
     "extract": ("supapy.cli.extract:extract", "Take single files out of a backup; no project is needed."),
     "list": ("supapy.cli.listing:list_backups", "List the backups there are, newest first."),
-    "activate": ("supapy.cli.activate:activate", "Wake the cron jobs and webhooks that a restore left asleep."),
+    "activate": (
+        "supapy.cli.activate:activate",
+        "Wake what a restore left asleep: cron jobs, webhooks, subscriptions.",
+    ),
     "verify": ("supapy.cli.verify:verify", "Check a backup's files, and hold it against the project."),
     "config": ("supapy.cli.config:config", "Show the settings and where they come from; secrets are masked."),
     "doctor": ("supapy.cli.doctor:doctor", "Check that settings, project and this machine are ready."),

@@ -167,8 +167,8 @@ def quiesce_option(command: F) -> F:
     option = click.option(
         "--quiesce/--no-quiesce",
         default=None,
-        help="Let cron jobs and webhooks sleep until `supapy activate`, or run at once. Unless told, they sleep in "
-        "another project and run in the backup's own.",
+        help="Let what acts by itself sleep until `supapy activate`, or run at once. Unless told, cron jobs and "
+        "webhooks sleep in another project and run in the backup's own, and subscriptions sleep in both.",
     )
     return cast(F, option(gathered))
 
