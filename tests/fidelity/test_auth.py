@@ -5,21 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.fidelity.whole import as_superuser, backed_up, differences, opened, posted, restored
+from tests.fidelity.whole import Pair, as_superuser, backed_up, differences, opened, posted, restored
 from tests.projects import ProjectFactory
 
-from supapy.backup import Backup
 from supapy.choice import Choice
 from supapy.errors import RestoreRefused
 from supapy.model import Difference
 from supapy.parts.auth import AuthPart, People
 from supapy.parts.auth.tables import NESTED, OTHERS
 from supapy.project.schema import AUTH_LEFT_OUT, tables_of
-from supapy.restore import Outcome
 from supapy.sandbox.project import SandboxProject
 
 AUTH = Choice(database=False, storage=False, people=People(on_conflict="replace", sessions=True, audit_log=True))
@@ -77,17 +74,6 @@ INSERT INTO auth.audit_log_entries (id, payload, created_at) VALUES
 INSERT INTO auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
 VALUES (gen_random_uuid(), '{BOB}', 'confirmation_token', 'hash', 'bob@example.com');
 """
-
-
-@dataclass
-class Pair:
-    """A project with users, its backup, and the project it was restored into."""
-
-    source: SandboxProject
-    backup: Backup
-    target: SandboxProject
-    outcome: Outcome
-    folder: Path
 
 
 @pytest.fixture(scope="module")

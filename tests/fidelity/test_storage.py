@@ -8,12 +8,12 @@ import random
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from tests.fidelity.whole import (
+    Pair,
     as_superuser,
     backed_up,
     compared,
@@ -34,7 +34,6 @@ from supapy.events import Advanced, Event, Saved
 from supapy.model import Difference, Item, Proof
 from supapy.parts.storage import StoragePart
 from supapy.project.project import Project
-from supapy.restore import Outcome
 from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject
 from supapy.store.local import LocalStore
@@ -113,17 +112,6 @@ def fill(sandbox: SandboxProject) -> None:
         for bucket, key, content, mimetype, cache in UPLOADS:
             put(project, bucket, key, content, mimetype, cache)
     as_superuser(sandbox, ROWS)
-
-
-@dataclass
-class Pair:
-    """A filled project, its backup, and the project it was restored into."""
-
-    source: SandboxProject
-    backup: Backup
-    target: SandboxProject
-    outcome: Outcome
-    folder: Path
 
 
 @pytest.fixture(scope="module")

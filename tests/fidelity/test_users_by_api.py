@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from tests.doors.commands import Commands, settings_of
 from tests.fidelity.test_auth import ALICE, ANON, BOB, MORE, OLD, PASSWORD, PEOPLE, SSO
-from tests.fidelity.whole import as_superuser, backed_up, posted
+from tests.fidelity.whole import Pair, as_superuser, backed_up, posted
 from tests.projects import ProjectFactory
 
 from supapy.backup import Backup
@@ -48,22 +47,15 @@ def restored(backup: Backup, sandbox: SandboxProject, choice: Choice, into: str 
         return restore(backup, project, choice, into=into, confirm=lambda plan: True)
 
 
-@dataclass
-class Pair:
-    source: SandboxProject
-    backup: Backup
-    target: SandboxProject
-    outcome: Outcome
-
-
 @pytest.fixture(scope="module")
 def pair(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     with ExitStack() as cleanup:
         projects = ProjectFactory(server_folder, cleanup)
         source, target = projects("source"), projects("target")
         as_superuser(source, PEOPLE, MORE, EVEN_MORE)
-        backup = backed_up(source, tmp_path_factory.mktemp("backups"), Choice(database=False, storage=False))
-        yield Pair(source, backup, target, restored(backup, target, auth()))
+        folder = tmp_path_factory.mktemp("backups")
+        backup = backed_up(source, folder, Choice(database=False, storage=False))
+        yield Pair(source, backup, target, restored(backup, target, auth()), folder)
 
 
 def test_whoever_can_be_made_is_and_nobody_else(pair: Pair) -> None:

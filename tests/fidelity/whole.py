@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ from supapy.restore import Outcome, restore
 from supapy.sandbox.project import SandboxProject
 from supapy.store.local import LocalStore
 from supapy.verify import hold_against
+
+
+@dataclass
+class Pair:
+    """A filled project, its backup in a folder, and the project it was restored into."""
+
+    source: SandboxProject
+    backup: Backup
+    target: SandboxProject
+    outcome: Outcome
+    folder: Path
 
 
 @contextmanager
