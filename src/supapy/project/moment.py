@@ -33,7 +33,7 @@ class Moment:
     snapshot: str | None
     taken_at: datetime
     _ending: ExitStack = field(default_factory=ExitStack, repr=False)
-    _answers: dict[str, list[Row]] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[str, tuple[Any, ...]], list[Row]] = field(default_factory=dict, repr=False)
 
     @property
     def session(self) -> Session:
@@ -51,11 +51,12 @@ class Moment:
         """All rows of a query, as the snapshot sees them."""
         return self.session.rows(sql, params)
 
-    def once(self, sql: str) -> list[Row]:
+    def once(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         """The same, asked once: an instant has one answer. For small ones that are wanted in several places."""
-        if sql not in self._answers:
-            self._answers[sql] = self.rows(sql)
-        return self._answers[sql]
+        asked = sql, tuple(params)
+        if asked not in self._answers:
+            self._answers[asked] = self.rows(sql, params or None)
+        return self._answers[asked]
 
     def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """All rows of a query, each value under its column's name, as the snapshot sees them."""

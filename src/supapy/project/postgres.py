@@ -111,6 +111,11 @@ def parse(dsn: Secret) -> dict[str, str]:
     return parts
 
 
+def numbers(values: Iterable[int]) -> str:
+    """An array of numbers as a query's parameter: the driver takes half a second for a million of a list's."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
 def no_database(what: str) -> UsageError:
     """The error for what can't be done without a connection string."""
     return UsageError(
@@ -165,6 +170,10 @@ class Session:
         """All rows of a query."""
         with told(), self._connection.cursor() as cursor:
             return cursor.execute(sql, params).fetchall()
+
+    def once(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
+        """The same: unlike a moment, a session may be given another answer each time."""
+        return self.rows(sql, params or None)
 
     def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """All rows of a query, each value under its column's name."""

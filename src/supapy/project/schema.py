@@ -65,10 +65,10 @@ JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_namespace'::pg_catalog
 WHERE d.deptype = 'e' AND n.nspname <> 'public'
 """
 
-# Plain tables and leaves of partitioned ones, in the user's schemas (and in `extensions`, where users may put things
-# too), but for those an extension made. `load_schema`/`load_name` is the topmost hash-partitioned ancestor: which
-# leaf a row belongs to may hang on oids (of enums) and on the version of a collation, so its rows are given to that
-# ancestor to route.
+# All plain tables and leaves of partitioned ones but the server's own, and whether an extension made them: every part
+# wants some of them, and a moment is asked once. `load_schema`/`load_name` is the topmost hash-partitioned ancestor:
+# which leaf a row belongs to may hang on oids (of enums) and on the version of a collation, so its rows are given to
+# that ancestor to route.
 _TABLES = """
 WITH RECURSIVE ancestor AS (
     SELECT i.inhrelid AS leaf, i.inhparent AS oid, 1 AS height
@@ -81,7 +81,10 @@ WITH RECURSIVE ancestor AS (
     FROM ancestor a JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid AND p.partstrat = 'h'
     ORDER BY a.leaf, a.height DESC
 )
-SELECT n.nspname, c.relname, c.oid::bigint, hn.nspname, hc.relname,
+SELECT n.nspname,
+    c.oid IN (SELECT d.objid FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.deptype = 'e'),
+    c.relname, c.oid::bigint, hn.nspname, hc.relname,
     pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'),
     pg_catalog.pg_get_userbyid(c.relowner),
     k.names, k.types, k.generated, k.identities
@@ -96,13 +99,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN hashed h ON h.leaf = c.oid
 LEFT JOIN pg_catalog.pg_class hc ON hc.oid = h.oid
 LEFT JOIN pg_catalog.pg_namespace hn ON hn.oid = hc.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't'
-    AND (n.nspname = ANY(%s)
-         OR n.nspname <> ALL(%s::name[]) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema')
-    AND (%s OR NOT EXISTS (
-        SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e'
-    ))
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND c.oid >= 16384
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
@@ -121,6 +118,9 @@ class Reader(Protocol):
 
     def rows(self, sql: str, params: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """All rows of a query."""
+
+    def once(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The same, for what is wanted in several places: a moment is asked for it once."""
 
 
 class Column(NamedTuple):
@@ -164,36 +164,46 @@ class Table:
 
 def managed_schemas(reader: Reader) -> set[str]:
     """The schemas in which nothing is the user's but policies, triggers, grants (F§4.5) and objects in `extensions`."""
-    return {*PLATFORM_SCHEMAS, *(name for (name,) in reader.rows(_EXTENSION_SCHEMAS))}
+    return {*PLATFORM_SCHEMAS, *(name for (name,) in reader.once(_EXTENSION_SCHEMAS))}
+
+
+def installed(reader: Reader) -> set[str]:
+    """The names of the extensions that are there."""
+    return {name for (name,) in reader.once("SELECT extname FROM pg_catalog.pg_extension")}
 
 
 def user_tables(reader: Reader) -> list[Table]:
     """The user's tables (supabase_migrations' among them) that hold rows themselves, by schema and name."""
-    managed = managed_schemas(reader)
-    return _tables(reader, sorted({"extensions"} & managed), sorted(managed), False)
+    # Users may put things into `extensions` too.
+    others = {*managed_schemas(reader), "information_schema"} - {"extensions"}
+    return [
+        _table(schema, *row)
+        for schema, is_members, *row in reader.once(_TABLES)
+        if not (is_members or schema in others or schema.startswith("pg_"))
+    ]
 
 
 def tables_of(reader: Reader, schema: str, *, with_extensions: bool = False) -> list[Table]:
     """The tables of one schema, whoever manages it; those that an extension made only when asked for."""
-    return _tables(reader, [schema], None, with_extensions)
-
-
-def _tables(reader: Reader, wanted: list[str], unwanted: list[str] | None, with_extensions: bool) -> list[Table]:
-    """The tables of some schemas, and of all that aren't `unwanted`; without these of none more."""
     return [
-        Table(
-            schema,
-            name,
-            oid,
-            tuple(map(Column, *(values or () for values in columns))),
-            (load_schema, load_name) if load_name is not None else (schema, name),
-            readable,
-            owner,
-        )
-        for schema, name, oid, load_schema, load_name, readable, owner, *columns in reader.rows(
-            _TABLES, (wanted, unwanted, with_extensions)
-        )
+        _table(schema, *row)
+        for where, is_members, *row in reader.once(_TABLES)
+        if where == schema and (with_extensions or not is_members)
     ]
+
+
+def _table(
+    schema: str,
+    name: str,
+    oid: int,
+    load_schema: str | None,
+    load_name: str | None,
+    readable: bool,
+    owner: str,
+    *columns: Sequence[Any] | None,
+) -> Table:
+    load_into = (schema, name) if load_schema is None or load_name is None else (load_schema, load_name)
+    return Table(schema, name, oid, tuple(map(Column, *(one or () for one in columns))), load_into, readable, owner)
 
 
 def looked_into_tables(reader: Reader) -> frozenset[int]:

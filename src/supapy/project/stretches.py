@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from supapy.project.moment import Moment
+from supapy.project.postgres import numbers
 from supapy.project.schema import Table
 
 # One statement reads this much of a table: little enough that the statements that run at once, all but one ahead of
@@ -24,7 +25,7 @@ SELECT c.oid::bigint, s.main + CASE WHEN s.main > b.bytes
 FROM pg_catalog.pg_class c LEFT JOIN pg_catalog.pg_class t ON t.oid = c.reltoastrelid
 CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::int) b (bytes)
 CROSS JOIN LATERAL (SELECT pg_catalog.pg_relation_size(c.oid) OFFSET 0) s (main)
-WHERE c.oid = ANY(%s::bigint[]::oid[])
+WHERE c.oid = ANY(%s::oid[])
 """
 
 
@@ -42,7 +43,7 @@ def stretches(moment: Moment, tables: Iterable[Table]) -> dict[int, Stretches]:
     Rows may be added and changed meanwhile: the moment's stay where they are as long as the table is locked against
     being written anew. The last stretch is open, for the pages that were added.
     """
-    oids = [table.oid for table in tables]
+    oids = numbers(table.oid for table in tables)
     can_be_cut = moment.major >= TID_RANGE_SCAN_SINCE
     return {
         oid: Stretches(_clauses(size, pages) if can_be_cut else [""], size)

@@ -12,6 +12,7 @@ from supapy.names import literal
 from supapy.parts.database.quiesced import CRON_JOB, read_quiesced
 from supapy.parts.database.statements import filled, over_rows, sql_file
 from supapy.project.moment import Moment
+from supapy.project.schema import installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Job:
 
 def read_jobs(moment: Moment) -> list[Job]:
     """All jobs, whoever's they are, by number."""
-    if not moment.rows("SELECT FROM pg_catalog.pg_extension WHERE extname = 'pg_cron'"):
+    if "pg_cron" not in installed(moment):
         return []
     asleep = {one.job for one in read_quiesced(moment) if one.sort == CRON_JOB}
     return [

@@ -11,7 +11,7 @@ from supapy.parts.database import platform
 from supapy.parts.database.queues import queue_tables
 from supapy.parts.database.statements import column_list, do_block, sql_file
 from supapy.project.moment import Moment
-from supapy.project.schema import AUTH_LEFT_OUT, Reader, Table, managed_schemas, tables_of, user_tables
+from supapy.project.schema import AUTH_LEFT_OUT, Reader, Table, tables_of, user_tables
 from supapy.project.stretches import Stretches
 
 
@@ -53,7 +53,7 @@ def database_rows(moment: Moment, lost: set[int]) -> list[Rows]:
 
 def calling_tables(reader: Reader) -> frozenset[int]:
     """The oids of tables that call a user's function for each row that comes in: by a check or a generated column."""
-    return frozenset(oid for (oid,) in reader.rows(_CALLING))
+    return frozenset(oid for (oid,) in reader.once(_CALLING))
 
 
 def auth_rows(moment: Moment) -> list[Rows]:
@@ -78,8 +78,8 @@ def _extension_rows(moment: Moment) -> Iterator[Rows]:
         yield Rows("database", table, condition)
 
 
-# (schema, name, oid, whether it is the user's)
-Unreadable = tuple[str, str, int, bool]
+# (schema, name, oid)
+Unreadable = tuple[str, str, int]
 
 
 def unreadable_tables(moment: Moment) -> list[Unreadable]:
@@ -87,8 +87,7 @@ def unreadable_tables(moment: Moment) -> list[Unreadable]:
 
     pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
     """
-    managed = managed_schemas(moment)
-    return [(schema, name, oid, schema not in managed) for schema, name, oid in moment.rows(_UNREADABLE)]
+    return [(schema, name, oid) for schema, name, oid in moment.rows(_UNREADABLE)]
 
 
 def copy_statements(rows: Rows, found: Stretches, looked_into: Container[int]) -> list[str]:

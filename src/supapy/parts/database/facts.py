@@ -129,21 +129,25 @@ FROM pg_catalog.pg_cast k WHERE k.oid >= 16384 AND NOT EXISTS (
             WHERE e.classid = 'pg_catalog.pg_type'::pg_catalog.regclass AND e.objid = t.oid AND e.deptype = 'e'))
 """
 # Functions that are run, and views that are read, as their owners, but for owners who may do all that postgres may.
+# Which owners and schemas are meant is asked first: few things are left to look at.
 _WITH_THEIR_OWNERS_RIGHTS = """
-SELECT o.catalog::bigint, o.oid::bigint
-FROM (
-    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass::oid, oid, pronamespace, proowner
-    FROM pg_catalog.pg_proc WHERE prosecdef
-    UNION ALL
-    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass::oid, oid, relnamespace, relowner
-    FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm') AND NOT EXISTS (
-        SELECT FROM pg_catalog.pg_options_to_table(reloptions)
+WITH meant (owners, namespaces) AS MATERIALIZED (
+    SELECT ARRAY(SELECT oid FROM pg_catalog.pg_roles WHERE rolname ~ %(platform)s AND NOT rolsuper
+            AND NOT pg_catalog.pg_has_role(oid, current_user::pg_catalog.regrole, 'USAGE')),
+        ARRAY(SELECT oid FROM pg_catalog.pg_namespace
+            WHERE nspname <> ALL (%(managed)s) AND nspname !~ '^pg_' AND nspname <> 'information_schema')
+)
+SELECT p.tableoid::bigint, p.oid::bigint
+FROM pg_catalog.pg_proc p
+WHERE p.prosecdef AND p.proowner = ANY ((SELECT owners FROM meant)::oid[])
+    AND p.pronamespace = ANY ((SELECT namespaces FROM meant)::oid[])
+UNION ALL
+SELECT c.tableoid::bigint, c.oid::bigint
+FROM pg_catalog.pg_class c
+WHERE c.relkind IN ('v', 'm') AND c.relowner = ANY ((SELECT owners FROM meant)::oid[])
+    AND c.relnamespace = ANY ((SELECT namespaces FROM meant)::oid[])
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_options_to_table(c.reloptions)
         WHERE option_name = 'security_invoker' AND option_value::boolean)
-) o (catalog, oid, namespace, owner)
-JOIN pg_catalog.pg_namespace n ON n.oid = o.namespace JOIN pg_catalog.pg_roles r ON r.oid = o.owner
-WHERE n.nspname <> ALL (%(managed)s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
-    AND r.rolname ~ %(platform)s AND NOT r.rolsuper
-    AND NOT pg_catalog.pg_has_role(r.oid, current_user::pg_catalog.regrole, 'USAGE')
 """
 _EXTENSIONS = """
 SELECT e.oid::bigint, pg_catalog.quote_ident(e.extname),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from supapy.errors import AccessDenied, Overtaken, SqlError
 from supapy.project.moment import Moment
-from supapy.project.postgres import LOCK_TIMEOUT_S
+from supapy.project.postgres import LOCK_TIMEOUT_S, numbers
 from supapy.project.schema import Table
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -33,7 +33,7 @@ def hold(moment: Moment, tables: Sequence[Table], wait_s: int = LOCK_TIMEOUT_S) 
         if error.sqlstate == _UNDEFINED_TABLE:
             raise _overtaken("a table was dropped or renamed") from None
         raise
-    anew = moment.rows(_WRITTEN_ANEW, (oids,))
+    anew = moment.rows(_WRITTEN_ANEW, (numbers(oids),))
     if anew:
         raise _overtaken(f"{_named(anew)} was emptied or rewritten")
 
@@ -47,7 +47,7 @@ def _overtaken(what: str) -> Overtaken:
 
 def refuse_hidden(moment: Moment, tables: Sequence[Table]) -> None:
     """Raises AccessDenied where row security would hide rows of the tables from this connection."""
-    hidden = moment.rows(_HIDDEN, ([table.oid for table in tables],))
+    hidden = moment.rows(_HIDDEN, (numbers(table.oid for table in tables),))
     if hidden:
         raise AccessDenied(
             f"row security hides rows of {_named(hidden)} from this connection",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -108,7 +108,7 @@ class DatabasePart:
         self._rowless = selection.rowless
         if not self._patterns.is_everything:
             refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
-        yield from _problems(moment, [rows.table for rows in meant], unreadable, selection)
+        yield from _problems(moment, [rows.table for rows in meant], unreadable, selection, facts.managed)
         yield from naming.problems(moment, [rows.table for rows in saved], selection, facts.managed)
         yield from _omissions(moment, facts, selection, granted)
         secrets = [] if selection.is_part else (yield from self._secrets(moment))
@@ -176,13 +176,13 @@ class DatabasePart:
 
 
 def _problems(
-    moment: Moment, meant: list[Table], unreadable: list[Unreadable], selection: Selection
+    moment: Moment, meant: list[Table], unreadable: list[Unreadable], selection: Selection, managed: Container[str]
 ) -> Iterator[Problem]:
     if begun := unfinished(moment):
         yield Problem("database", "the database as it should be", f"it is half restored: {begun} is on its way in")
     oids = {table.oid for table in meant}
-    for schema, name, oid, is_users in unreadable:
-        if (is_users or oid in oids) and oid not in selection.rowless:
+    for schema, name, oid in unreadable:
+        if (schema not in managed or oid in oids) and oid not in selection.rowless:
             yield Problem("database", f"table {qualified(schema, name)}", "this connection may not read it")
 
 
@@ -220,7 +220,7 @@ def _archive(moment: Moment, unreadable: list[Unreadable]) -> Iterator[Callable[
     """What pg_dump says of the schema, in the moment's snapshot: it runs beside the block, and is waited for when what
     this gives is called."""
     tools = moment.project.tools(moment.major)
-    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _, _ in unreadable]
+    excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _ in unreadable]
     with tempfile.TemporaryDirectory(prefix="supapy-") as folder:
         archive = Path(folder) / "schema.archive"
         arguments = [

@@ -14,7 +14,7 @@ from supapy.model import Omission
 from supapy.names import literal, qualified
 from supapy.parts.database.statements import perform
 from supapy.project.moment import Moment
-from supapy.project.schema import Reader, Table, tables_of
+from supapy.project.schema import Reader, Table, installed, tables_of
 
 SCHEMA = "pgmq"
 RULES_SEGMENT = "rules of queues"
@@ -36,7 +36,7 @@ class Queue:
 
 def read_queues(reader: Reader) -> list[Queue]:
     """All queues, by name."""
-    if not reader.rows("SELECT FROM pg_catalog.pg_extension WHERE extname = 'pgmq'"):
+    if "pgmq" not in installed(reader):
         return []
     return [Queue(*row) for row in reader.rows(_QUEUES)]
 

@@ -71,7 +71,7 @@ class Quiesced:
 
 def read_quiesced(reader: Reader) -> list[Quiesced]:
     """All that sleeps, in the order in which it is to wake."""
-    if not reader.rows("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (TABLE,)):
+    if not reader.once("SELECT WHERE pg_catalog.to_regclass(%s) IS NOT NULL", (TABLE,)):
         return []
     return [Quiesced(*row) for row in reader.rows(_QUIESCED)]
 

@@ -15,7 +15,7 @@ from supapy.names import many
 from supapy.parts.database.statements import over_rows, sql_file
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session
-from supapy.project.schema import Reader
+from supapy.project.schema import Reader, installed
 
 SEGMENT = "vault"
 # More names than that make an omission unreadable; the rest is counted.
@@ -49,7 +49,7 @@ class VaultSecret(NamedTuple):
 
 def read_names(reader: Reader) -> list[tuple[str, str | None]]:
     """Id and name of every secret."""
-    if not reader.rows("SELECT FROM pg_catalog.pg_extension WHERE extname = 'supabase_vault'"):
+    if "supabase_vault" not in installed(reader):
         return []
     return [(str(id_), name) for id_, name in reader.rows("SELECT id::text, name FROM vault.secrets ORDER BY name, id")]
 
