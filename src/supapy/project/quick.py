@@ -28,9 +28,9 @@ _END = b"\xff\xff"
 CHUNK_BYTES = 4 * 1024 * 1024
 
 
-def compact_json_of(columns: Sequence[Column], alias: str, more: Sequence[str] = ()) -> str:
+def compact_json_of(columns: Sequence[Column], alias: str, more: Sequence[str] = (), end: str = "}") -> str:
     """An SQL expression: the JSON text of one row of `alias`. NULLs leave their keys out; the first column has none.
-    Expressions that give `more` members, each after a comma, stand at its end.
+    Expressions that give `more` members, each after a comma, stand at its end; without `end` it is left open.
 
     One call puts all pieces together, a NULL makes its piece vanish, and what needs no escaping isn't looked at.
     """
@@ -38,7 +38,7 @@ def compact_json_of(columns: Sequence[Column], alias: str, more: Sequence[str] =
         _compact_member(("," if number else "{") + json.dumps(one.name) + ":", f"{alias}.{quoted(one.name)}", one.type)
         for number, one in enumerate(columns)
     ]
-    pieces += [*more, "'}'"]
+    pieces += [*more, *([literal(end)] if end else [])]
     calls = [pieces[at : at + MOST_ARGUMENTS] for at in range(0, len(pieces), MOST_ARGUMENTS)]
     return " || ".join(f"pg_catalog.concat({', '.join(call)})" for call in calls)
 
