@@ -79,9 +79,8 @@ class Windows:
 
 def _beside(moment: Moment, users: Table, table: Table, begins: Sequence[int]) -> list[int]:
     """The pages of a nested table at which the rows begin that are of the users from these pages on."""
-    sql = f"""
-SELECT t.ctid::text, n.ctid::text FROM {users.sql} t JOIN {table.sql} n ON n.user_id = t.id WHERE t.ctid = ANY(%s::tid[])
-"""
+    both = f"{users.sql} t JOIN {table.sql} n ON n.user_id = t.id"
+    sql = f"SELECT t.ctid::text, n.ctid::text FROM {both} WHERE t.ctid = ANY(%s::tid[])"
     places = [f"({begin},{line})" for begin in begins for line in range(1, USERS_ASKED + 1)]
     found: dict[int, list[int]] = {}
     for user, row in moment.rows(sql, (places,)) if places else ():
