@@ -188,14 +188,19 @@ def _behind(every: dict[int, Statement], ids: set[int], reader: Reader) -> list[
     return behind
 
 
+# What has columns, or is what they hold.
+_OF_COLUMNS = RELATIONS | {"TYPE", "DOMAIN"}
+
+
 def missing(picked: Picked, reader: Reader) -> list[str]:
-    """What chosen tables and views stand on that neither comes back nor is there, for people."""
+    """What chosen tables and views, and types that come along, stand on that neither comes back nor is there, for
+    people."""
     every = {one.id: one for one in picked.whole.statements}
     ids = {one.id for one in picked.statements}
     found = []
     for one in picked.statements:
         for needed in (every[need] for need in one.needs if need not in ids):
-            if one.kind in RELATIONS and needed.table is None and not is_there(reader, needed):
+            if one.kind in _OF_COLUMNS and needed.table is None and not is_there(reader, needed):
                 found.append(f"{needed.kind.lower()} {name_of(needed)}, which {name_of(one)} needs")
     return list(dict.fromkeys(found))
 
@@ -207,24 +212,23 @@ def name_of(statement: Statement) -> str:
 
 def is_there(reader: Reader, one: Statement) -> bool:
     """Whether the target has the thing already. Of a kind that can't be asked for by name it is taken for granted."""
+    name = [qualified(one.schema, one.name)]
     match one.kind:
         case "SCHEMA":
-            query, name = "SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL", quoted(one.name)
+            query, name = "SELECT pg_catalog.to_regnamespace(%s) IS NOT NULL", [quoted(one.name)]
         case "EXTENSION":
-            query, name = "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = %s)", one.name
+            query, name = "SELECT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = %s)", [one.name]
         case "TYPE" | "DOMAIN" | "SHELL TYPE":
-            query, name = "SELECT pg_catalog.to_regtype(%s) IS NOT NULL", qualified(one.schema, one.name)
+            query = "SELECT pg_catalog.to_regtype(%s) IS NOT NULL"
         case "FUNCTION" | "PROCEDURE" | "AGGREGATE":
-            bare, _, arguments = one.name.rpartition("(")
-            query = "SELECT pg_catalog.to_regprocedure(%s) IS NOT NULL"
-            name = f"{qualified(one.schema, bare)}({arguments}"
+            query, name = _ROUTINE, [one.schema, one.name]
         case "COLLATION":
-            query, name = "SELECT pg_catalog.to_regcollation(%s) IS NOT NULL", qualified(one.schema, one.name)
+            query = "SELECT pg_catalog.to_regcollation(%s) IS NOT NULL"
         case kind if kind in RELATIONS:
-            query, name = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL", qualified(one.schema, one.name)
+            query = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL"
         case _:
             return True
-    return bool(reader.rows(query, (name,))[0][0])
+    return bool(reader.rows(query, name)[0][0])
 
 
 def _narrowed(whole: Contents, ids: Set[int], patterns: Patterns, matched: Matched) -> Contents:
@@ -257,3 +261,17 @@ def _narrowed(whole: Contents, ids: Set[int], patterns: Patterns, matched: Match
     if patterns.takes_some:
         return replace(narrowed, is_part=True)
     return replace(narrowed, left_out=[*whole.left_out, *gone])
+
+
+# By the text that pg_dump has for it: to look up one with a type that isn't there is an error before PostgreSQL 16.
+_ROUTINE = """
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_proc p
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.string_agg(pg_catalog.format_type(a.type, NULL), ', ' ORDER BY a.place)
+        FROM pg_catalog.unnest(p.proargtypes) WITH ORDINALITY a (type, place)
+    ) AS arguments (text)
+    WHERE p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.quote_ident(%s))
+        AND p.proname || '(' || coalesce(arguments.text, CASE p.prokind WHEN 'a' THEN '*' ELSE '' END) || ')' = %s
+)
+"""

@@ -155,7 +155,7 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
     """Sort the entries of an archive. What depends on something lost is lost with it, and named."""
     chosen = Selection()
     seen: dict[int, Judged] = {}
-    for entry in entries:
+    for entry in _early_enough(entries):
         judged = seen[entry.id] = _judge(entry, facts, seen)
         if table := _table(entry, facts, chosen, seen):
             chosen.tables[entry.id] = table
@@ -168,6 +168,21 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
             _section(entry, chosen, seen).append(entry)
             chosen.told.extend((entry, omission) for omission in _owner_lost(entry))
     return chosen
+
+
+def _early_enough(entries: list[TocEntry]) -> Iterator[TocEntry]:
+    """The same; what is needed before the rows is restored before them.
+
+    pg_dump has what stands on a primary key after the rows (a materialized view that groups by it, a function whose
+    body in SQL does), but not what uses that: a function that returns the view's rows, a column of its type, a default.
+    """
+    early: set[int] = set()
+    for entry in reversed(entries):
+        if entry.section is Section.PRE_DATA or entry.id in early:
+            early.update(entry.needs)
+    for entry in entries:
+        is_late = entry.section is Section.POST_DATA and entry.id in early
+        yield entry._replace(section=Section.PRE_DATA) if is_late else entry
 
 
 def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
