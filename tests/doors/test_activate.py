@@ -107,9 +107,11 @@ def test_all_of_it_wakes_and_is_as_at_the_source(supapy: Setup, source: SandboxP
             assert after.execute(jobs).fetchall() == before.execute(jobs).fetchall()
         members = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = 'postgres'::regrole ORDER BY 1"
         assert after.execute(members).fetchall() == before.execute(members).fetchall()
+        # What was filled has called.
+        assert after.execute("SELECT url FROM net.http_request_queue").fetchall() == [("https://example.com/far",)]
         with owner(target.database) as connection:
             connection.execute("INSERT INTO orders VALUES (1, 1)")
-        assert after.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(1,)]
+        assert after.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(2,)]
     assert "nothing sleeps" in commands("activate").out
 
 
@@ -161,6 +163,31 @@ def test_what_is_not_there_yet_is_made_with_another_address_and_its_comment(supa
     with superuser(target.database) as connection:
         found = connection.execute("SELECT obj_description(oid) FROM pg_trigger WHERE tgname = 'on_total'").fetchall()
     assert found == [("""tells "far"; isn't there yet""",)]
+
+
+def test_a_materialized_view_that_calls_out_stays_empty_until_it_is_filled(supapy: Setup) -> None:
+    commands, target = supapy
+    shown = {one["name"]: one for one in commands("--json", "activate").result["asleep"]}
+    one = shown['materialized view public."Fetched"']
+    assert (one["urls"], one["functions"]) == (["https://example.com/far"], ['public."Tell Far"(integer)'])
+    filled = "SELECT relname::text FROM pg_class WHERE relkind = 'm' AND relispopulated ORDER BY 1"
+    with superuser(target.database) as connection:
+        assert connection.execute(filled).fetchall() == [("harmless",)]
+        assert commands("activate", "materialized view public.a_count").code == 3, "it reads the other one"
+        assert commands("activate", 'public."Fetched"', "public.a_count").code == 0
+        assert connection.execute(filled).fetchall() == [("Fetched",), ("a_count",), ("harmless",)]
+
+
+def test_some_tables_come_with_such_a_view_asleep_too(saved: Path, server_folder: Path, tmp_path: Path) -> None:
+    with projects(server_folder, "target") as (target,):
+        commands = Commands(tmp_path, settings_of(target))
+        ran = commands("restore", saved, "--yes", "--table", '"Fetched"', "--table", "harmless")
+        assert ran.code == 0, ran.out + ran.err
+        names = [one["name"] for one in commands("--json", "activate").result["asleep"]]
+        assert names == ['materialized view public."Fetched"']
+        with superuser(target.database) as connection:
+            assert connection.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(0,)]
+            assert connection.execute("SELECT n FROM harmless").fetchall() == [(1,)]
 
 
 def test_a_rule_shows_what_it_calls_and_wakes_with_another_address(supapy: Setup) -> None:

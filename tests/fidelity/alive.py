@@ -61,6 +61,11 @@ COMMENT ON TRIGGER on_total ON public.totals IS 'tells "far"; isn''t there yet';
 CREATE TRIGGER mirror AFTER TRUNCATE ON public.orders FOR EACH STATEMENT EXECUTE FUNCTION public.mirrors();
 CREATE TRIGGER welcome AFTER INSERT ON auth.users FOR EACH ROW EXECUTE FUNCTION supabase_functions.http_request(
     'https://oldoldoldoldoldoldol.supabase.co/functions/v1/welcome', 'POST', '{}', '{}', '1000');
+CREATE MATERIALIZED VIEW public."Fetched" AS SELECT public."Tell Far"(1) AS sent;
+CREATE VIEW public.fetching AS SELECT sent FROM public."Fetched";
+CREATE MATERIALIZED VIEW public.a_count AS SELECT count(*) FROM public.fetching;
+CREATE MATERIALIZED VIEW public.never_filled AS SELECT public."Tell Far"(2) AS sent WITH NO DATA;
+CREATE MATERIALIZED VIEW public.harmless AS SELECT 1 AS n;
 CREATE TABLE public.notes (id int);
 CREATE RULE "tell all" AS ON INSERT TO public.notes DO ALSO
     SELECT net.http_post('https://oldoldoldoldoldoldol.supabase.co/functions/v1/told', to_jsonb(NEW.id));
@@ -100,6 +105,8 @@ ASLEEP_TRIGGERS = {
     'rule "tell all" on public.notes',
     "rule tell_far on public.notes",
     "rule far on public.totals",
+    'materialized view public."Fetched"',
+    "materialized view public.a_count",
 }
 JOBS = """
 CREATE EXTENSION pg_cron;

@@ -32,6 +32,7 @@ RULES = """
 SELECT ev_class::regclass::text, rulename, ev_enabled, pg_get_ruledef(oid), obj_description(oid, 'pg_rewrite')
 FROM pg_rewrite WHERE rulename <> '_RETURN' AND oid >= 16384 ORDER BY 1, 2
 """
+VIEWS = "SELECT relname::text, relispopulated FROM pg_class WHERE relkind = 'm' ORDER BY relname COLLATE \"C\""
 # As the dashboard sets up a queue that is reached over the API.
 GUARDED = """
 CREATE EXTENSION pgmq;
@@ -141,6 +142,7 @@ def test_after_psql_alone_nothing_fires_and_everything_is_on_the_list(source: So
         connection.execute("INSERT INTO notes VALUES (1); UPDATE notes SET id = 2")
         connection.execute("INSERT INTO auth.users (id) VALUES (gen_random_uuid())")
     assert asked(target, "SELECT url FROM net.http_request_queue") == []
+    assert asked(target, VIEWS) == [("Fetched", False), ("a_count", False), ("harmless", True), ("never_filled", False)]
     if has_cron(source.major):
         assert asked(target, "SELECT count(*) FROM cron.job WHERE active") == [(0,)]
         assert asked(target, "SELECT count(*) FROM cron.job") == [(4,)]
@@ -194,6 +196,29 @@ def test_a_backup_of_what_sleeps_keeps_it_asleep_even_in_its_own_project(
         assert asleep(third) == expected(source) - awake
         assert differences(again, third, source.major) == []
         assert differences(source.saved, third, source.major) == []
+
+
+def test_what_is_evaluated_while_rows_come_back_and_reaches_out_is_named(
+    source: Source, server_folder: Path, tmp_path: Path
+) -> None:
+    with extended(server_folder, [source.major]) as (cluster,):
+        with owner(cluster) as connection:
+            connection.execute(
+                "CREATE FUNCTION asks(int) RETURNS bool IMMUTABLE LANGUAGE plpgsql AS "
+                "$$ BEGIN PERFORM net.http_post('https://example.com/ask'); RETURN true; END $$;"
+                "CREATE TABLE plain (id int DEFAULT 1, CHECK (id > 0));"
+                "CREATE TABLE asked (id int CHECK (asks(id)), made bool GENERATED ALWAYS AS (asks(id)) STORED,"
+                " usual bool DEFAULT asks(1)); CREATE INDEX by_asking ON asked (asks(id))"
+            )
+        saved = save(cluster, source.major, tmp_path)
+    assert [one.name for one in saved.omissions if "reaches out" in one.name] == [
+        f"{name}, which reaches out of the database"
+        for name in (
+            "constraint asked_id_check on table public.asked",
+            "default value for column made of table public.asked",
+            "index public.by_asking",
+        )
+    ]
 
 
 def test_an_event_trigger_that_reaches_out_is_made_asleep_and_hears_nothing(

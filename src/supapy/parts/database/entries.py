@@ -138,11 +138,6 @@ def _or_told(statement: str, name: str, remedy: str) -> str:
     END;"""
 
 
-def refresh_sql(entry: TocEntry) -> str:
-    """The statement that fills a materialized view."""
-    return entry.drop_sql.replace("DROP", "REFRESH", 1)
-
-
 # The value that points to nothing may be a text of any length.
 LONGEST_DETAIL_CHARACTERS = 200
 

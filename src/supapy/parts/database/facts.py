@@ -9,7 +9,8 @@ from supapy.parts.database import platform
 from supapy.parts.database.additions import Addition, impossible, read_additions
 from supapy.parts.database.data import calling_tables
 from supapy.parts.database.queues import made_by_pgmq, partitions
-from supapy.parts.database.webhooks import Webhook, read_webhooks
+from supapy.parts.database.refreshing import reaching_views
+from supapy.parts.database.webhooks import Webhook, reaching_functions, read_webhooks
 from supapy.project.moment import Moment
 from supapy.project.schema import managed_schemas
 
@@ -43,8 +44,8 @@ class Facts:
     be made again, with the reason unless that is told elsewhere; `additions` is what a user made on the platform's
     tables; `extensions` are those installed; `computed` are the indexes on expressions or with a condition, and the
     tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
-    indexes, constraints, triggers and the like belong to; `webhooks` are the triggers and rules that reach
-    out; `queues` is what pgmq makes with a queue.
+    indexes, constraints, triggers and the like belong to; `webhooks` are the triggers and rules that reach out, as the
+    functions `reaching` do, and `reaching_views` the materialized views; `queues` is what pgmq makes with a queue.
     """
 
     managed: frozenset[str]
@@ -59,6 +60,8 @@ class Facts:
     computed: frozenset[int]
     tables: dict[tuple[int, int], tuple[str, str]]
     webhooks: dict[tuple[int, int], Webhook]
+    reaching: frozenset[int]
+    reaching_views: frozenset[int]
     queues: frozenset[tuple[int, int]]
     queue_partitions: frozenset[int]
 
@@ -66,7 +69,7 @@ class Facts:
 def read_facts(moment: Moment) -> Facts:
     """The catalogs' side of the rules."""
     additions, policies = read_additions(moment), moment.rows(_POLICIES)
-    managed = frozenset(managed_schemas(moment))
+    managed, reaching = frozenset(managed_schemas(moment)), reaching_functions(moment)
     superusers = dict.fromkeys(moment.rows(_SUPERUSER_OBJECTS), "Only a superuser can make it")
     extensions = moment.rows(_EXTENSIONS)
     # Given to postgres, they would let people do what he may.
@@ -87,7 +90,9 @@ def read_facts(moment: Moment) -> Facts:
         {oid: Extension(*said) for oid, _, _, *said in extensions},
         frozenset(oid for (oid,) in moment.rows(_COMPUTED_INDEXES)) | calling_tables(moment),
         {(catalog, oid): (schema, table) for catalog, oid, schema, table in moment.rows(_PIECES_OF_TABLES)},
-        read_webhooks(moment, managed),
+        read_webhooks(moment, managed, reaching),
+        reaching,
+        reaching_views(moment, reaching),
         made_by_pgmq(moment),
         partitions(moment),
     )

@@ -16,10 +16,22 @@ from typing import Any, NamedTuple
 
 from supapy.model import Json
 from supapy.names import qualified
-from supapy.parts.database import cron, grants, platform, queues, roles, specials, subscriptions, vault, webhooks
+from supapy.parts.database import (
+    cron,
+    grants,
+    platform,
+    queues,
+    refreshing,
+    roles,
+    specials,
+    subscriptions,
+    vault,
+    webhooks,
+)
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
+from supapy.parts.database.quiesced import MATERIALIZED_VIEW
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
 
@@ -175,6 +187,7 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     }
     mappings = f"{specials.user_mappings(moment)} m"
     after_restore = places(moment)
+    asleep = {f"{MATERIALIZED_VIEW} {relation}" for relation in refreshing.asleep(moment)}
     for sort, query in INVENTORY:
         for one in moment.records(query.replace("pg_user_mapping m", mappings), parameters):
             name, catalog, oid, relation = map(one.pop, _KEYS)
@@ -185,6 +198,8 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
             if hook := facts.webhooks.get((catalog, oid)):
                 # One that sleeps counts as what it will be.
                 one["enabled"] = hook.state
+            if sort == "views" and name in asleep:
+                one["filled"] = True
             yield Thing(sort, name, _plain(one), catalog, oid, relation)
     for hook in webhooks.unmade(moment):
         properties = _plain({"definition": hook.definition, "enabled": hook.state})
@@ -222,7 +237,7 @@ def _sorted(
         ("memberships", _memberships(moment, only)),
         ("settings", _settings(moment, only)),
         ("comments", _comments(moment, facts, things, makers)),
-        ("large objects", _large_objects(moment) if whole else ()),
+        ("large objects", specials.inventory(moment) if whole else ()),
         ("cron jobs", cron.inventory(cron.read_jobs(moment)) if whole else ()),
         ("subscriptions", subscriptions.inventory(moment) if whole else ()),
         ("queues", queues.inventory(moment) if whole else ()),
@@ -314,22 +329,9 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
             yield f"comment on {name}", {"text": comment} | makers.of_thing(of)
     # What isn't there before it wakes will have its comment then.
     given = {thing.name for thing in things}
-    for hook in webhooks.unmade(moment):
-        if hook.comment is not None and hook.title in given:
-            ((name,),) = moment.rows(_WILL_BE, (hook.sort, hook.name, hook.relation))
-            yield f"comment on {name}", {"text": hook.comment}
-
-
-def _large_objects(moment: Moment) -> Iterator[tuple[str, Properties]]:
-    digests: dict[int, str] = (
-        dict(moment.rows(_LARGE_OBJECT_DIGESTS)) if specials.large_objects_readable(moment) else {}
-    )
-    for one in specials.large_objects(moment):
-        owner = platform.owner_after_restore(one.owner)
-        yield (
-            f"large object {one.oid}",
-            {"owner": owner, "comment": one.comment, "content": digests.get(one.oid)},
-        )
+    for title, name, comment in webhooks.comments(moment):
+        if title in given:
+            yield f"comment on {name}", {"text": comment}
 
 
 def _plain(properties: Properties) -> Properties:
@@ -385,14 +387,4 @@ WHERE d.description IS DISTINCT FROM a.comment
         'pg_catalog.pg_namespace'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass,
         'pg_catalog.pg_language'::pg_catalog.regclass
     ))
-"""
-# As the server describes such a thing once it is there.
-_WILL_BE = """
-SELECT pg_catalog.format('%%s %%s on %%s', %s::text, (pg_catalog.parse_ident(%s))[1],
-    pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, pg_catalog.to_regclass(%s), 0))
-"""
-# A digest of the pages with their numbers, so that holes count too.
-_LARGE_OBJECT_DIGESTS = """
-SELECT loid::bigint, pg_catalog.md5(pg_catalog.string_agg(pageno || ':' || pg_catalog.md5(data), ',' ORDER BY pageno))
-FROM pg_catalog.pg_largeobject GROUP BY loid
 """

@@ -8,9 +8,9 @@ from itertools import chain
 
 from supapy.errors import SqlError
 from supapy.model import Omission, Problem, Progress, Step
-from supapy.names import literal, many, qualified
+from supapy.names import literal, many, plain_name, qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import grants, load, policies, queues, quiesced, subscriptions
+from supapy.parts.database import grants, load, policies, queues, quiesced, refreshing, subscriptions
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
 from supapy.parts.database.contents import FILE
 from supapy.parts.database.extensions import other_versions
@@ -22,7 +22,7 @@ from supapy.parts.database.rules import RELATIONS
 from supapy.parts.database.script import NO_PATH, ORIGIN, REPLICA, USUAL_PATH
 from supapy.parts.database.segments import Segment, Statement
 from supapy.parts.database.specials import Sequence, sequences_sql
-from supapy.parts.database.statements import analyze_sql, comment, do_block, fill_views
+from supapy.parts.database.statements import analyze_sql, comment, do_block
 from supapy.project import mark
 from supapy.project.moment import Moment
 from supapy.project.patterns import Patterns
@@ -145,7 +145,7 @@ def _after_rows(picked: Picked) -> Iterator[str]:
     yield from (_closed(picked, one) for one in _pieces_behind(picked))
     if picked.all_but:
         yield from map(picked.segment, (queues.RULES_SEGMENT, "webhooks that sleep"))
-    yield from chain([USUAL_PATH, fill_views(_refreshes(picked))], _analyzes(picked), [NO_PATH])
+    yield from chain([USUAL_PATH, refreshing.fill_views(_fillings(picked))], _analyzes(picked), [NO_PATH])
     if picked.all_but:
         yield picked.segment("user mappings")
         yield picked.segment("vault")
@@ -202,13 +202,10 @@ def _sequences(picked: Picked) -> Iterator[Sequence]:
             yield Sequence(one.schema, one.name, state["value"], state["given out"])
 
 
-def _refreshes(picked: Picked) -> Iterator[tuple[str, str]]:
-    filled = {
-        value.get("statement") for value in picked.contents.inventory.get("views", {}).values() if value.get("filled")
-    }
-    for one in picked.statements:
-        if one.kind == "MATERIALIZED VIEW" and one.id in filled:
-            yield f"{one.kind.lower()} {name_of(one)}", f"REFRESH MATERIALIZED VIEW {qualified(one.schema, one.name)}"
+def _fillings(picked: Picked) -> list[refreshing.Filling]:
+    views = {plain_name(one.schema, one.name) for one in picked.statements if one.kind == "MATERIALIZED VIEW"}
+    saved = refreshing.fillings_of(picked.segment(refreshing.SEGMENT))
+    return [one for one in saved if one.relation in views]
 
 
 def _analyzes(picked: Picked) -> Iterable[str]:

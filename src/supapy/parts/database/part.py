@@ -23,6 +23,7 @@ from supapy.parts.database import (
     load_chosen,
     naming,
     queues,
+    refreshing,
     roles,
     specials,
     subscriptions,
@@ -199,6 +200,7 @@ def _omissions(
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)
         yield from subscriptions.omissions(moment)
+        yield from refreshing.omissions(moment, facts.reaching)
         yield from queues.omissions(moment)
 
 

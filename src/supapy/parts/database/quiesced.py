@@ -19,6 +19,7 @@ TRIGGER = "trigger"
 RULE = "rule"
 EVENT_TRIGGER = "event trigger"
 SUBSCRIPTION = "subscription"
+MATERIALIZED_VIEW = "materialized view"
 # What reaches out when rows or definitions change.
 REACHING = frozenset({TRIGGER, RULE, EVENT_TRIGGER})
 
@@ -44,9 +45,9 @@ class Quiesced:
 
     A cron job has `job` and `owner`; a trigger or a rule `relation`, its name as `trigger`, the state it wakes to
     (pg_trigger.tgenabled, pg_rewrite.ev_enabled) and, a trigger, the `routine` it calls; an event trigger and a
-    subscription, which has an `owner`, are of no `relation`. What isn't there before it wakes has the `definition` that
-    makes it, with which its statement begins, and the `comment` that it will have. `source` is the host of the project
-    that it comes from.
+    subscription, which has an `owner`, are of no `relation`, and a materialized view is one. What isn't there before it
+    wakes has the `definition` that makes it, with which its statement begins, and the `comment` that it will have.
+    `source` is the host of the project that it comes from.
     """
 
     number: int

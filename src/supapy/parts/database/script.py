@@ -8,19 +8,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from secrets import token_hex
+from urllib.parse import urlsplit
 
 from supapy.model import Json
 from supapy.names import literal
-from supapy.parts.database import cron, grants, policies, queues, quiesced, roles, specials, subscriptions, vault
+from supapy.parts.database import (
+    cron,
+    grants,
+    policies,
+    queues,
+    quiesced,
+    refreshing,
+    roles,
+    specials,
+    subscriptions,
+    vault,
+    webhooks,
+)
 from supapy.parts.database.data import Rows, head_and_tail
-from supapy.parts.database.entries import Written, entries_sql, refresh_sql
+from supapy.parts.database.entries import Written, entries_sql
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, title
 from supapy.parts.database.segments import Segments, Statement
-from supapy.parts.database.statements import analyze_sql, comment, do_block, fill_views, sql_file
+from supapy.parts.database.statements import analyze_sql, comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry
-from supapy.parts.database.webhooks import unmade, webhook_sql
 from supapy.project.moment import Moment
 from supapy.project.moving import Moving
 
@@ -79,7 +91,7 @@ class Script:
         self._granted = [one for one in granted if not one.beyond_postgres]
         self._reading = reading
         self._secrets = secrets
-        self._unmade = [] if selection.is_part else list(unmade(moment))
+        self._unmade = [] if selection.is_part else list(webhooks.unmade(moment))
         self._jobs_of_cron = [] if selection.is_part else cron.read_jobs(moment)
         # A part of a database is one of its own tables: queues come and go as a whole.
         queued = {table.oid for table in queues.queue_tables(moment)} if selection.is_part else set()
@@ -137,8 +149,8 @@ class Script:
         yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
         yield policies.SEGMENT, policies.closed_sql(moment, chosen, self._facts)
         yield queues.RULES_SEGMENT, [queues.rules_sql(moment) if not chosen.is_part else ""]
-        yield "webhooks that sleep", [webhook_sql(hook) for hook in self._unmade]
-        yield "materialized views", [USUAL_PATH, fill_views(self._refreshes()), NO_PATH]
+        yield "webhooks that sleep", [webhooks.webhook_sql(hook) for hook in self._unmade]
+        yield refreshing.SEGMENT, [USUAL_PATH, refreshing.fill_views(self._fillings()), NO_PATH]
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
@@ -170,12 +182,16 @@ class Script:
 
         return sorted(self._selection.event_triggers, key=turn)
 
-    def _refreshes(self) -> Iterator[tuple[str, str]]:
+    def _fillings(self) -> Iterator[refreshing.Filling]:
         """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""
         filled = {oid for (oid,) in self._moment.rows(_FILLED)}
+        asleep, source = refreshing.asleep(self._moment), urlsplit(self._moment.project.url).netloc
         for entry in self._selection.pre_data + self._selection.post_data:
-            if entry.kind == "MATERIALIZED VIEW" and entry.oid in filled:
-                yield title(entry), refresh_sql(entry)
+            relation = refreshing.relation_of(entry)
+            if entry.kind == "MATERIALIZED VIEW" and (entry.oid in filled or relation in asleep):
+                statement, reaches = refreshing.refresh_sql(entry), entry.oid in self._facts.reaching_views
+                waits = relation in asleep and entry.oid not in filled
+                yield refreshing.Filling(title(entry), relation, statement, reaches, waits, source)
 
     def _analyzes(self) -> Iterator[str]:
         for rows in self._reading.without(self._rowless):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from supapy.model import Omission, Problem
 from supapy.names import literal, qualified, quoted
@@ -172,6 +172,17 @@ def migrations_sql(moment: Moment, lost: Container[int]) -> str:
     return "".join(statements)
 
 
+def inventory(moment: Moment) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Large objects as they are compared: their content by a digest, where it can be read."""
+    digests: dict[int, str] = dict(moment.rows(_LARGE_OBJECT_DIGESTS)) if large_objects_readable(moment) else {}
+    for one in large_objects(moment):
+        owner = platform.owner_after_restore(one.owner)
+        yield (
+            f"large object {one.oid}",
+            {"owner": owner, "comment": one.comment, "content": digests.get(one.oid)},
+        )
+
+
 def omissions(moment: Moment) -> Iterator[Omission | Problem]:
     """What of all this can't be saved in a plain backup, or doesn't come back as it was."""
     if not user_mappings(moment).endswith("pg_user_mapping"):
@@ -205,6 +216,11 @@ SELECT oid::bigint, pg_catalog.pg_get_userbyid(lomowner), pg_catalog.obj_descrip
 FROM pg_catalog.pg_largeobject_metadata ORDER BY oid
 """
 _PAGES = "SELECT pageno, data FROM pg_catalog.pg_largeobject WHERE loid = %s AND pageno > %s ORDER BY pageno LIMIT %s"
+# A digest of the pages with their numbers, so that holes count too.
+_LARGE_OBJECT_DIGESTS = """
+SELECT loid::bigint, pg_catalog.md5(pg_catalog.string_agg(pageno || ':' || pg_catalog.md5(data), ',' ORDER BY pageno))
+FROM pg_catalog.pg_largeobject GROUP BY loid
+"""
 _USER_MAPPINGS = """
 SELECT s.srvname, CASE m.umuser WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(r.rolname) END, m.umoptions
 FROM {mappings} m JOIN pg_catalog.pg_foreign_server s ON s.oid = m.umserver

@@ -82,14 +82,6 @@ def over_lines(name: str, columns: Sequence[str], lines: str, body: str) -> str:
     )
 
 
-def fill_views(views: Iterable[tuple[str, str]]) -> str:
-    """A statement that fills materialized views, (title, statement), to be run under the usual search path; one that
-    can't be filled is told."""
-    rows = [(place, *one) for place, one in enumerate(views)]
-    columns = ["place int", "title text", "statement text", "said text"]
-    return over_rows("unfilled", columns, [(*row, None) for row in rows], sql_file("refresh")) if rows else ""
-
-
 def analyze_sql(schema: str, table: str) -> str:
     """A statement that gathers what the planner wants to know of a table.
 
@@ -116,9 +108,9 @@ END"""
 
 
 def copied_rows(sql: str, name: str) -> list[tuple[str | None, ...]]:
-    """The rows that `over_rows` wrote for a temporary table, read back from its text."""
+    """The rows that `over_rows` wrote for a temporary table, read back from its text; none without such a table."""
     text = sql.partition(_copy_into(name))[2]
-    if text.startswith("\\."):
+    if not text or text.startswith("\\."):
         return []
     lines = text.partition("\n\\.\n")[0].split("\n")
     return [tuple(map(_value, line.split("\t"))) for line in lines]

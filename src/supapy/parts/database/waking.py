@@ -7,8 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from supapy.errors import UsageError
 from supapy.names import literal, quoted
-from supapy.parts.database.quiesced import CRON_JOB, EVENT_TRIGGER, RULE, TABLE, Quiesced, finish_sql, read_quiesced
+from supapy.parts.database.quiesced import (
+    CRON_JOB,
+    EVENT_TRIGGER,
+    MATERIALIZED_VIEW,
+    RULE,
+    TABLE,
+    Quiesced,
+    finish_sql,
+    read_quiesced,
+)
 from supapy.parts.database.webhooks import EVENT_TRIGGER_SQL
 from supapy.project.postgres import Session
 
@@ -63,6 +73,8 @@ def _text(session: Session, one: Quiesced) -> str | None:
     if one.definition is not None:
         is_gone = one.relation and session.value("SELECT pg_catalog.to_regclass(%s) IS NULL", (one.relation,))
         return None if is_gone else one.definition
+    if one.sort == MATERIALIZED_VIEW:
+        return _optional(session.value("SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass(%s))", (one.relation,)))
     if one.sort == EVENT_TRIGGER:
         return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
@@ -126,7 +138,9 @@ def _wake(session: Session, one: Asleep, text: str, rewrite: Rewrite, in_functio
 
 
 def _make_anew(session: Session, what: Quiesced, definition: str) -> None:
-    """Make a trigger or a rule what it is to be, with the comment that it has."""
+    """Make a trigger or a rule what it is to be, with the comment that it has. Raises UsageError for what can't be."""
+    if what.sort == MATERIALIZED_VIEW:
+        raise UsageError("its query can't be rewritten", "Drop it, and make it anew with another address.")
     if definition.startswith(plain := f"CREATE {what.sort.upper()} "):
         session.execute(definition.replace(plain, plain.replace("CREATE", "CREATE OR REPLACE"), 1))
         return

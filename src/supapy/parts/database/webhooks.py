@@ -54,9 +54,9 @@ def _title(sort: str, name: str, relation: str) -> str:
     return f"{sort} {name} on {relation}" if relation else f"{sort} {name}"
 
 
-def read_webhooks(moment: Moment, managed: frozenset[str]) -> dict[tuple[int, int], Webhook]:
-    """All of them by (catalog, oid), but for those that sleep by not being there."""
-    reaching = _reaching(moment)
+def read_webhooks(moment: Moment, managed: frozenset[str], reaching: frozenset[int]) -> dict[tuple[int, int], Webhook]:
+    """All of them by (catalog, oid), but for those that sleep by not being there; what calls one of the `reaching`
+    functions reaches out."""
     rules = ((RULE, *row) for row in moment.rows(_RULES) if _REACHES_OUT.search(row[6]) or reaching & set(row[8]))
     triggers = ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in reaching)
     theirs = (sorted(platform.EVENT_TRIGGERS), platform.PLATFORM_ROLE_PATTERN)
@@ -99,6 +99,14 @@ def unmade(moment: Moment) -> Iterator[Webhook]:
             )
 
 
+def comments(moment: Moment) -> Iterator[tuple[str, str, str]]:
+    """Those that wait with them: the title of what they are on, what the server will call that, and the text."""
+    for hook in unmade(moment):
+        if hook.comment is not None:
+            ((name,),) = moment.rows(_WILL_BE, (hook.sort, hook.name, hook.relation))
+            yield hook.title, name, hook.comment
+
+
 def webhook_sql(hook: Webhook) -> str:
     """The statement that makes it, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
     return do_block(
@@ -124,7 +132,7 @@ def _host(moment: Moment) -> str:
     return urlsplit(moment.project.url).netloc
 
 
-def _reaching(moment: Moment) -> frozenset[int]:
+def reaching_functions(moment: Moment) -> frozenset[int]:
     """The oids of functions that reach out, themselves or by others that they call."""
     bodies = {oid: (name, body) for oid, name, body in moment.rows(_FUNCTIONS)}
     reaching = {oid for oid, (name, body) in bodies.items() if name == _HTTP_REQUEST or _REACHES_OUT.search(body)}
@@ -134,7 +142,7 @@ def _reaching(moment: Moment) -> frozenset[int]:
         calls = re.compile(r'\b"?(?:' + "|".join(map(re.escape, sorted(names))) + r')"?\s*\(', re.IGNORECASE)
         new = {oid for oid, (_, body) in bodies.items() if oid not in reaching and calls.search(body)}
         reaching |= new
-    return frozenset(reaching)
+    return frozenset(reaching) | {oid for oid, name in moment.rows(_OF_EXTENSIONS) if _REACHES_OUT.search(f"{name}(")}
 
 
 _HTTP_REQUEST = "supabase_functions.http_request"
@@ -142,6 +150,10 @@ _VIEW = "v"
 _IS_LASTING = """
 SELECT pg_catalog.pg_get_userbyid(relowner) ~ %s OR relkind::text = %s FROM pg_catalog.pg_class
 WHERE oid = pg_catalog.to_regclass(%s)
+"""
+_WILL_BE = """
+SELECT pg_catalog.format('%%s %%s on %%s', %s::text, (pg_catalog.parse_ident(%s))[1],
+    pg_catalog.pg_describe_object('pg_catalog.pg_class'::pg_catalog.regclass, pg_catalog.to_regclass(%s), 0))
 """
 # The user's own functions, and the one of Database Webhooks.
 _FUNCTIONS = """
@@ -152,6 +164,14 @@ WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p') AND p.oid >
     AND n.nspname NOT IN ('pg_catalog', 'information_schema')
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+"""
+_OF_EXTENSIONS = """
+SELECT p.oid::bigint, n.nspname || '.' || p.proname
+FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_depend d
+    ON d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+    AND d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+JOIN pg_catalog.pg_proc p ON p.oid = d.objid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+WHERE e.extname IN ('pg_net', 'http', 'dblink')
 """
 # A partition's copy counts where its state is not its parent's: it comes after it.
 _TRIGGERS = """

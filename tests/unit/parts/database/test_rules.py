@@ -47,6 +47,8 @@ FACTS = Facts(
     computed=frozenset(),
     tables={},
     webhooks={},
+    reaching=frozenset(),
+    reaching_views=frozenset(),
     queues=frozenset({(PG_CLASS, 88)}),
     queue_partitions=frozenset({88}),
 )
