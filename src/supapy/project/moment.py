@@ -77,8 +77,7 @@ class Moment:
 
     @contextmanager
     def readers(self, jobs: int) -> Iterator[list[Session]]:
-        """Up to `jobs` connections that see this instant, as many as the server spares. What they are at is cancelled
-        when the block ends by an error."""
+        """Up to `jobs` connections that see this instant, as many as the server spares; they end with the block."""
         with ExitStack() as ending:
             found: list[Session] = []
             while len(found) < jobs:
@@ -90,12 +89,7 @@ class Moment:
                     break
                 self.share(session)
                 found.append(session)
-            try:
-                yield found
-            except BaseException:
-                for session in found:
-                    session.abort()
-                raise
+            yield found
 
     def pumped(
         self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[memoryview], bytes] = bytes

@@ -9,7 +9,7 @@ from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
 from supapy.parts.auth.document import Document
-from supapy.parts.auth.live import Live, Tally
+from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import LEFT, meant
 from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL, readable
 from supapy.project.moment import Moment
@@ -37,40 +37,41 @@ class Comparison:
         tables = readable(moment)
         # Claims of sessions don't say whose they are.
         left_out = self.left_out if self.chosen is None else (*self.left_out, "mfa_amr_claims")
-        with Live.at(moment, tables, usual_jobs()) as live:
+        with readers(moment, usual_jobs()) as sessions:
             for name, rows in self.document.sections():
                 saved = filter(meant(name, self.chosen), rows)
                 if name in left_out:
                     for _ in saved:
                         pass
                 elif name in tables:
-                    yield from self._rows(name, saved, live)
+                    with Live(moment, tables, name, sessions) as live:
+                        yield from self._rows(saved, live)
                 elif sum(1 for _ in saved):
                     yield Difference("auth", f"auth.{name}", "missing", "no such table")
         if self._left:
             yield Proof("auth", LEFT, self._left)
 
-    def _rows(self, name: str, saved: Iterator[bytes], live: Live) -> Iterator[Finding]:
-        equal, found = 0, Tally()
-        for ones, others in live.beside(name, saved, found):
+    def _rows(self, saved: Iterator[bytes], live: Live) -> Iterator[Finding]:
+        equal = 0
+        for ones, others in live.beside(saved):
             if b"\n".join(ones) == others:
                 equal += len(ones)
                 continue
             for one, other in zip(ones, others.split(b"\n"), strict=True):
-                judged = _EQUAL if one == other else self._judged(name, one, other, live.tables)
+                judged = _EQUAL if one == other else self._judged(one, other, live)
                 if isinstance(judged, Difference):
                     yield judged
                 equal += judged is _EQUAL
         # Of some users alone nobody has counted what the target has.
-        if self.chosen is not None or found != live.tally(name):
-            yield from self._strays(name, live)
+        if self.chosen is not None or not live.is_one_to_one:
+            yield from self._strays(live)
         if equal:
-            yield Proof("auth", name, equal)
+            yield Proof("auth", live.name, equal)
 
-    def _judged(self, name: str, one: bytes, other: bytes, tables: dict[str, Table]) -> Difference | str:
+    def _judged(self, one: bytes, other: bytes, live: Live) -> Difference | str:
         """What differs between a saved line and the live one, which is empty when there is none; else a word."""
-        was, now = parse(one), parse(other) if other else None
-        changed = self._changed(name, was, now, tables) if now else []
+        name, was, now = live.name, parse(one), parse(other) if other else None
+        changed = self._changed(name, was, now, live.tables) if now else []
         if now and not changed:
             return _EQUAL
         if str(was.get("id" if name == "users" else "user_id")) in self.staying:
@@ -78,11 +79,10 @@ class Comparison:
             return LEFT
         return Difference("auth", f"auth.{name} {was['id']}", "changed" if now else "missing", ", ".join(changed))
 
-    def _strays(self, name: str, live: Live) -> Iterator[Difference]:
+    def _strays(self, live: Live) -> Iterator[Difference]:
         """The rows of the file that stand there again, and those that only the target has."""
-        saved = filter(meant(name, self.chosen), self.document.rows(name))
-        for stray in live.strays(name, saved):
-            place = f"auth.{name} {stray.id}"
+        for stray in live.strays():
+            place = f"auth.{live.name} {stray.id}"
             if stray.is_saved:
                 yield Difference("auth", place, "missing", f"{FILE} has it more than once")
             elif stray.user not in self.staying and (self.chosen is None or stray.user in self.chosen):

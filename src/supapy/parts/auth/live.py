@@ -5,33 +5,32 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from tempfile import TemporaryFile
+from typing import IO, Self
 
 from supapy.names import literal
 from supapy.parts.auth.document import id_of, row_of
 from supapy.parts.auth.tables import NESTED, OF_A_USER
 from supapy.project.moment import Moment
-from supapy.project.postgres import Session
+from supapy.project.postgres import Row, Session
 from supapy.project.quick import chunks
 from supapy.project.rows import lines_statement
 from supapy.project.schema import Table
 from supapy.stream import lines
 
-# Rows asked for at once: much beside what preparing a statement costs, little enough for the server to sort in memory.
-CHUNK_BYTES = 1024 * 1024
-_IDS = "supapy_ids"
-
-
-@dataclass(slots=True)
-class Tally:
-    """What tells one set of ids from another: how many they are, and the sum of a hash of each."""
-
-    count: int = 0
-    hashes: int = 0
+# Rows asked for at once: much beside what a statement costs, little enough to stay in a processor's cache.
+CHUNK_BYTES = 512 * 1024
+_ASKED, _IDS = "supapy_asked", "supapy_ids"
+_SETTINGS = (
+    # A target just restored has no statistics: what is its users' would be looked for from end to end.
+    "SET LOCAL enable_seqscan = off",
+    # One plan is made, whatever the ids: making it costs as much as a few hundred rows.
+    "SET LOCAL plan_cache_mode = force_generic_plan",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,110 +42,130 @@ class Stray:
     is_saved: bool = field(default=False, kw_only=True)
 
 
+@contextmanager
+def readers(moment: Moment, jobs: int) -> Iterator[list[Session]]:
+    """Up to `jobs` connections for `Live`, which end with the block."""
+    with moment.readers(jobs) as sessions:
+        for session in sessions:
+            for setting in _SETTINGS:
+                session.execute(setting)
+        yield sessions
+
+
 @dataclass(slots=True)
 class Live:
-    """The rows of `tables` at a moment, read by `sessions` that see it. The hashes are this object's own: nobody can
-    choose ids whose sums are equal."""
+    """The target's rows of the table `name`, of `tables`, as `readers` see them; to be used as a context manager.
+
+    The ids of what was asked for stay in `ids`, a file. How many rows were found, and the sum of a hash of the id of
+    each, tell whether there are others: the hashes are this object's own, so that nobody chooses ids for their sums.
+    """
 
     moment: Moment
     tables: dict[str, Table]
-    sessions: Sequence[Session]
+    name: str
+    readers: Sequence[Session]
+    ids: IO[bytes] = field(default_factory=TemporaryFile)
     _seed: int = field(default_factory=lambda: secrets.randbits(63))
+    _found: int = 0
+    _hashes: int = 0
 
-    @classmethod
-    @contextmanager
-    def at(cls, moment: Moment, tables: dict[str, Table], jobs: int) -> Iterator[Self]:
-        """By up to `jobs` connections, which end with the block."""
-        with moment.readers(jobs) as sessions:
-            for session in sessions:
-                # A target just restored has no statistics: what is its users' would be looked for from end to end.
-                session.execute("SET LOCAL enable_seqscan = off")
-            yield cls(moment, tables, sessions)
+    def __enter__(self) -> Self:
+        return self
 
-    def beside(self, name: str, saved: Iterator[bytes], found: Tally) -> Iterator[tuple[list[bytes], bytes]]:
-        """The saved rows of a table, some at a time, each time with the lines that the target's rows of the same ids
-        would be saved as: in the same order, an empty one where there is none. Those found are added to `found`."""
-        line, free = self._line(name), deque(self.sessions)
-        under_way: deque[tuple[list[bytes], Future[tuple[str, int, int]]]] = deque()
+    def __exit__(self, *_: object) -> None:
+        self.ids.close()
 
-        def asked(rows: list[bytes]) -> tuple[str, int, int]:
-            session = free.popleft()
+    def beside(self, saved: Iterator[bytes]) -> Iterator[tuple[list[bytes], bytes]]:
+        """The saved rows, some at a time, each time with the lines that the target's rows of the same ids would be
+        saved as: in the same order, an empty one where there is none."""
+        for session in self.readers:
+            session.execute(f"PREPARE {_ASKED}_{self.name} AS {self._query()}")
+        free, under_way = deque(self.readers), deque[tuple[list[bytes], Future[Row]]]()
+
+        def asked(rows: list[bytes]) -> Row:
+            ids, session = list(map(id_of, rows)), free.popleft()
             try:
-                [(text, count, hashes)] = session.rows(self._query(name, line, map(id_of, rows)))
+                wanted = literal("{" + ",".join(ids) + "}")
+                return ids, *session.rows(f"EXECUTE {_ASKED}_{self.name}({wanted})")[0]
             finally:
                 free.append(session)
-            return text, count, int(hashes)
 
         def next_one() -> tuple[list[bytes], bytes]:
             rows, answer = under_way.popleft()
-            text, count, hashes = answer.result()
-            found.count, found.hashes = found.count + count, found.hashes + hashes
+            ids, text, count, hashes = answer.result()
+            self.ids.write("\n".join((*ids, "")).encode())
+            self._found += count
+            self._hashes += int(hashes)
             return rows, text.encode()
 
-        with ThreadPoolExecutor(len(self.sessions)) as pool:
-            for rows in chunks(saved, CHUNK_BYTES):
-                under_way.append((rows, pool.submit(asked, rows)))
-                if len(under_way) > len(self.sessions):
+        with ThreadPoolExecutor(len(self.readers)) as pool:
+            try:
+                for rows in chunks(saved, CHUNK_BYTES):
+                    under_way.append((rows, pool.submit(asked, rows)))
+                    if len(under_way) > len(self.readers):
+                        yield next_one()
+                while under_way:
                     yield next_one()
-            while under_way:
-                yield next_one()
+            except BaseException:
+                for session in self.readers:
+                    session.abort()
+                raise
 
-    def tally(self, name: str) -> Tally:
-        """Of all the target's rows of a table."""
-        [(count, hashes)] = self.moment.rows(f"SELECT {self._tally('t')} FROM {self.tables[name].sql} t")
-        return Tally(count, int(hashes))
+    @property
+    def is_one_to_one(self) -> bool:
+        """Whether the rows found are all that there are, each found once."""
+        [(count, hashes)] = self.moment.rows(f"SELECT {self._tally('t')} FROM {self._table.sql} t")
+        return (count, int(hashes)) == (self._found, self._hashes)
 
-    def strays(self, name: str, saved: Iterator[bytes]) -> Iterator[Stray]:
-        """Of a table, what has no row of its own on the other side."""
-        table = self.tables[name].sql
-        user = "t.id" if name == "users" else "t.user_id" if name in OF_A_USER else "''"
+    def strays(self) -> Iterator[Stray]:
+        """What has no row of its own on the other side. The server finds it, in a temporary table of the saved ids."""
+        table = self._table.sql
+        user = "t.id" if self.name == "users" else "t.user_id" if self.name in OF_A_USER else "''"
         with self.moment.project.session() as session:
             session.execute(f"CREATE TEMPORARY TABLE {_IDS} AS SELECT id FROM {table} WITH NO DATA")
             self.moment.share(session)
-            pieces = ("".join(f"{id_of(row)}\n" for row in rows).encode() for rows in chunks(saved, CHUNK_BYTES))
-            session.copy_in(f"COPY pg_temp.{_IDS} FROM STDIN", pieces)
+            self.ids.seek(0)
+            session.copy_in(f"COPY pg_temp.{_IDS} FROM STDIN", iter(lambda: self.ids.read(CHUNK_BYTES), b""))
             query = f"SELECT k.id FROM pg_temp.{_IDS} k GROUP BY k.id HAVING count(*) > 1 ORDER BY k.id"
             yield from (Stray(row, is_saved=True) for row in _texts(session, query))
             there = f"SELECT FROM pg_temp.{_IDS} k WHERE k.id = t.id"
             query = f"SELECT concat(t.id, ' ', {user}) FROM {table} t WHERE NOT EXISTS ({there}) ORDER BY t.id"
             yield from (Stray(*text.split(" ", 1)) for text in _texts(session, query))
 
-    def _line(self, name: str) -> str:
-        if name == "users":
-            return line_of(self._with_rows())
-        return f"CASE WHEN t.id IS NOT NULL THEN {row_of(self.tables[name])} END"
+    @property
+    def _table(self) -> Table:
+        return self.tables[self.name]
 
-    def _query(self, name: str, line: str, ids: Iterable[str]) -> str:
-        table = self.tables[name]
-        kind = next(column.type for column in table.columns if column.name == "id")
-        wanted = f"unnest({literal('{' + ','.join(ids) + '}')}::{kind}[]) WITH ORDINALITY AS w(id, place)"
-        return (
-            f"SELECT pg_catalog.string_agg(coalesce(s.line, ''), E'\\n' ORDER BY s.place), {self._tally('s')} "
-            f"FROM (SELECT t.id, w.place, {line} AS line FROM {wanted} LEFT JOIN {table.sql} t ON t.id = w.id) s"
-        )
+    def _query(self) -> str:
+        """Of an array of ids the lines, one below the other, and what tells how many and which were found.
 
-    def _with_rows(self) -> dict[str, Table]:
-        """All tables but those nested ones that have no rows to be looked for."""
-        empty = {
-            name
-            for name in NESTED
-            if name in self.tables and not self.moment.value(f"SELECT EXISTS (SELECT FROM {self.tables[name].sql})")
-        }
-        return {name: table for name, table in self.tables.items() if name not in empty}
+        What is nested is put together for all users at once: a query for each costs more, and reads a table without an
+        index for each.
+        """
+        kind = next(column.type for column in self._table.columns if column.name == "id")
+        nested = self._nested() if self.name == "users" else []
+        groups = [
+            f"""{one.name} AS MATERIALIZED (SELECT n.user_id AS id, {literal(f',"{one.name}":[')}
+                || pg_catalog.string_agg({row_of(one, "n")}, ',' ORDER BY n.id) || ']' AS rows
+                FROM {one.sql} n WHERE n.user_id = ANY($1::{kind}[]) GROUP BY n.user_id)"""
+            for one in nested
+        ]
+        joins = "".join(f" LEFT JOIN {one.name} ON {one.name}.id = w.id" for one in nested)
+        line = row_of(self._table, more=[f"{one.name}.rows" for one in nested])
+        given = f"WITH {', '.join(groups)} " if groups else ""
+        found = f"unnest($1::{kind}[]) WITH ORDINALITY AS w(id, place) LEFT JOIN {self._table.sql} t ON t.id = w.id"
+        return f"""{given}SELECT pg_catalog.string_agg(s.line, E'\\n' ORDER BY s.place), {self._tally("s")} FROM (
+                SELECT t.id, w.place, CASE WHEN t.id IS NULL THEN '' ELSE {line} END AS line
+                FROM {found}{joins}
+            ) s"""
+
+    def _nested(self) -> list[Table]:
+        """The nested tables that have any rows."""
+        tables = [self.tables[name] for name in NESTED if name in self.tables]
+        return [table for table in tables if self.moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})")]
 
     def _tally(self, alias: str) -> str:
         return f"count({alias}.id), coalesce(sum(pg_catalog.hashtextextended({alias}.id::text, {self._seed})), 0)"
-
-
-def line_of(tables: dict[str, Table]) -> str:
-    """An SQL expression: the line that the target's user `t` would be saved as; NULL when there is none."""
-    nested = [
-        f"""',"{name}":[' || (SELECT pg_catalog.string_agg({row_of(tables[name], "n")}, ',' ORDER BY n.id)
-            FROM {tables[name].sql} n WHERE n.user_id = t.id) || ']'"""
-        for name in NESTED
-        if name in tables
-    ]
-    return f"CASE WHEN t.id IS NOT NULL THEN {row_of(tables['users'], 't', nested)} END"
 
 
 def _texts(session: Session, query: str) -> Iterator[str]:

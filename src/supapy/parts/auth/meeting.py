@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from supapy.names import literal
-from supapy.parts.auth.document import twice
-from supapy.parts.auth.live import line_of
+from supapy.parts.auth.document import row_of, twice
 from supapy.parts.auth.people import OnConflict
 from supapy.parts.auth.tables import NESTED, readable
 from supapy.project.postgres import Session
 from supapy.project.quick import stage_chunks
 from supapy.project.rows import STAGE
+from supapy.project.schema import Table
 
 MOST_NAMED = 3
 _SAVED = "pg_temp.supapy_saved"
@@ -45,7 +45,7 @@ class Meeting:
         """Look for them; what was found stays with the session. Raises IntegrityError for one who is saved twice: the
         one line might be there already and the other in its way."""
         tables = readable(session)
-        live = line_of(tables)
+        live = _line_of(tables)
         session.execute(
             f"CREATE TEMPORARY TABLE {_name(_SAVED)} (id uuid, email text, phone text, sso bool, same bool)"
         )
@@ -107,6 +107,17 @@ class Meeting:
 
 def _name(table: str) -> str:
     return table.removeprefix("pg_temp.")
+
+
+def _line_of(tables: dict[str, Table]) -> str:
+    """The line that the target's user `t` would be saved as; NULL when there is none."""
+    nested = [
+        f"""',"{name}":[' || (SELECT pg_catalog.string_agg({row_of(tables[name], "n")}, ',' ORDER BY n.id)
+            FROM {tables[name].sql} n WHERE n.user_id = t.id) || ']'"""
+        for name in NESTED
+        if name in tables
+    ]
+    return f"CASE WHEN t.id IS NOT NULL THEN {row_of(tables['users'], 't', nested)} END"
 
 
 _FIRST = f"""
