@@ -224,7 +224,9 @@ def test_identities_from_before_they_had_a_provider_id_come_back_under_todays_na
     target = project_factory("target")
     expected = as_superuser(source, "SELECT user_id, provider_id FROM auth.identities ORDER BY 1, 2")
     as_superuser(source, *old)
-    outcome = restored(backed_up(source, tmp_path / "old", auth()), target, auth())
+    saved = backed_up(source, tmp_path / "old", auth())
+    assert differences(saved, source, auth()) == []
+    outcome = restored(saved, target, auth())
     assert outcome.is_whole, (outcome.problems, outcome.differences)
     assert as_superuser(target, "SELECT user_id, provider_id FROM auth.identities ORDER BY 1, 2") == expected
     assert as_superuser(target, "SELECT count(DISTINCT id) FROM auth.identities") == [(4,)]

@@ -44,6 +44,12 @@ def in_line(table: Table) -> list[Column]:
     return sorted(table.stored_columns, key=lambda column: column.name != "id")
 
 
+def by_id(table: Table, alias: str) -> str:
+    """The order of a nested table's rows within a line: that of the texts of their ids, byte by byte."""
+    is_uuid = any(column.name == "id" and column.type == "uuid" for column in table.columns)
+    return f"{alias}.id" if is_uuid else f'{alias}.id::text COLLATE "C"'
+
+
 class Document:
     """The file of a backup. Raises IntegrityError for what isn't as it is written, UnknownFormat for a newer form."""
 

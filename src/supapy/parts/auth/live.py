@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import IO, Self
 
 from supapy.names import literal
-from supapy.parts.auth.document import id_of, row_of
+from supapy.parts.auth.document import by_id, id_of, row_of
 from supapy.parts.auth.tables import NESTED, OF_A_USER
 from supapy.project.moment import Moment
 from supapy.project.postgres import Row, Session
@@ -146,7 +146,7 @@ class Live:
         nested = self._nested() if self.name == "users" else []
         groups = [
             f"""{one.name} AS MATERIALIZED (SELECT n.user_id AS id, {literal(f',"{one.name}":[')}
-                || pg_catalog.string_agg({row_of(one, "n")}, ',' ORDER BY n.id) || ']' AS rows
+                || pg_catalog.string_agg({row_of(one, "n")}, ',' ORDER BY {by_id(one, "n")}) || ']' AS rows
                 FROM {one.sql} n WHERE n.user_id = ANY($1::{kind}[]) GROUP BY n.user_id)"""
             for one in nested
         ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from supapy.names import literal
-from supapy.parts.auth.document import row_of, twice
+from supapy.parts.auth.document import by_id, row_of, twice
 from supapy.parts.auth.people import OnConflict
 from supapy.parts.auth.tables import NESTED, readable
 from supapy.project.postgres import Session
@@ -112,10 +112,9 @@ def _name(table: str) -> str:
 def _line_of(tables: dict[str, Table]) -> str:
     """The line that the target's user `t` would be saved as; NULL when there is none."""
     nested = [
-        f"""',"{name}":[' || (SELECT pg_catalog.string_agg({row_of(tables[name], "n")}, ',' ORDER BY n.id)
-            FROM {tables[name].sql} n WHERE n.user_id = t.id) || ']'"""
-        for name in NESTED
-        if name in tables
+        f"""',"{one.name}":[' || (SELECT pg_catalog.string_agg({row_of(one, "n")}, ',' ORDER BY {by_id(one, "n")})
+            FROM {one.sql} n WHERE n.user_id = t.id) || ']'"""
+        for one in (tables[name] for name in NESTED if name in tables)
     ]
     return f"CASE WHEN t.id IS NOT NULL THEN {row_of(tables['users'], 't', nested)} END"
 
