@@ -5,6 +5,7 @@ The source's own functions wait for a lock when the target's server comes to a c
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests import waiting
 from tests.doors.commands import Commands, settings_of
 from tests.doors.test_changed_scripts import forged
 from tests.doors.test_interrupts import until, until_no_session_left
@@ -206,19 +208,75 @@ def test_one_that_another_version_began_is_left_to_that(saved: Path, target: San
     assert "Finish that first with that version" in ran.err
 
 
-def test_a_server_that_restarts_amid_the_rows_is_no_loss(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+def durable(project: SandboxProject) -> None:
+    """The server keeps what it says is kept, and writes its log for nothing else: what nobody has waited for is lost
+    when it crashes, where chance would have most of it on the disk."""
+    with superuser(project.database) as connection:
+        for setting in (
+            "fsync = on",
+            "full_page_writes = on",
+            "synchronous_commit = on",
+            "wal_buffers = '64MB'",
+            "wal_writer_delay = '10s'",
+            "wal_writer_flush_after = '1GB'",
+            "bgwriter_lru_maxpages = 0",
+            "autovacuum = off",
+        ):
+            connection.execute(f"ALTER SYSTEM SET {setting}".encode())
+    project.database.stop()
+    project.database.start(project.database.port)
+
+
+def stop(project: SandboxProject) -> None:
+    project.database.stop()
+
+
+def crash(project: SandboxProject) -> None:
+    """Its processes end at once, and write nothing more."""
+    assert project.database.pid
+    os.kill(project.database.pid, signal.SIGQUIT)
+    waiting.until(lambda: project.database.pid is None)
+    project.database.stop()
+
+
+@pytest.mark.parametrize("end", [stop, crash])
+def test_a_server_that_ends_amid_the_rows_is_no_loss(
+    saved: Path, target: SandboxProject, tmp_path: Path, end: Callable[[SandboxProject], None]
+) -> None:
     supapy = Commands(tmp_path, settings_of(target))
+    durable(target)
     with ExitStack() as stack:
         held, _ = stack.enter_context(held_up(target, "rows"))
         child = stack.enter_context(supapy.started("restore", saved, "--yes"))
         until(held, child)
-        target.database.stop()
+        noted = one(target, "SELECT count(*) FROM supapy_restore.done")
+        end(target)
         target.database.start(target.database.port)
         _, err = child.communicate()
         assert child.returncode == 21
         assert "lost" in err
         assert "half restored" in err
+    # Of what was noted before the crash, some went with it.
+    assert (one(target, "SELECT count(*) FROM supapy_restore.done") == noted) == (end is stop)
     assert_finished(supapy, target, saved)
+
+
+def test_a_server_that_crashes_right_after_a_restore_has_lost_nothing(
+    saved: Path, target: SandboxProject, tmp_path: Path
+) -> None:
+    supapy = Commands(tmp_path, settings_of(target))
+    durable(target)
+    with superuser(target.database) as connection:
+        # Whatever the role's commits wait for as a rule: the last one does.
+        connection.execute("ALTER ROLE postgres SET synchronous_commit = off")
+    ran = supapy("restore", saved, "--yes", "--jobs", "2")
+    crash(target)
+    target.database.start(target.database.port)
+    assert ran.code == 0, ran.out + ran.err
+    assert one(target, COUNTS) == (4000, 4000)
+    assert one(target, "SELECT count(*) FROM pg_namespace WHERE nspname = 'supapy_restore'") == (0,)
+    again = supapy("verify", saved)
+    assert again.code == 0, again.out + again.err
 
 
 def test_rows_that_end_before_their_end_are_missed(saved: Path, target: SandboxProject, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ FROM pg_settings WHERE name = 'maintenance_work_mem';
 """
 OPENING = PREAMBLE + NO_PATH + REPLICA + _OWN_SETTINGS
 # A commit needn't wait for the disk: a server that crashes forgets what was done and the note of it together, and the
-# restore's last commit, which drops the notes, waits for all before it.
+# restore's last commit, which drops the notes, waits for all before it: one that drops tables does, whatever is set.
 _LATER_DURABLE = "SET synchronous_commit = off;\n"
 # The script's own check was done already, and finds the users and files that other parts have brought back.
 _NO_GUARD = "SET supapy.guard = 'off';\n"
