@@ -58,9 +58,9 @@ class Moment:
             self._answers[asked] = self.rows(sql, params or None)
         return self._answers[asked]
 
-    def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """All rows of a query, each value under its column's name, as the snapshot sees them."""
-        return self.session.records(sql, params)
+    def named(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[list[str], list[Row]]:
+        """The names of a query's columns, and all rows, as the snapshot sees them."""
+        return self.session.named(sql, params)
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""

@@ -16,7 +16,6 @@ from typing import Any, cast
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
-from psycopg.rows import dict_row
 
 from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
 from supapy.secret import Secret
@@ -175,10 +174,11 @@ class Session:
         """The same: unlike a moment, a session may be given another answer each time."""
         return self.rows(sql, params or None)
 
-    def records(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-        """All rows of a query, each value under its column's name."""
-        with told(), self._connection.cursor(row_factory=dict_row) as cursor:
-            return cursor.execute(sql, params).fetchall()
+    def named(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[list[str], list[Row]]:
+        """The names of a query's columns, and all rows."""
+        with told(), self._connection.cursor() as cursor:
+            rows = cursor.execute(sql, params).fetchall()
+            return [column.name for column in cursor.description or ()], rows
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""

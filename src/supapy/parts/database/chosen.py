@@ -13,7 +13,8 @@ from supapy.names import qualified, quoted
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.grants import GRANTS, OWNERS
-from supapy.parts.database.inventory import STATEMENT, without_tables
+from supapy.parts.database.inventory import without_tables
+from supapy.parts.database.makers import STATEMENT
 from supapy.parts.database.rules import ATTRIBUTES, RELATIONS
 from supapy.parts.database.segments import Segment, Statement
 from supapy.parts.database.statements import copied_rows

@@ -14,7 +14,6 @@ from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
 from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import (
-    STATEMENT,
     VAULT_SECRETS,
     Inventory,
     Properties,
@@ -23,6 +22,7 @@ from supapy.parts.database.inventory import (
     vault_inventory,
 )
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
+from supapy.parts.database.makers import STATEMENT
 from supapy.parts.database.quiesced import read_quiesced
 from supapy.parts.database.sealed import sealed_in
 from supapy.parts.database.segments import Segment

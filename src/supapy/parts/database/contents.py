@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.parts.base import Source
-from supapy.parts.database.inventory import Inventory, to_json
+from supapy.parts.database.inventory import Inventory, Made, Properties
+from supapy.parts.database.makers import STATEMENT
 from supapy.parts.database.segments import Segment, Statement
 
 FILE = "database.sql"
@@ -20,7 +21,8 @@ FORMAT = 1
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The saved table of contents. `index` are the statements, where it names them; `left_out` are the names of the
-    things that a restore can't bring back. `is_part` says that only a part of the database was asked for."""
+    things that a restore can't bring back. `is_part` says that only a part of the database was asked for. While it is
+    being written `made` says which statements make what the inventory names; once saved, each thing says it itself."""
 
     server_version: int
     segments: list[Segment]
@@ -28,6 +30,7 @@ class Contents:
     inventory: Inventory
     left_out: list[str]
     is_part: bool = False
+    made: Made = field(default_factory=dict)
 
     @property
     def major(self) -> int:
@@ -76,8 +79,8 @@ class Contents:
         yield _listed(segment.to_json() for segment in self.segments)
         yield b',\n"statements": ' + _listed(statement.to_json() for statement in self.statements)
         yield b',\n"inventory": {'
-        for number, (sort, named) in enumerate(to_json(self.inventory).items()):
-            lines = ",\n".join(f"  {_text(name)}: {_text(properties)}" for name, properties in named.items())
+        for number, (sort, named) in enumerate(self.inventory.items()):
+            lines = ",\n".join(_things(named, self.made.get(sort, {})))
             yield f"{',' if number else ''}\n {_text(sort)}: {{\n{lines}\n }}".encode()
         yield b'\n},\n"left_out": ' + _listed(self.left_out)
         yield f',\n"is_part": {_text(self.is_part)}\n}}\n'.encode()
@@ -120,6 +123,20 @@ _encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False)
 
 def _text(value: object) -> str:
     return _encoder.encode(value)
+
+
+def _things(named: Mapping[str, Properties], made: Mapping[str, int]) -> Iterator[str]:
+    """The lines of a sort of things, in the order of their names."""
+    # Many share their properties.
+    texts: dict[int, str] = {}
+    for name in sorted(named):
+        properties, by = named[name], made.get(name)
+        text = texts.get(id(properties))
+        if text is None:
+            text = texts[id(properties)] = _text(properties)
+        if by is not None:
+            text = f'{text[:-1]}{", " if properties else ""}"{STATEMENT}": {by}}}'
+        yield f"  {_text(name)}: {text}"
 
 
 def _listed(values: Iterable[object]) -> bytes:

@@ -48,8 +48,8 @@ class Grant(NamedTuple):
     @property
     def lines(self) -> str:
         """Its rows, one for each privilege, as COPY takes them."""
-        head = copy_line((self.object, self.column, self.owner)).removesuffix("\n")
-        return "".join([f"{head}\t{line}" for line in _lines(self.privileges or (NONE,))])
+        head = copy_line((self.object, self.column, self.owner)).removesuffix("\n") + "\t"
+        return head + head.join(_lines(self.privileges or (NONE,)))
 
 
 # Most objects have the same privileges as many others.

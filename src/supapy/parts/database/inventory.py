@@ -10,11 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from supapy.model import Json
 from supapy.names import qualified
 from supapy.parts.database import (
     cron,
@@ -31,12 +29,15 @@ from supapy.parts.database import (
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
+from supapy.parts.database.makers import Makers
 from supapy.parts.database.quiesced import MATERIALIZED_VIEW
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
 
 Properties = dict[str, Any]
 Inventory = dict[str, dict[str, Properties]]
+# By sort and name.
+Made = dict[str, dict[str, int]]
 
 # Sorts of what other things are pieces of.
 _TABLES = frozenset({"tables", "views"})
@@ -52,8 +53,6 @@ _BY_NAME = (
     "subscriptions",
     "queues",
 )
-# The property that names the statement (its id) which makes a thing. No comparison looks at it.
-STATEMENT = "statement"
 VAULT_SECRETS = "vault secrets"
 # A longer text stands as its digest: the text itself is in database.sql.
 LONGEST_TEXT_CHARACTERS = 120
@@ -61,8 +60,8 @@ LONGEST_TEXT_CHARACTERS = 120
 _SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
 # What copies are made of.
 _WHOLE = frozenset({"type"})
-# What stands before a thing's properties in the rows of the inventory's queries.
-_KEYS = ("name", "catalog", "oid", "relation")
+# Before a thing's properties its name, catalog, oid and relation stand in the rows of the inventory's queries.
+_KEYS = 4
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 _PG_CLASS = 1259
 
@@ -83,37 +82,6 @@ class Thing(NamedTuple):
         return (self.catalog, self.oid) in lost or (_PG_CLASS, self.relation) in lost
 
 
-@dataclass(frozen=True, slots=True)
-class Makers:
-    """The ids of the statements that make things: of objects, (catalog, oid), and of sequences, (schema, name)."""
-
-    objects: dict[tuple[int, int], int]
-    sequences: dict[tuple[str, str], int]
-
-    @classmethod
-    def of(cls, selection: Selection) -> Makers:
-        """Those of the entries that are kept."""
-        return cls(
-            {(entry.catalog, entry.oid): entry.id for entry in selection.kept if entry.oid},
-            {(entry.schema, entry.name): entry.id for entry in selection.kept if entry.kind == "SEQUENCE"},
-        )
-
-    def of_thing(self, thing: Thing) -> Properties:
-        """A thing's own statement, or else its table's."""
-        return self.of_object(thing.catalog, thing.oid) or self.of_object(_PG_CLASS, thing.relation)
-
-    def of_object(self, catalog: int, oid: int) -> Properties:
-        found = self.objects.get((catalog, oid))
-        return {} if found is None else {STATEMENT: found}
-
-    def of_sequence(self, sequence: specials.Sequence) -> Properties:
-        found = self.sequences.get((sequence.schema, sequence.name))
-        return {} if found is None else {STATEMENT: found}
-
-
-NOBODY = Makers({}, {})
-
-
 def take_inventory(
     moment: Moment,
     facts: Facts,
@@ -121,8 +89,9 @@ def take_inventory(
     things: list[Thing],
     sequences: Iterable[specials.Sequence],
     granted: Sequence[grants.Grant],
-) -> tuple[Inventory, list[str]]:
-    """All that a restore of this moment is to bring back, and the names of the things that it can't.
+) -> tuple[Inventory, Made, list[str]]:
+    """All that a restore of this moment is to bring back, which statements make it, and the names of the things that it
+    can't.
 
     `things` is what `read_things` gives, `granted` what `read_grants` does; `sequences` are the states that were saved,
     since sequences move on while they are looked at.
@@ -141,7 +110,8 @@ def take_inventory(
         left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
     granted = grants.of_selection(granted, selection)
     makers = Makers.of(selection)
-    return _sorted(moment, facts, things, granted, sequences, left_out, selection.roles, makers), sorted(left_out)
+    inventory = _sorted(moment, facts, things, granted, sequences, left_out, selection.roles, makers)
+    return inventory, makers.made, sorted(left_out)
 
 
 def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inventory | None = None) -> Inventory:
@@ -189,18 +159,26 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     after_restore = places(moment)
     asleep = {f"{MATERIALIZED_VIEW} {relation}" for relation in refreshing.asleep(moment)}
     for sort, query in INVENTORY:
-        for one in moment.records(query.replace("pg_user_mapping m", mappings), parameters):
-            name, catalog, oid, relation = map(one.pop, _KEYS)
+        columns, rows = moment.named(query.replace("pg_user_mapping m", mappings), parameters)
+        keys = columns[_KEYS:]
+        # Most columns are like many others: what is the same is made, kept and written once.
+        alike: dict[str, Properties] = {}
+        for name, catalog, oid, relation, *values in rows:
             if (_PG_CLASS, relation) in facts.queues:
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
+            changed: Properties = {}
             if sort == "columns" and after_restore:
-                one["place"] = after_restore.get((relation, one["place"]), one["place"])
+                place = values[keys.index("place")]
+                changed["place"] = after_restore.get((relation, place), place)
             if hook := facts.webhooks.get((catalog, oid)):
                 # One that sleeps counts as what it will be.
-                one["enabled"] = hook.state
+                changed["enabled"] = hook.state
             if sort == "views" and name in asleep:
-                one["filled"] = True
-            yield Thing(sort, name, _plain(one), catalog, oid, relation)
+                changed["filled"] = True
+            sign = f"{values} {changed}"
+            if sign not in alike:
+                alike[sign] = _plain(dict(zip(keys, values, strict=True)) | changed)
+            yield Thing(sort, name, alike[sign], catalog, oid, relation)
     for hook in webhooks.unmade(moment):
         properties = _plain({"definition": hook.definition, "enabled": hook.state})
         yield Thing(f"{hook.sort}s", hook.title, properties, 0, 0, 0)
@@ -214,24 +192,22 @@ def _sorted(
     sequences: Iterable[specials.Sequence],
     left_out: set[str],
     only: roles.Roles = None,
-    makers: Makers = NOBODY,
+    makers: Makers | None = None,
 ) -> Inventory:
+    makers = makers or Makers()
     inventory: Inventory = {}
     things = [thing for thing in things if thing.name not in left_out]
     for thing in things:
         properties = thing.properties
         if thing.sort == "publications":
             properties = without_tables(properties, left_out)
-        inventory.setdefault(thing.sort, {})[thing.name] = properties | makers.of_thing(thing)
-    states = (
-        (f"sequence {qualified(one.schema, one.name)}: value", _state(one) | makers.of_sequence(one))
-        for one in sequences
-    )
+        inventory.setdefault(thing.sort, {})[thing.name] = properties
+        makers.note(thing.sort, thing.name, (thing.catalog, thing.oid), (_PG_CLASS, thing.relation))
     whole = only is None
     # Words of our own, in the tens of thousands: they are plain as they are.
     inventory["grants"] = {name: given for name, given in _grants(granted, makers) if name not in left_out}
     for sort, named in (
-        ("sequence values", states),
+        ("sequence values", _states(sequences, makers)),
         ("default privileges", _default_privileges(moment) if whole else ()),
         ("roles", _roles(moment, only)),
         ("memberships", _memberships(moment, only)),
@@ -246,8 +222,11 @@ def _sorted(
     return {sort: named for sort, named in inventory.items() if named}
 
 
-def _state(sequence: specials.Sequence) -> Properties:
-    return {"value": sequence.value, "given out": sequence.called}
+def _states(sequences: Iterable[specials.Sequence], makers: Makers) -> Iterator[tuple[str, Properties]]:
+    for one in sequences:
+        name = f"sequence {qualified(one.schema, one.name)}: value"
+        makers.note_sequence("sequence values", name, one)
+        yield name, {"value": one.value, "given out": one.called}
 
 
 def without_tables(publication: Properties, left_out: Set[str]) -> Properties:
@@ -262,8 +241,9 @@ def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[s
     by_object: dict[str, Properties] = {}
     for grant in granted:
         if grant.privileges and not grant.beyond_postgres:
-            of = by_object.setdefault(_grants_on(grant), makers.of_object(grant.catalog, grant.oid))
-            of.update(_privileges(grant.privileges, grant.column))
+            name, given = _grants_on(grant), _privileges(grant.privileges, grant.column)
+            by_object[name] = by_object[name] | given if name in by_object else given
+            makers.note("grants", name, (grant.catalog, grant.oid))
     yield from by_object.items()
 
 
@@ -324,9 +304,10 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
     known = {
         (thing.catalog, thing.oid): thing for thing in things if thing.sort != "triggers" or thing.oid not in unowned
     }
-    for catalog, oid, name, comment in moment.rows(_COMMENTS):
+    for catalog, oid, name, comment in moment.once(COMMENTS):
         if of := known.get((catalog, oid)):
-            yield f"comment on {name}", {"text": comment} | makers.of_thing(of)
+            makers.note("comments", f"comment on {name}", (of.catalog, of.oid), (_PG_CLASS, of.relation))
+            yield f"comment on {name}", {"text": comment}
     # What isn't there before it wakes will have its comment then.
     given = {thing.name for thing in things}
     for title, name, comment in webhooks.comments(moment):
@@ -367,12 +348,7 @@ def digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def to_json(inventory: Inventory) -> Json:
-    """The inventory in a stable order."""
-    return {sort: dict(sorted(named.items())) for sort, named in inventory.items()}
-
-
-_COMMENTS = """
+COMMENTS = """
 SELECT d.classoid::bigint, d.objoid::bigint,
     pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)
         || coalesce(' of type ' || nullif(k.contypid, 0)::pg_catalog.regtype, ''), d.description

@@ -10,6 +10,7 @@ from supapy.model import Problem
 from supapy.names import qualified, quoted
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
+from supapy.project.postgres import numbers
 from supapy.project.schema import Column, Table
 
 # Types whose text is the name of something that may be made after the rows, or be ambiguous, with the catalogs of what
@@ -50,34 +51,41 @@ class _Row:
 
 # What the text of a value is made of; down at the end stand names, of one of the types above.
 _Form = str | _List | _Row
+Naming = list[tuple[Table, Column, _Form]]
 _ITEM = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,{}]+)', re.DOTALL)
 _FIELD = re.compile(r'(?:"((?:[^"\\]|\\.|"")*)"|([^,]*))(?:,|$)', re.DOTALL)
 _QUOTED = re.compile(r'\\(.)|"(")', re.DOTALL)
 
 
-def problems(
-    moment: Moment, tables: Iterable[Table], selection: Selection, managed: Container[str]
-) -> Iterator[Problem]:
-    """A word on each column of these tables, as far as their rows are saved, with values that end a restore."""
+def problems(moment: Moment, naming: Naming, selection: Selection, managed: Container[str]) -> Iterator[Problem]:
+    """A word on each of these columns, as far as its table's rows are saved, with values that end a restore."""
+    gone = selection.lost_relations
     late = {(entry.catalog, entry.oid) for entry in (*selection.post_data, *selection.lost)}
-    meant = [table for table in tables if table.oid not in selection.lost_relations]
-    meant = [table for table in meant if any(map(_may_name, table.stored_columns))]
+    for table, column, form in naming:
+        if table.oid not in gone and (names := _unknown(moment, _names_in(moment, table, column, form), late, managed)):
+            yield _problem(table, column, names)
+
+
+def naming_columns(moment: Moment, tables: Iterable[Table]) -> Naming:
+    """The columns of these tables that hold names."""
+    meant = [table for table in tables if any(_may_name(column.type) for column in table.columns)]
     forms = _forms(moment, meant) if meant else {}
-    for table in meant:
-        for column in table.stored_columns:
-            form = forms.get((table.oid, column.name))
-            if form and (names := _unknown(moment, _names_in(moment, table, column, form), late, managed)):
-                yield _problem(table, column, names)
+    return [
+        (table, column, form)
+        for table in meant
+        for column in table.stored_columns
+        if (form := forms.get((table.oid, column.name)))
+    ]
 
 
-def _may_name(column: Column) -> bool:
-    """Whether its type may have names in it: one of the types above does, and one of the user's may be made of them."""
-    return column.type.removesuffix(_ARRAY) in _CATALOGS or "." in column.type
+def _may_name(of_type: str) -> bool:
+    """Whether a type may have names in it: one of the types above does, and one of the user's may be made of them."""
+    return "." in of_type or of_type.removesuffix(_ARRAY) in _CATALOGS
 
 
 def _forms(moment: Moment, tables: Iterable[Table]) -> dict[tuple[int, str], _Form]:
     """The form of each column that holds names, by its table's oid and its own name."""
-    oids = [table.oid for table in tables]
+    oids = numbers(table.oid for table in tables)
     types = {oid: (name, is_list, parts) for oid, name, is_list, parts in moment.rows(_TYPES, (oids,))}
 
     def form_of(oid: int) -> _Form | None:
@@ -171,25 +179,23 @@ WHERE v <> '-' AND v !~ '^[0-9]+$'
 # Each type of these tables' columns and all that it is made of: its name where it is the server's own; whether it is an
 # array, or a composite, NULL for a domain; and its parts.
 _TYPES = """
-WITH RECURSIVE part (whole, of, place) AS (
-    SELECT oid, CASE typtype WHEN 'd' THEN typbasetype ELSE typelem END, 0 FROM pg_catalog.pg_type
-    WHERE typtype = 'd' OR typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc
-    UNION ALL
-    SELECT t.oid, a.atttypid, a.attnum
-    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_attribute a ON a.attrelid = t.typrelid
-    WHERE t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped
-), reached (oid) AS (
-    SELECT atttypid FROM pg_catalog.pg_attribute
-    WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped
+WITH RECURSIVE reached (oid, parts) AS (
+    SELECT 0::oid, ARRAY(SELECT DISTINCT atttypid FROM pg_catalog.pg_attribute
+        WHERE attrelid = ANY(%s::oid[]) AND attnum > 0 AND NOT attisdropped)
     UNION
-    SELECT p.of FROM reached r JOIN part p ON p.whole = r.oid
+    SELECT t.oid, CASE
+        WHEN t.typtype = 'd' THEN ARRAY[t.typbasetype]
+        WHEN t.typsubscript = 'pg_catalog.array_subscript_handler'::pg_catalog.regproc THEN ARRAY[t.typelem]
+        WHEN t.typtype = 'c' THEN ARRAY(SELECT atttypid FROM pg_catalog.pg_attribute
+            WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped ORDER BY attnum)
+        ELSE '{}'::oid[] END
+    FROM reached r JOIN pg_catalog.pg_type t ON t.oid = ANY (r.parts)
 )
 SELECT t.oid::bigint, CASE WHEN t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN t.typname END,
-    CASE WHEN t.typtype <> 'd' THEN t.typtype <> 'c' END,
-    ARRAY(SELECT p.of::bigint FROM part p WHERE p.whole = t.oid ORDER BY p.place)
+    CASE WHEN t.typtype <> 'd' THEN t.typtype <> 'c' END, r.parts::bigint[]
 FROM reached r JOIN pg_catalog.pg_type t ON t.oid = r.oid
 """
 _COLUMNS = """
 SELECT attrelid::bigint, attname, atttypid::bigint FROM pg_catalog.pg_attribute
-WHERE attrelid = ANY(%s::bigint[]::oid[]) AND attnum > 0 AND NOT attisdropped
+WHERE attrelid = ANY(%s::oid[]) AND attnum > 0 AND NOT attisdropped
 """

@@ -35,11 +35,11 @@ from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
 from supapy.parts.database.holding import hold, refuse_hidden
-from supapy.parts.database.inventory import read_things, take_inventory, vault_inventory
+from supapy.parts.database.inventory import COMMENTS, read_things, take_inventory, vault_inventory
 from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, select
-from supapy.parts.database.script import Script
+from supapy.parts.database.script import FILLED, Script
 from supapy.parts.database.side import SideSchema
 from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.mark import unfinished
@@ -105,12 +105,14 @@ class DatabasePart:
             with _uncollected():
                 facts = read_facts(moment)
                 things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
+                names = naming.naming_columns(moment, [rows.table for rows in saved])
+                _ask_ahead(moment)
                 selection = choose(moment, self._patterns, select(entries(), facts), facts)
         self._rowless = selection.rowless
         if not self._patterns.is_everything:
             refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
         yield from _problems(moment, [rows.table for rows in meant], unreadable, selection, facts.managed)
-        yield from naming.problems(moment, [rows.table for rows in saved], selection, facts.managed)
+        yield from naming.problems(moment, names, selection, facts.managed)
         yield from _omissions(moment, facts, selection, granted)
         secrets = [] if selection.is_part else (yield from self._secrets(moment))
         script = Script(moment, selection, facts, reading, granted, secrets)
@@ -118,12 +120,12 @@ class DatabasePart:
 
         @_uncollected()
         def contents() -> Iterator[bytes]:
-            inventory, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
+            inventory, made, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
             if self._vault_plaintext and secrets:
                 inventory |= vault_inventory(secrets)
             version = moment.session.server_version
             where = script.segments.written, script.statements
-            return Contents(version, *where, inventory, left_out, selection.is_part).to_bytes()
+            return Contents(version, *where, inventory, left_out, selection.is_part, made).to_bytes()
 
         written = Contents(0, script.segments.written, [], {}, []).row_segments
         counts = {"tables": len(written), "rows": sum(segment.table["rows"] for segment in written)}
@@ -202,6 +204,19 @@ def _omissions(
         yield from subscriptions.omissions(moment)
         yield from refreshing.omissions(moment, facts.reaching)
         yield from queues.omissions(moment)
+
+
+def _ask_ahead(moment: Moment) -> None:
+    """Ask what stands in the script beside the archive and the rows, while pg_dump is still at work: the moment keeps
+    the answers."""
+    for asked in (roles, specials, queues, subscriptions):
+        list(asked.omissions(moment))
+    for sql in (specials.SEQUENCES, COMMENTS, FILLED):
+        moment.once(sql)
+    roles.roles_sql(moment)
+    specials.realtime_publication_sql(moment)
+    specials.user_mappings_sql(moment)
+    grants.read_default_privileges(moment)
 
 
 @contextmanager

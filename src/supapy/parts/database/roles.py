@@ -40,13 +40,13 @@ def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
     for role, in_database, name, _ in _settings(moment, only):
         if _for_superusers(name) and not _is_platforms(role, name):
             yield Omission("database", f"setting {name} of {whose(role, in_database)}", _BY_PLATFORM)
-    for (role,) in moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper ORDER BY rolname"):
+    for (role,) in moment.once("SELECT rolname FROM pg_catalog.pg_roles WHERE rolsuper ORDER BY rolname"):
         if role in roles:
             yield Omission("database", f"attribute SUPERUSER of role {role}", "No role of a project's may have it.")
     for role, member, *_ in moment.once(_memberships(moment)):
         if {role, member} & roles and not _is_users(role, member, roles):
             yield Omission("database", f"membership of {member} in {role}", _BY_PLATFORM)
-    for name, privilege, grantee in moment.rows(_PARAMETER_GRANTS):
+    for name, privilege, grantee in moment.once(_PARAMETER_GRANTS):
         if grantee in roles or (only is None and grantee in platform.API_ROLES):
             yield Omission("database", f"{privilege} on parameter {name} to {grantee}", _BY_PLATFORM)
     if passwords_readable(moment):

@@ -184,7 +184,7 @@ class Script:
 
     def _fillings(self) -> Iterator[refreshing.Filling]:
         """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""
-        filled = {oid for (oid,) in self._moment.rows(_FILLED)}
+        filled = {oid for (oid,) in self._moment.once(FILLED)}
         asleep, source = refreshing.asleep(self._moment), urlsplit(self._moment.project.url).netloc
         for entry in self._selection.pre_data + self._selection.post_data:
             relation = refreshing.relation_of(entry)
@@ -238,4 +238,4 @@ class Script:
         return Statement(entry.id, entry.kind, entry.schema, entry.name, table, needs, offset, length)
 
 
-_FILLED = "SELECT oid::bigint FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated"
+FILLED = "SELECT oid::bigint FROM pg_catalog.pg_class WHERE relkind = 'm' AND relispopulated"

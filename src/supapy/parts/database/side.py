@@ -23,8 +23,8 @@ from supapy.parts.database.chosen import Picked, pick
 from supapy.parts.database.compare import saved_rows
 from supapy.parts.database.contents import FILE
 from supapy.parts.database.data import copy_statement
-from supapy.parts.database.inventory import STATEMENT
 from supapy.parts.database.loading import run_script
+from supapy.parts.database.makers import STATEMENT
 from supapy.parts.database.script import USUAL_PATH
 from supapy.parts.database.segments import Segment
 from supapy.parts.database.statements import column_list, do_block, sql_file

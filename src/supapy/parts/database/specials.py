@@ -41,7 +41,8 @@ def read_sequences(moment: Moment, managed: frozenset[str], lost: set[int]) -> l
 
     It isn't part of a snapshot: never behind the rows, maybe ahead.
     """
-    found = [row for row in moment.rows(_SEQUENCES, (sorted(managed - {"extensions", "pgmq"}),)) if row[0] not in lost]
+    others = managed - {"extensions", "pgmq"}
+    found = [row for row in moment.once(SEQUENCES) if row[1] not in others and row[0] not in lost]
     sequences: list[Sequence] = []
     for start in range(0, len(found), SEQUENCES_PER_QUERY):
         some = {oid: (schema, name) for oid, schema, name in found[start : start + SEQUENCES_PER_QUERY]}
@@ -106,7 +107,7 @@ def user_mappings_sql(moment: Moment, servers: Container[str] | None = None) -> 
     """Statements for user mappings, of some servers or all: pg_dump leaves their options out for all roles but one
     (recipe §2)."""
     statements = []
-    for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
+    for server, user, options in moment.once(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
         if servers is not None and server not in servers:
             continue
         pairs = [option.partition("=") for option in options or []]
@@ -126,7 +127,7 @@ def user_mappings(moment: Moment) -> str:
 def realtime_publication_sql(moment: Moment) -> str:
     """Statements that make the platform's publication what the user made of it; its tables come after."""
     name = platform.REALTIME_PUBLICATION
-    rows = moment.rows(_PUBLICATION, (name,))
+    rows = moment.once(_PUBLICATION, (name,))
     if not rows:
         return f"DROP PUBLICATION IF EXISTS {name};\n"
     everything, publish, via_root = rows[0]
@@ -186,27 +187,26 @@ def inventory(moment: Moment) -> Iterator[tuple[str, dict[str, Any]]]:
 def omissions(moment: Moment) -> Iterator[Omission | Problem]:
     """What of all this can't be saved in a plain backup, or doesn't come back as it was."""
     if not user_mappings(moment).endswith("pg_user_mapping"):
-        for server, user, options in moment.rows(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
+        for server, user, options in moment.once(_USER_MAPPINGS.format(mappings=user_mappings(moment))):
             if options is None:
                 yield Omission(
                     "database",
                     f"options of the user mapping of {user} on {server}",
                     "They can't be read: set them again.",
                 )
-    for (index,) in moment.rows(_INVALID_INDEXES, (sorted(managed_schemas(moment)),)):
-        yield Omission(
-            "database",
-            f"index {index}, which is invalid",
-            "No dump has it, and nothing uses it: what built it failed half-way. REINDEX it or drop it.",
-        )
+    managed = managed_schemas(moment)
+    for schema, index in moment.once(_INVALID_INDEXES):
+        if schema not in managed:
+            remedy = "No dump has it, and nothing uses it: what built it failed half-way. REINDEX it or drop it."
+            yield Omission("database", f"index {index}, which is invalid", remedy)
     if large_objects(moment) and not large_objects_readable(moment):
         yield Problem("database", "large objects", "this connection may not read them")
 
 
-_SEQUENCES = """
+SEQUENCES = """
 SELECT c.oid::bigint, n.nspname, c.relname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_'
+WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid = c.oid AND d.deptype = 'e')
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
@@ -244,8 +244,8 @@ SELECT conname, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constrai
 WHERE conrelid = %s AND contype IN ('p', 'u', 'c') ORDER BY contype DESC, conname
 """
 _INVALID_INDEXES = """
-SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+SELECT n.nspname, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname <> ALL (%s) AND n.nspname !~ '^pg_' ORDER BY 1
+WHERE NOT i.indisvalid AND c.relkind = 'i' AND n.nspname !~ '^pg_' ORDER BY 2
 """

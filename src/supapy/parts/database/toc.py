@@ -7,6 +7,7 @@ archive the table of contents is all there is: every entry carries its SQL.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -14,7 +15,9 @@ from supapy.errors import ToolMissing
 
 _MAGIC = b"PGDMP"
 _CUSTOM_FORMAT = 1
-# A sign, and four bytes: an int of C's, everywhere.
+# The version, three bytes; the sizes of an integer and an offset; the format.
+_HEAD = struct.Struct("6B")
+# A sign, and four bytes, the lowest first: an int of C's, everywhere.
 _INTEGER = struct.Struct("<BI")
 # 1.14: PostgreSQL 12 to 15; 1.15: 16; 1.16: 17 and 18.
 _KNOWN_VERSIONS = ((1, 14), (1, 15), (1, 16))
@@ -27,6 +30,16 @@ class Section(IntEnum):
     PRE_DATA = 2
     DATA = 3
     POST_DATA = 4
+
+
+_SECTIONS = {one.value: one for one in Section}
+# What stands before each text, in bytes: mostly nothing. Of an entry these are its number and whether it has data, its
+# section, and since 1.16 the kind of its relation.
+_ONE = (0,)
+_HEAD_TEXTS = (0, 0, 0)
+_BEFORE_SECTION = (2 * _INTEGER.size, 0, 0, 0)
+_AFTER_SECTION = (_INTEGER.size, 0, 0, 0, 0, 0, 0, 0)
+_AFTER_SECTION_SINCE_16 = (_INTEGER.size, 0, 0, 0, 0, 0, _INTEGER.size, 0)
 
 
 class TocEntry(NamedTuple):
@@ -52,85 +65,54 @@ def read_toc(archive: bytes) -> list[TocEntry]:
 
     Raises ToolMissing for an archive of a format this version doesn't know.
     """
-    reader = _Reader(archive)
-    if reader.take(len(_MAGIC)) != _MAGIC:
+    if not archive.startswith(_MAGIC):
         raise ToolMissing("pg_dump wrote no archive", "Check that pg_dump is PostgreSQL's own.")
-    major, minor, _revision, int_size, offset_size, form = reader.take(6)
+    try:
+        return list(_entries(archive))
+    except (IndexError, struct.error, UnicodeDecodeError):
+        raise ToolMissing("pg_dump's archive is cut short", "Check that the temporary folder has space.") from None
+
+
+def _entries(archive: bytes) -> Iterator[TocEntry]:
+    at = len(_MAGIC) + _HEAD.size
+    major, minor, _revision, int_size, offset_size, form = _HEAD.unpack_from(archive, len(_MAGIC))
     version = (major, minor)
     if version not in _KNOWN_VERSIONS or form != _CUSTOM_FORMAT or 1 + int_size != _INTEGER.size:
         raise ToolMissing(
             f"pg_dump wrote an archive of unknown format {major}.{minor}",
             "Use pg_dump of PostgreSQL 15 to 18, or a newer supapy.",
         )
-    # The compression: a level until 1.14, one byte naming the method since.
-    reader.take(1) if version >= (1, 15) else reader.integer()
-    reader.skip(7 * _INTEGER.size)
-    reader.texts(3)
-    return [_entry(reader, version, offset_size) for _ in range(reader.integer())]
+    # The compression: a level until 1.14, one byte naming the method since; then when it was written.
+    at += (1 if version >= (1, 15) else _INTEGER.size) + 7 * _INTEGER.size
+    at, _ = _texts(archive, at, _HEAD_TEXTS)
+    (_, count), at = _INTEGER.unpack_from(archive, at), at + _INTEGER.size
+    after_section = _AFTER_SECTION_SINCE_16 if version >= (1, 16) else _AFTER_SECTION
+    for _ in range(count):
+        _, number = _INTEGER.unpack_from(archive, at)
+        at, (catalog, oid, name, kind) = _texts(archive, at, _BEFORE_SECTION)
+        _, section = _INTEGER.unpack_from(archive, at)
+        at, (sql, drop_sql, _, schema, _, access_method, owner, _) = _texts(archive, at, after_section)
+        needs: list[int] = []
+        while not archive[at]:
+            at, (needed,) = _texts(archive, at, _ONE)
+            needs.append(int(needed))
+        at += _INTEGER.size + 1 + offset_size
+        yield TocEntry(
+            *(number, int(catalog or 0), int(oid or 0), name, kind, _SECTIONS[section], sql, drop_sql),
+            *(schema, access_method, owner, tuple(needs)),
+        )
 
 
-def _entry(reader: _Reader, version: tuple[int, int], offset_size: int) -> TocEntry:
-    number = reader.integer()
-    reader.skip(_INTEGER.size)
-    catalog, oid, name, kind = reader.texts(4)
-    section = Section(reader.integer())
-    sql, drop_sql, _, schema, _, access_method = reader.texts(6)
-    if version >= (1, 16):
-        reader.skip(_INTEGER.size)
-    owner, _ = reader.texts(2)
-    needs = tuple(int(text) for text in iter(reader.text, None))
-    reader.skip(1 + offset_size)
-    return TocEntry(
-        *(number, int(catalog or 0), int(oid or 0), name or "", kind or "", section, sql or "", drop_sql or ""),
-        *(schema or "", access_method or "", owner or "", needs),
-    )
-
-
-def _cut_short() -> ToolMissing:
-    return ToolMissing("pg_dump's archive is cut short", "Check that the temporary folder has space.")
-
-
-class _Reader:
-    """Reads the archive's integers (a sign byte, then little-endian) and texts (length, then UTF-8; -1 for none)."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, count: int) -> bytes:
-        piece = self._data[self._at : self._at + count]
-        if len(piece) < count:
-            raise _cut_short()
-        self._at += count
-        return piece
-
-    def skip(self, count: int) -> None:
-        self._at += count
-
-    def integer(self) -> int:
-        try:
-            sign, value = _INTEGER.unpack_from(self._data, self._at)
-        except struct.error:
-            raise _cut_short() from None
-        self._at += _INTEGER.size
-        return -value if sign else int(value)
-
-    def text(self) -> str | None:
-        return self.texts(1)[0]
-
-    def texts(self, count: int) -> list[str | None]:
-        """So many texts that follow one another: thousands of entries have a dozen each."""
-        data, at = self._data, self._at
-        found: list[str | None] = []
-        try:
-            for _ in range(count):
-                sign, length = _INTEGER.unpack_from(data, at)
-                begin = at + _INTEGER.size
-                at = begin if sign else begin + length
-                found.append(None if sign else data[begin:at].decode())
-        except struct.error:
-            raise _cut_short() from None
-        if at > len(data):
-            raise _cut_short()
-        self._at = at
-        return found
+def _texts(data: bytes, at: int, gaps: tuple[int, ...]) -> tuple[int, list[str]]:
+    """The texts from a place on (a length, then UTF-8; a negative one for none, which is "" here), each after so many
+    other bytes; and where they end. Thousands of entries have a dozen each: no function is called for each."""
+    found: list[str] = []
+    for gap in gaps:
+        sign, length = _INTEGER.unpack_from(data, at + gap)
+        begin = at + gap + _INTEGER.size
+        at = begin if sign else begin + length
+        found.append(data[begin:at].decode())
+    if at >= len(data):
+        # An entry ends with other things than a text.
+        raise IndexError
+    return at, found

@@ -1,0 +1,41 @@
+"""Which statement of the script makes what an inventory names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from supapy.parts.database.rules import Selection
+from supapy.parts.database.specials import Sequence
+
+# The property that names the statement (its id) which makes a thing. No comparison looks at it.
+STATEMENT = "statement"
+
+
+@dataclass(frozen=True, slots=True)
+class Makers:
+    """The ids of the statements that make things: of objects, (catalog, oid), and of sequences, (schema, name). `made`
+    is what was noted of them, by sort and name: apart from the properties, which many things share."""
+
+    objects: dict[tuple[int, int], int] = field(default_factory=dict)
+    sequences: dict[tuple[str, str], int] = field(default_factory=dict)
+    made: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, selection: Selection) -> Makers:
+        """Those of the entries that are kept."""
+        return cls(
+            {(entry.catalog, entry.oid): entry.id for entry in selection.kept if entry.oid},
+            {(entry.schema, entry.name): entry.id for entry in selection.kept if entry.kind == "SEQUENCE"},
+        )
+
+    def note(self, sort: str, name: str, *objects: tuple[int, int]) -> None:
+        """Note what makes a thing: the statement of the first of these objects that has one."""
+        for one in objects:
+            if (found := self.objects.get(one)) is not None:
+                self.made.setdefault(sort, {})[name] = found
+                return
+
+    def note_sequence(self, sort: str, name: str, sequence: Sequence) -> None:
+        """The same of what a sequence's statement makes."""
+        if (found := self.sequences.get((sequence.schema, sequence.name))) is not None:
+            self.made.setdefault(sort, {})[name] = found
