@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.doors.commands import Commands, settings_of
 from tests.fidelity.test_auth import ALICE, ANON, BOB, OLD, SSO
 from tests.fidelity.test_users_edited import edited, line_of, source
 from tests.fidelity.whole import as_superuser, backed_up, compared, differences, posted, restored
@@ -186,3 +187,16 @@ def test_of_chosen_users_what_the_target_alone_has_is_told_and_nothing_of_others
     ]
     proofs = {one.sort: one.count for one in found if isinstance(one, Proof)}
     assert proofs == {"users": 1, "sessions": 1, "refresh_tokens": 2}
+
+
+def test_the_command_refuses_a_user_who_stands_there_twice_and_names_him_when_it_compares(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup, target = edited(source, tmp_path, doubled), project_factory("target")
+    refused = Commands(tmp_path, settings_of(target))("restore", backup.path, "--yes")
+    assert refused.code == 60
+    assert "users_pkey" in refused.err
+    assert "Nothing was written" in refused.err
+    told = Commands(tmp_path, settings_of(source))("verify", backup.path)
+    assert told.code == 3
+    assert f"missing: auth auth.users {ALICE}: auth_users.json has it more than once" in told.out
