@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.fidelity.whole import as_superuser, backed_up, differences, opened
 from tests.projects import MAJORS
 
 from supapy.choice import Choice
+from supapy.parts.auth.document import row_of
 from supapy.parts.auth.dump import written
 from supapy.parts.auth.tables import NESTED, readable
 from supapy.parts.auth.windows import Windows
@@ -45,6 +47,16 @@ SELECT md5('k' || n)::uuid, 'lost' || n, md5('lost' || n)::uuid, '{{}}', 'email'
 UPDATE auth.users SET raw_user_meta_data = jsonb_build_object('avatar', 'é"\\u0001\\\\' ||
     (SELECT string_agg(md5(n::text || id), '') FROM generate_series(1, 30000) n))
 WHERE email LIKE 'user777%';
+"""
+# Of two shapes most are; of these one shape is that, and in nothing else they are like the others.
+UNUSUAL = """
+SET session_replication_role = replica;
+UPDATE auth.users SET aud = 'authenticated', role = 'authenticated', is_sso_user = true, phone = '"' || email,
+    is_super_admin = false, encrypted_password = 'a\\"b\n', instance_id = id,
+    banned_until = '-infinity', invited_at = '0044-03-15 BC';
+UPDATE auth.users SET aud = 'Authenticated', role = 'authenticated ', phone_change = '*' WHERE email LIKE 'user%1';
+UPDATE auth.users SET raw_app_meta_data = 'null', aud = '', phone = NULL, email = '' WHERE email LIKE 'user%2';
+UPDATE auth.users SET raw_user_meta_data = NULL, created_at = NULL, instance_id = NULL WHERE email LIKE 'user%3';
 """
 SHUFFLED = """
 SET session_replication_role = replica;
@@ -95,6 +107,16 @@ def test_whatever_the_order_on_disk_every_user_is_saved_once_with_all_that_is_hi
     ]
     # Which asks for the rows by their ids.
     assert differences(backup, project, AUTH) == []
+
+
+def test_a_row_of_a_usual_shape_is_written_as_any_other_is(project: SandboxProject) -> None:
+    as_superuser(project, PEOPLE, UNUSUAL)
+    with opened(project) as live, live.moment() as moment:
+        users = readable(moment)["users"]
+        as_any_other = [line for (line,) in moment.rows(f"SELECT {row_of(users)} FROM auth.users t")]
+        file = saved(moment, Counter())
+    nested = re.compile(r',"identities":\[.*\]')
+    assert sorted(nested.sub("", line) for line in lines_of(file) if line.startswith('{"id"')) == sorted(as_any_other)
 
 
 def test_what_changes_and_moves_meanwhile_is_saved_as_it_was(project: SandboxProject) -> None:

@@ -9,15 +9,26 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
 
 from supapy.names import literal, quoted
+from supapy.project.moment import Moment
 from supapy.project.postgres import Session
 from supapy.project.rows import STAGE
-from supapy.project.schema import Column
+from supapy.project.schema import Column, Table
 
 _PLAIN = frozenset({"smallint", "integer", "bigint", "boolean", "jsonb"})
 _NEEDS_NO_ESCAPE = frozenset({"uuid", "timestamp with time zone", "timestamp without time zone", "inet"})
 _FLOATS = frozenset({"real", "double precision"})
+# Of these a cast to text is what the server prints anyway.
+_AS_PRINTED = (_PLAIN | _NEEDS_NO_ESCAPE) - {"boolean", "inet"}
+# For each column of a row None where it is NULL, a text where it is that, and ANY for whatever else it is.
+Shape = tuple[str | None, ...]
+ANY = "*"
+# Texts that stand in nearly every row of some column, by the Auth server's doing.
+CONSTANTS = ("", "authenticated", "email")
+# Whoever signed up by e-mail, and whoever did by another way.
+MOST_SHAPES = 2
 # Of a function; it takes a hundred.
 MOST_ARGUMENTS = 100
 # COPY's binary form: a head, then each row's number of values and each value after its length, then an end.
@@ -28,19 +39,87 @@ _END = b"\xff\xff"
 CHUNK_BYTES = 4 * 1024 * 1024
 
 
-def compact_json_of(columns: Sequence[Column], alias: str, more: Sequence[str] = (), end: str = "}") -> str:
+def compact_json_of(
+    columns: Sequence[Column],
+    alias: str,
+    more: Sequence[str] = (),
+    *,
+    begin: str = "{",
+    end: str = "}",
+    usual: Sequence[Shape] = (),
+) -> str:
     """An SQL expression: the JSON text of one row of `alias`. NULLs leave their keys out; the first column has none.
-    Expressions that give `more` members, each after a comma, stand at its end; without `end` it is left open.
+    Expressions that give `more` members, each after a comma, stand at its end; `begin` and `end` stand around it all.
 
-    One call puts all pieces together, a NULL makes its piece vanish, and what needs no escaping isn't looked at.
+    One call puts all pieces together, a NULL makes its piece vanish, and what needs no escaping isn't looked at. Rows
+    of a `usual` shape are put together of their values and what always stands between: the server is done in two
+    thirds of the time.
     """
-    pieces = [
-        _compact_member(("," if number else "{") + json.dumps(one.name) + ":", f"{alias}.{quoted(one.name)}", one.type)
-        for number, one in enumerate(columns)
-    ]
-    pieces += [*more, *([literal(end)] if end else [])]
+    keys = [("," if number else begin) + json.dumps(one.name) + ":" for number, one in enumerate(columns)]
+    values = [f"{alias}.{quoted(one.name)}" for one in columns]
+    members = list(zip(keys, values, (one.type for one in columns), strict=True))
+    pieces = [*starmap(_compact_member, members), *more, *([literal(end)] if end else [])]
+    any_row = _concat(pieces)
+    cases = "".join(f"WHEN {_has(shape, values)} THEN {_put_together(shape, members, more, end)} " for shape in usual)
+    return f"CASE {cases}ELSE {any_row} END" if cases else any_row
+
+
+def usual_shapes(moment: Moment, table: Table, columns: Sequence[Column], places: Sequence[str]) -> list[Shape]:
+    """Of which shapes most of the table's rows are, as far as those at these places tell."""
+    kinds = ", ".join(_kind(f"t.{quoted(one.name)}", one.type) for one in columns)
+    there = literal("{" + ",".join(f'"{place}"' for place in places) + "}")
+    query = f"SELECT ARRAY[{kinds}]::text[] FROM {table.sql} t WHERE t.ctid = ANY({there}::tid[])"
+    shapes = moment.rows(
+        f"SELECT s.shape FROM ({query}) s(shape) GROUP BY 1 ORDER BY count(*) DESC LIMIT {MOST_SHAPES}"
+    )
+    return [tuple(shape) for (shape,) in shapes]
+
+
+def _kind(value: str, type_name: str) -> str:
+    whens = [f"{value} IS NULL THEN NULL"]
+    if _is_text(type_name):
+        whens += [f'{value} COLLATE "C" = {literal(one)} THEN {literal(one)}' for one in CONSTANTS]
+    return f"CASE {' '.join(f'WHEN {when}' for when in whens)} ELSE {literal(ANY)} END"
+
+
+def _has(shape: Shape, values: Sequence[str]) -> str:
+    """Whether a row has it. Values are compared byte by byte, whatever a column's collation takes for equal."""
+    tests = {None: "IS NULL", ANY: "IS NOT NULL"} | {one: f'COLLATE "C" = {literal(one)}' for one in CONSTANTS}
+    return " AND ".join(f"{value} {tests[kind]}" for kind, value in zip(shape, values, strict=True))
+
+
+def _put_together(shape: Shape, members: Sequence[tuple[str, str, str]], more: Sequence[str], end: str) -> str:
+    """The text of a row of that shape."""
+    pieces: list[str] = []
+    between = ""
+    for kind, (key, value, type_name) in zip(shape, members, strict=True):
+        if kind is None:
+            continue
+        between += key
+        if kind != ANY:
+            between += json.dumps(kind)
+            continue
+        quote = '"' if type_name in _NEEDS_NO_ESCAPE else ""
+        pieces += [literal(between + quote), _shown(value, type_name)]
+        between = quote
+    return _concat([*pieces, literal(between), *more, literal(end)])
+
+
+def _concat(pieces: Sequence[str]) -> str:
     calls = [pieces[at : at + MOST_ARGUMENTS] for at in range(0, len(pieces), MOST_ARGUMENTS)]
     return " || ".join(f"pg_catalog.concat({', '.join(call)})" for call in calls)
+
+
+def _shown(value: str, type_name: str) -> str:
+    if type_name in _AS_PRINTED:
+        return value
+    if type_name in _PLAIN or type_name in _NEEDS_NO_ESCAPE:
+        return f"{value}::text"
+    return f"pg_catalog.to_json({value})" if type_name in _FLOATS else f"pg_catalog.to_json({value}::text)"
+
+
+def _is_text(type_name: str) -> bool:
+    return type_name == "text" or type_name.startswith("character varying")
 
 
 def _compact_member(key: str, value: str, type_name: str) -> str:
@@ -48,9 +127,8 @@ def _compact_member(key: str, value: str, type_name: str) -> str:
         return f"{literal(key)} || {value}::text"
     if type_name in _NEEDS_NO_ESCAPE:
         return f"""{literal(key + '"')} || {value}::text || '"'"""
-    shown = value if type_name in _FLOATS else f"{value}::text"
-    full = f"{literal(key)} || pg_catalog.to_json({shown})::text"
-    if type_name == "text" or type_name.startswith("character varying"):
+    full = f"{literal(key)} || {_shown(value, type_name)}::text"
+    if _is_text(type_name):
         return f"""CASE {value} WHEN '' THEN {literal(key + '""')} ELSE {full} END"""
     return full
 

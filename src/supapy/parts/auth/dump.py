@@ -11,7 +11,7 @@ from supapy.parts.auth.document import FORMAT, in_line, row_of
 from supapy.parts.auth.tables import NESTED, OTHERS
 from supapy.parts.auth.windows import Window, Windows
 from supapy.project.moment import Moment
-from supapy.project.quick import binary_rows, compact_json_of
+from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
 from supapy.project.rows import as_array, lines_statement
 from supapy.project.schema import Table
 from supapy.project.stretches import stretches
@@ -35,7 +35,8 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
     nested = [table for table in filled if table.name in NESTED]
     others = [table for table in present if table.name in OTHERS]
     found = Windows.found(moment, tables["users"], nested, jobs, orphans)
-    statements = [_statement(window, found, tables["users"], nested) for window in found.windows]
+    texts = _texts(moment, found, tables["users"], nested)
+    statements = [_statement(window, found, texts) for window in found.windows]
     ranges = stretches(moment, others)
     rows = [
         [lines_statement(f"SELECT {row_of(table)} FROM {table.sql} t {clause}") for clause in ranges[table.oid].clauses]
@@ -43,7 +44,7 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
     ]
     outputs = moment.pumped([statements, *rows], jobs)
     yield b',"users":['
-    yield from _users(binary_rows(next(outputs), len(statements)), nested)
+    yield from _users(binary_rows(next(outputs), len(statements)))
     yield b"\n]\n"
     for table, output in zip(others, outputs, strict=True):
         yield b',"' + table.name.encode() + b'":'
@@ -51,15 +52,32 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
     yield b"}\n"
 
 
-def _statement(window: Window, found: Windows, users: Table, nested: Sequence[Table]) -> str:
+def _texts(moment: Moment, found: Windows, users: Table, nested: Sequence[Table]) -> list[tuple[Table, str]]:
+    """What is read of each table's rows, users last. Their lines are left open, and the nested rows are what stands at
+    the end of the line of a user who has one, after his id."""
+    texts = []
+    for table in (*nested, users):
+        columns = in_line(table)
+        usual = usual_shapes(moment, table, columns, found.some(table))
+        if table == users:
+            texts.append((table, compact_json_of(columns, "t", end="", usual=usual)))
+        else:
+            row = compact_json_of(columns, "t", begin=_begin(table.name) + "{", end="}]", usual=usual)
+            texts.append((table, f"t.user_id::text || {row}"))
+    return texts
+
+
+def _begin(name: str) -> str:
+    return f',"{name}":['
+
+
+def _statement(window: Window, found: Windows, texts: Sequence[tuple[Table, str]]) -> str:
     """One that gives a window's rows, in each value some of a table whose name stands beside it, then a row without
-    a name. Nested rows come first, and each has its user's id before it; users' lines are left open for them."""
-    texts = {table.name: f"t.user_id::text || {row_of(table)}" for table in nested}
-    texts[users.name] = compact_json_of(in_line(users), "t", end="")
+    a name."""
     selects = [
         select
-        for table in (*nested, users)
-        for select in _selects(window, table, texts[table.name], together=table.name not in found.out_of_line)
+        for table, text in texts
+        for select in _selects(window, table, text, together=table.name not in found.out_of_line)
     ]
     all_and_end = " UNION ALL ".join([*selects, "SELECT NULL::text, NULL::text"])
     return f"COPY ({all_and_end}) TO STDOUT (FORMAT binary)"
@@ -81,31 +99,30 @@ def _selects(window: Window, table: Table, text: str, *, together: bool) -> Iter
         yield f"SELECT {name}, {value} FROM {table.sql} t WHERE t.ctid = ANY('{{{quoted}}}')"
 
 
-def _users(values: Iterable[Sequence[bytes | None]], nested: Sequence[Table]) -> Iterator[bytes]:
+def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
     """The users' lines, what is nested in them at their ends, a comma after all but the last."""
-    waiting: dict[str, list[bytes]] = {table.name: [] for table in nested}
-    theirs: dict[bytes, bytes] = {}
+    rows: dict[str, list[bytes]] = {}
+    tails: dict[bytes, bytes] = {}
     heads: list[bytes] = []
     size = 0
     # What ends the line before.
     end = b""
     for name, value in values:
-        if value and name != b"users":
-            assert name
-            waiting[name.decode()] += value.split(b"\n")
+        if value and name and name != b"users":
+            rows.setdefault(name.decode(), []).extend(value.split(b"\n"))
             continue
-        if any(waiting.values()):
-            theirs = _tails(waiting)
-            waiting = {one: [] for one in waiting}
+        if rows:
+            tails, rows = _tails(rows), {}
         if value:
             heads += value.split(b"\n")
             size += len(value)
         if heads and (size >= PIECE_BYTES or not name):
-            piece = b"".join([part for head in heads for part in (b"},\n", head, theirs.get(head[_ID], b""))])
+            tail = tails.get
+            piece = b"".join([part for head in heads for part in (b"},\n", head, tail(head[_ID], b""))])
             yield piece if end else piece[2:]
             heads, size, end = [], 0, b"}"
         if not name:
-            theirs = {}
+            tails = {}
     yield end
 
 
@@ -113,12 +130,22 @@ def _tails(rows: Mapping[str, Sequence[bytes]]) -> dict[bytes, bytes]:
     """By each user's id what stands at the end of his line."""
     tails: dict[bytes, bytes] = {}
     for name, found in rows.items():
-        theirs: dict[bytes, bytes] = {}
-        # By users and, since ids stand first in the rows, by ids.
-        for row in sorted(found):
-            user = row[:_ID_BYTES]
-            theirs[user] = theirs[user] + b"," + row[_ID_BYTES:] if user in theirs else row[_ID_BYTES:]
-        begin = f',"{name}":['.encode()
-        for user, texts in theirs.items():
-            tails[user] = tails.get(user, b"") + begin + texts + b"]"
+        theirs = {row[:_ID_BYTES]: row[_ID_BYTES:] for row in found}
+        if len(theirs) < len(found):
+            theirs = _joined(found, len(_begin(name)))
+        if tails:
+            theirs = tails | {user: tails.get(user, b"") + tail for user, tail in theirs.items()}
+        tails = theirs
+    return tails
+
+
+def _joined(rows: Sequence[bytes], begin_bytes: int) -> dict[bytes, bytes]:
+    """The same of one table, some of whose rows are of one user: by their ids, which stand first in them."""
+    tails: dict[bytes, bytes] = {}
+    for row in sorted(rows):
+        user = row[:_ID_BYTES]
+        if before := tails.get(user):
+            tails[user] = before[:-1] + b"," + row[_ID_BYTES + begin_bytes :]
+        else:
+            tails[user] = row[_ID_BYTES:]
     return tails

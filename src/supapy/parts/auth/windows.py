@@ -27,8 +27,9 @@ from supapy.stream import lines
 WINDOW_BYTES = 4 * 1024 * 1024
 # Scattered rows are looked for in so many windows by one statement.
 WINDOWS_TOGETHER = 8
-# So many users are asked where their rows are, for each window.
-USERS_ASKED = 16
+# Of a page that stands for others so many rows are looked at, and of a table so many pages for what its rows are like.
+ROWS_LOOKED_AT = 16
+PAGES_LOOKED_AT = 32
 
 _EXTENTS = """
 SELECT c.oid::bigint, pg_catalog.pg_relation_size(c.oid) / pg_catalog.current_setting('block_size')::bigint,
@@ -57,6 +58,11 @@ class Windows:
     windows: list[Window]
     out_of_line: frozenset[str]
 
+    def some(self, table: Table) -> list[str]:
+        """Places in the table from one end to the other, at which most rows are as most rows are."""
+        begins = [window.pages[table.name][0] for window in self.windows]
+        return _places(begins[:: -(-len(begins) // PAGES_LOOKED_AT) or 1])
+
     @classmethod
     def found(cls, moment: Moment, users: Table, nested: Sequence[Table], jobs: int, orphans: Counter[str]) -> Windows:
         """Those of a moment. Nested rows of users who aren't there are counted in `orphans`."""
@@ -81,9 +87,8 @@ def _beside(moment: Moment, users: Table, table: Table, begins: Sequence[int]) -
     """The pages of a nested table at which the rows begin that are of the users from these pages on."""
     both = f"{users.sql} t JOIN {table.sql} n ON n.user_id = t.id"
     sql = f"SELECT t.ctid::text, n.ctid::text FROM {both} WHERE t.ctid = ANY(%s::tid[])"
-    places = [f"({begin},{line})" for begin in begins for line in range(1, USERS_ASKED + 1)]
     found: dict[int, list[int]] = {}
-    for user, row in moment.rows(sql, (places,)) if places else ():
+    for user, row in moment.rows(sql, (_places(begins),)) if begins else ():
         found.setdefault(_page(user), []).append(_page(row))
     return ascending([median_low(found.get(begin, [0])) for begin in begins])
 
@@ -142,6 +147,10 @@ def _search(users: Table, table: Table, windows: Sequence[Window]) -> str:
     )
     owner = f"SELECT u.ctid FROM {users.sql} u WHERE u.id = s.user_id"
     return f"COPY (SELECT s.ctid, ({owner}) FROM ({rows}) s) TO STDOUT"
+
+
+def _places(pages: Sequence[int]) -> list[str]:
+    return [f"({page},{line})" for page in pages for line in range(1, ROWS_LOOKED_AT + 1)]
 
 
 def _page(place: str) -> int:
