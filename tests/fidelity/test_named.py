@@ -208,3 +208,45 @@ def test_such_names_are_found_within_domains_composites_and_arrays(
     restored(DatabasePart(patterns=Patterns(without_rows=("named",))))
     with superuser(target) as connection:
         assert connection.execute("SELECT count(*), count(e) FROM fine").fetchone() == (2, 1)
+
+
+def test_security_labels_are_named_and_end_no_restore(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    run(
+        source,
+        "CREATE TABLE labelled (id int, secret text); CREATE ROLE labelled_role; CREATE SCHEMA labelled_schema",
+        "SELECT lo_create(77)",
+    )
+    with superuser(source) as connection:
+        # No server here has a provider, which alone may make them; those of old hosted projects have pgsodium.
+        connection.execute("SET allow_system_table_mods = on")
+        for catalog, thing, column in (
+            ("pg_class", "'labelled'::regclass", 0),
+            ("pg_class", "'labelled'::regclass", 2),
+            ("pg_class", "'auth.users'::regclass", 0),
+            ("pg_namespace", "'labelled_schema'::regnamespace", 0),
+            ("pg_namespace", "'public'::regnamespace", 0),
+            ("pg_largeobject", "77", 0),
+        ):
+            connection.execute(
+                f"INSERT INTO pg_seclabel VALUES ({thing}, '{catalog}'::regclass, {column}, 'pgsodium', 'KEY')".encode()
+            )
+        for catalog, thing in (
+            ("pg_authid", "'labelled_role'::regrole"),
+            ("pg_database", "(SELECT oid FROM pg_database WHERE datname = current_database())"),
+        ):
+            connection.execute(
+                f"INSERT INTO pg_shseclabel VALUES ({thing}, '{catalog}'::regclass, 'pgsodium', 'KEY')".encode()
+            )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    assert sorted(one.name for one in saved.omissions) == [
+        "security label SCHEMA labelled_schema",
+        "security label SCHEMA public",
+        "security label TABLE labelled in schema public",
+        "security label of large object 77",
+        "security label of role labelled_role",
+        "security label of the database",
+    ]
+    done = psql(target, DEFAULT_MAJOR, saved.script)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert differences(saved, target) == []

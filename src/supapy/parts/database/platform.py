@@ -19,6 +19,9 @@ SETTABLE_ROLES = API_ROLES | {"authenticator", "postgres"}
 # Roles of PostgreSQL's that reach out of the database: supautils lets nobody grant them (F§4.4).
 RESERVED_MEMBERSHIPS = frozenset({"pg_read_server_files", "pg_write_server_files", "pg_execute_server_program"})
 
+# Why a security label doesn't come back; hosted projects of old had one, pgsodium's (recipe §10).
+UNLABELLED = "No project has a provider for it"
+
 # Prefixes of the settings with a dot that postgres may set (F§4.4).
 SETTABLE_PREFIXES = frozenset(
     {"pgrst", "pgaudit", "auto_explain", "pg_stat_statements", "plan_filter", "safeupdate", "plpgsql", "cron"}

@@ -49,6 +49,9 @@ def omissions(moment: Moment, only: Roles = None) -> Iterator[Omission]:
     for name, privilege, grantee in moment.once(_PARAMETER_GRANTS):
         if grantee in roles or (only is None and grantee in platform.API_ROLES):
             yield Omission("database", f"{privilege} on parameter {name} to {grantee}", _BY_PLATFORM)
+    for (role,) in moment.once(_LABELLED):
+        if role in roles:
+            yield Omission("database", f"security label of role {role}", f"{platform.UNLABELLED}.")
     if passwords_readable(moment):
         return
     logins = moment.rows("SELECT rolname FROM pg_catalog.pg_roles WHERE rolcanlogin ORDER BY rolname")
@@ -205,6 +208,10 @@ LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
 WHERE (s.setdatabase = 0 AND s.setrole <> 0)
     OR s.setdatabase = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
 ORDER BY 1, 2, 3
+"""
+_LABELLED = """
+SELECT DISTINCT r.rolname FROM pg_catalog.pg_shseclabel l JOIN pg_catalog.pg_roles r ON r.oid = l.objoid
+WHERE l.classoid = 'pg_catalog.pg_authid'::pg_catalog.regclass ORDER BY r.rolname
 """
 _PARAMETER_GRANTS = """
 SELECT a.parname, x.privilege_type, pg_catalog.pg_get_userbyid(x.grantee)

@@ -232,13 +232,15 @@ def _is_ours(entry: TocEntry) -> bool:
 def _judge_attribute(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     """A comment goes with its object. An object that isn't in the archive is schema public, or the platform's."""
     of = next((seen[needed] for needed in entry.needs if needed in seen), None)
-    if of is None:
-        return Judged(entry, Fate.PLATFORM if entry.schema in facts.managed else Fate.KEPT)
-    if of.fate is not Fate.KEPT or entry.name in facts.default_comments:
+    if of is None and entry.schema in facts.managed:
+        return Judged(entry, Fate.PLATFORM)
+    if of and (of.fate is not Fate.KEPT or entry.name in facts.default_comments):
         # Of a lost object the loss itself is told.
         return Judged(entry, Fate.PLATFORM)
     if entry.kind == "SECURITY LABEL":
-        return Judged(entry, Fate.LOST, "No project has a provider for it")
+        return Judged(entry, Fate.LOST, platform.UNLABELLED)
+    if of is None:
+        return Judged(entry, Fate.KEPT)
     if of.entry.kind == "TRIGGER" and of.entry.schema in facts.managed - {"extensions"}:
         return Judged(entry, Fate.LOST, "Only the table's owner can comment on its triggers")
     return Judged(entry, Fate.KEPT)

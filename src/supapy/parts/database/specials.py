@@ -199,10 +199,21 @@ def omissions(moment: Moment) -> Iterator[Omission | Problem]:
         if schema not in managed:
             remedy = "No dump has it, and nothing uses it: what built it failed half-way. REINDEX it or drop it."
             yield Omission("database", f"index {index}, which is invalid", remedy)
+    for (labelled,) in moment.once(_LABELLED):
+        yield Omission("database", f"security label of {labelled}", f"{platform.UNLABELLED}.")
     if large_objects(moment) and not large_objects_readable(moment):
         yield Problem("database", "large objects", "this connection may not read them")
 
 
+# Of what isn't in an archive.
+_LABELLED = """
+SELECT DISTINCT 'large object ' || objoid FROM pg_catalog.pg_seclabel
+WHERE classoid = 'pg_catalog.pg_largeobject'::pg_catalog.regclass
+UNION
+SELECT 'the database' FROM pg_catalog.pg_shseclabel l JOIN pg_catalog.pg_database d ON d.oid = l.objoid
+WHERE l.classoid = 'pg_catalog.pg_database'::pg_catalog.regclass AND d.datname = pg_catalog.current_database()
+ORDER BY 1
+"""
 SEQUENCES = """
 SELECT c.oid::bigint, n.nspname, c.relname
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
