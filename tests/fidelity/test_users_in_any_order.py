@@ -9,14 +9,16 @@ import pytest
 from tests.doors.commands import Commands, settings_of
 from tests.fidelity.test_auth import ALICE, ANON, BOB, OLD, SSO
 from tests.fidelity.test_users_edited import edited, line_of, source
-from tests.fidelity.whole import as_superuser, backed_up, compared, differences, posted, restored
+from tests.fidelity.whole import as_superuser, backed_up, compared, differences, opened, posted, restored
 from tests.projects import ProjectFactory
 
 from supapy.choice import Choice
 from supapy.errors import IntegrityError, RestoreRefused
 from supapy.model import Difference, Proof
 from supapy.parts.auth import People
+from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import OnConflict
+from supapy.parts.auth.tables import readable
 from supapy.sandbox.project import SandboxProject
 
 __all__ = ["source"]
@@ -187,6 +189,23 @@ def test_of_chosen_users_what_the_target_alone_has_is_told_and_nothing_of_others
     ]
     proofs = {one.sort: one.count for one in found if isinstance(one, Proof)}
     assert proofs == {"users": 1, "sessions": 1, "refresh_tokens": 2}
+
+
+@pytest.mark.parametrize("part_bytes", [10, 80, 1000])
+def test_ids_are_held_against_each_other_in_parts(source: SandboxProject, part_bytes: int) -> None:
+    saved = [f'{{"id":"{user}"}}'.encode() for user in (ALICE, BOB, ALICE, SSO, STRANGER)]
+    with (
+        opened(source) as project,
+        project.moment() as moment,
+        readers(moment, 2) as sessions,
+        Live(moment, readable(moment), "users", sessions, part_bytes) as live,
+    ):
+        ((_, lines),) = live.beside(iter(saved))
+        found = [line[7:43].decode() for line in lines.split(b"\n")]
+        assert found == [ALICE, BOB, ALICE, SSO, ""]
+        assert not live.is_one_to_one
+        strays = {(one.id, one.user, one.is_saved) for one in live.strays()}
+    assert strays == {(ALICE, "", True), (ANON, ANON, False), (OLD, OLD, False)}
 
 
 def test_the_command_refuses_a_user_who_stands_there_twice_and_names_him_when_it_compares(

@@ -70,11 +70,6 @@ class Moment:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines. One at a time."""
         return self.session.copy_out(sql)
 
-    def share(self, session: Session) -> None:
-        """Let a connection see this instant and nothing else; only temporary tables of its own can be written to."""
-        session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        session.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'")
-
     @contextmanager
     def readers(self, jobs: int) -> Iterator[list[Session]]:
         """Up to `jobs` connections that see this instant, as many as the server spares; they end with the block."""
@@ -87,7 +82,8 @@ class Moment:
                     if not found:
                         raise
                     break
-                self.share(session)
+                session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                session.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'")
                 found.append(session)
             yield found
 

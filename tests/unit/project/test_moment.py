@@ -28,16 +28,6 @@ def test_readers_see_what_the_moment_sees_and_write_nothing(server: Cluster) -> 
                 readers[0].execute("DELETE FROM public.early")
 
 
-def test_a_connection_that_shares_the_moment_has_temporary_tables_of_its_own(server: Cluster) -> None:
-    with moment_of(server, DEFAULT_MAJOR) as moment, owner(server) as connection, moment.project.session() as session:
-        connection.execute("INSERT INTO public.early VALUES (2)")
-        seen = moment.value("SELECT count(*) FROM public.early")
-        session.execute("CREATE TEMPORARY TABLE mine (n int)")
-        moment.share(session)
-        assert session.copy_in("COPY pg_temp.mine FROM STDIN", [b"5\n6\n"]) == 2
-        assert session.rows("SELECT (SELECT count(*) FROM pg_temp.mine), count(*) FROM public.early") == [(2, seen)]
-
-
 def test_a_server_that_spares_few_connections_is_read_by_these_and_one_that_spares_none_is_an_error(
     server: Cluster,
 ) -> None:

@@ -4,7 +4,7 @@ time."""
 from __future__ import annotations
 
 import secrets
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +24,9 @@ from supapy.stream import lines
 
 # Rows asked for at once: much beside what a statement costs, little enough to stay in a processor's cache.
 CHUNK_BYTES = 512 * 1024
-_ASKED, _IDS = "supapy_asked", "supapy_ids"
+# Of ids, 36 bytes each, so many are in memory at a time, where they take five times as much.
+PART_BYTES = 12 * 1024 * 1024
+_ASKED = "supapy_asked"
 _SETTINGS = (
     # A target just restored has no statistics: what is its users' would be looked for from end to end.
     "SET LOCAL enable_seqscan = off",
@@ -64,6 +66,7 @@ class Live:
     tables: dict[str, Table]
     name: str
     readers: Sequence[Session]
+    part_bytes: int = PART_BYTES
     ids: IO[bytes] = field(default_factory=TemporaryFile)
     _seed: int = field(default_factory=lambda: secrets.randbits(63))
     _found: int = 0
@@ -118,19 +121,20 @@ class Live:
         return (count, int(hashes)) == (self._found, self._hashes)
 
     def strays(self) -> Iterator[Stray]:
-        """What has no row of its own on the other side. The server finds it, in a temporary table of the saved ids."""
-        table = self._table.sql
+        """What has no row of its own on the other side. A part of the ids is looked at after another, so that those of
+        many rows need no more memory."""
         user = "t.id" if self.name == "users" else "t.user_id" if self.name in OF_A_USER else "''"
-        with self.moment.project.session() as session:
-            session.execute(f"CREATE TEMPORARY TABLE {_IDS} AS SELECT id FROM {table} WITH NO DATA")
-            self.moment.share(session)
+        query = lines_statement(f"SELECT concat(t.id, ' ', {user}) FROM {self._table.sql} t")
+        parts = 1 + self.ids.tell() // self.part_bytes
+        for part in range(parts):
             self.ids.seek(0)
-            session.copy_in(f"COPY pg_temp.{_IDS} FROM STDIN", iter(lambda: self.ids.read(CHUNK_BYTES), b""))
-            query = f"SELECT k.id FROM pg_temp.{_IDS} k GROUP BY k.id HAVING count(*) > 1 ORDER BY k.id"
-            yield from (Stray(row, is_saved=True) for row in _texts(session, query))
-            there = f"SELECT FROM pg_temp.{_IDS} k WHERE k.id = t.id"
-            query = f"SELECT concat(t.id, ' ', {user}) FROM {table} t WHERE NOT EXISTS ({there}) ORDER BY t.id"
-            yield from (Stray(*text.split(" ", 1)) for text in _texts(session, query))
+            asked = (line.strip() for line in self.ids)
+            saved = Counter(one for one in asked if hash(one) % parts == part)
+            yield from (Stray(one.decode(), is_saved=True) for one, times in saved.items() if times > 1)
+            for line in lines(self.moment.copy_out(query)):
+                one, _, whose = line.partition(b" ")
+                if hash(one) % parts == part and one not in saved:
+                    yield Stray(one.decode(), whose.decode())
 
     @property
     def _table(self) -> Table:
@@ -166,7 +170,3 @@ class Live:
 
     def _tally(self, alias: str) -> str:
         return f"count({alias}.id), coalesce(sum(pg_catalog.hashtextextended({alias}.id::text, {self._seed})), 0)"
-
-
-def _texts(session: Session, query: str) -> Iterator[str]:
-    return (line.decode() for line in lines(session.copy_out(lines_statement(query))))
