@@ -93,7 +93,7 @@ def omissions(moment: Moment, functions: frozenset[int]) -> Iterator[Omission]:
 # Foreign tables, and those that one inherits from.
 _FOREIGN = """
 WITH RECURSIVE far AS (
-    SELECT oid FROM pg_catalog.pg_class WHERE relkind = 'f'
+    SELECT ftrelid AS oid FROM pg_catalog.pg_foreign_table
     UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i JOIN far ON far.oid = i.inhrelid
 )
 SELECT oid::bigint FROM far
