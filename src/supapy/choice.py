@@ -118,11 +118,14 @@ class Choice:
         return {name: sorted({*one}) if isinstance(one, tuple) else one for name, one in said.items() if one}
 
     def check(self, project: Project) -> None:
-        """Raises UsageError when something is chosen that this project's settings don't suffice for."""
+        """Raises UsageError when something is chosen that this project's settings don't suffice for, and AccessDenied
+        when its Storage server refuses the key: nobody should find that out after hours, or half-way into a target."""
         by_sql = {"database": self.database, "auth": self.auth and self.people.via == "sql"}
         needy = [name for name, chosen in by_sql.items() if chosen]
         if needy and not project.has_database:
             raise no_database(f"the {needy[0]} part")
+        if self.storage:
+            project.storage.buckets()
 
     def check_in(self, moment: Moment) -> None:
         """Raises UsageError when a pattern fits nothing of what is there at that moment."""

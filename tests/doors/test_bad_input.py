@@ -155,6 +155,27 @@ def test_a_key_of_too_little_right_is_refused(supapy: Commands, source: SandboxP
         assert "service_role" in hint
 
 
+def test_a_key_that_is_no_longer_valid_is_told_before_anything_is_read_or_written(
+    supapy: Commands, source: SandboxProject, saved: Path, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    key = source.service_key.reveal()
+    ran = supapy("backup", SUPABASE_KEY=key[:-6] + "AAAAAA")
+    assert ran.code == 22
+    assert "the project refused the key" in ran.err
+    assert "a secret key that is still valid" in ran.err
+    assert "1 table" not in ran.out
+    assert supapy.labels == []
+    target = project_factory("target")
+    settings = settings_of(target) | {"SUPABASE_KEY": target.service_key.reveal()[:-6] + "AAAAAA"}
+    ran = Commands(tmp_path, settings)("restore", saved, "--yes")
+    assert ran.code == 22
+    assert "the project refused the key" in ran.err
+    assert "half restored" not in ran.err
+    with owner(target.database) as connection:
+        assert connection.execute("SELECT count(*) FROM auth.users").fetchall() == [(0,)]
+        assert connection.execute("SELECT to_regnamespace('supapy_restore')").fetchall() == [(None,)]
+
+
 def test_a_key_of_another_project_is_refused(supapy: Commands) -> None:
     code, error, _ = refused(supapy, "backup", SUPABASE_URL=HOSTED)
     assert (code, error) == (24, "the service key is of project source, SUPABASE_URL of abcdefghijklmnopqrst")

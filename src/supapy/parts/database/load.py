@@ -47,7 +47,8 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
         yield Obstacle("database", f"{len(held)} tables, functions and other objects ({named(held)})", held=True)
     both = sorted(held & own_names(contents.inventory))
     if both:
-        text = f"{len(both)} objects of the backup exist there already ({named(both)})"
+        exist = "exists" if len(both) == 1 else "exist"
+        text = f"{many(len(both), 'object')} of the backup {exist} there already ({named(both)})"
         yield Obstacle("database", text, final=True, held=True)
     queues = sorted(live.get("queues", {}).keys() & contents.inventory.get("queues", {}).keys())
     if queues:
