@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supapy.errors import Unreachable
-from supapy.project.postgres import Row, Session, connect, no_database
+from supapy.project.postgres import WITHOUT_DATABASE, Row, Session, connect, no_database
 from supapy.project.pumps import Output, Pumps
 
 if TYPE_CHECKING:
@@ -106,7 +106,12 @@ def open_moment(project: Project) -> Iterator[Moment]:
     if not project.has_database:
         yield Moment(project, None, None, datetime.now(UTC))
         return
-    with connect(project.db_url) as session, ExitStack() as ending:
+    with ExitStack() as ending:
+        try:
+            session = ending.enter_context(connect(project.db_url))
+        except Unreachable as error:
+            error.hint = f"{error.hint} {WITHOUT_DATABASE}"
+            raise
         session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         snapshot, taken_at = session.rows("SELECT pg_catalog.pg_export_snapshot(), pg_catalog.now()")[0]
         yield Moment(project, session, snapshot, taken_at, ending)

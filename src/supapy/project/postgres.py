@@ -76,6 +76,10 @@ _REMEDIES = (
     ("in a read-only transaction", _READ_ONLY),
 )
 
+WITHOUT_DATABASE = (
+    "Without SUPABASE_DB_URL files can be saved and restored: --no-database --no-auth. So can users be restored, "
+    "though with less: --no-database --via api."
+)
 POOLER_HINT = (
     "Use the session pooler's string (port 5432, user postgres.<ref>) from the dashboard: "
     "Connect > Session pooler; it is reachable over IPv4."
@@ -119,8 +123,7 @@ def no_database(what: str) -> UsageError:
     """The error for what can't be done without a connection string."""
     return UsageError(
         f"{what} needs SUPABASE_DB_URL, which is not set",
-        "Put it into .env or the environment; .env.example shows where to find it. Without it files can be saved and "
-        "restored: --no-database --no-auth. So can users be restored, though with less: --no-database --via api.",
+        f"Put it into .env or the environment; .env.example shows where to find it. {WITHOUT_DATABASE}",
     )
 
 
