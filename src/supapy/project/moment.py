@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supapy.errors import Unreachable
+from supapy.project.ahead import Ahead
 from supapy.project.postgres import WITHOUT_DATABASE, Row, Session, connect, no_database
 from supapy.project.pumps import Output, Pumps
 
@@ -92,7 +93,11 @@ class Moment:
     ) -> Iterator[Output]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
         next. They are run by up to `jobs` connections at once, which end with the moment at the latest; `prepare` is
-        done with each piece there."""
+        done with each piece there. With no `jobs` at all they are few, and read by this one before anything else is."""
+        if not jobs:
+            ahead = Ahead(self.session, groups)
+            self._ending.callback(ahead.close)
+            return ahead.outputs()
         tools, dsn = self.project.tools(self.major), self.project.db_url
         assert self.snapshot is not None
         pumps = Pumps(tools, dsn, self.snapshot, groups, major=self.major, jobs=jobs, prepare=prepare)

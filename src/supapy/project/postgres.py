@@ -15,7 +15,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, cast
 
 import psycopg
+from psycopg import generators
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn
+from psycopg.waiting import Wait
 
 from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
 from supapy.secret import Secret
@@ -205,6 +210,31 @@ class Session:
             if piece:
                 yield bytes(piece)
 
+    def copies(self, statements: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+        """What several `COPY … TO STDOUT` put out, in pieces of whole lines, each with its statement's place among
+        them. They are sent at once, and to be read to the end: of hundreds of small tables the asking takes most of the
+        time, and by itself the driver asks for one thing at a time."""
+        connection = self._connection
+        with told():
+            connection.pgconn.send_query("; ".join(statements).encode())
+            connection.wait(generators.send(connection.pgconn))
+            for number in range(len(statements)):
+                self._next_result()
+                has_more = True
+                while has_more:
+                    piece, has_more = connection.wait(_piece(connection.pgconn))
+                    if piece:
+                        yield number, piece
+                self._next_result()
+            self._next_result()
+
+    def _next_result(self) -> None:
+        """What the server says next; raises its error, after which it says nothing more."""
+        result = self._connection.wait(generators.fetch(self._connection.pgconn))
+        if result is not None and result.status == ExecStatus.FATAL_ERROR:
+            self._connection.wait(generators.fetch(self._connection.pgconn))
+            raise psycopg.errors.error_from_result(result)
+
     def copy_in(self, sql: str, pieces: Iterable[bytes]) -> int:
         """Feed a `COPY … FROM STDIN`; gives the number of rows loaded."""
         with told(), self._connection.cursor() as cursor:
@@ -232,6 +262,23 @@ class Session:
     def _hear(self, notice: psycopg.errors.Diagnostic) -> None:
         if notice.severity_nonlocalized == "WARNING":
             self.warnings.append(notice.message_primary or "")
+
+
+def _piece(connection: PGconn) -> PQGen[tuple[bytes, bool]]:
+    """The next piece of what a COPY puts out, and whether there may be more."""
+    lines: list[memoryview] = []
+    size = 0
+    while size < PIECE_BYTES:
+        got, line = connection.get_copy_data(1)
+        if got > 0:
+            lines.append(line)
+            size += got
+        elif got == 0:
+            yield Wait.R
+            connection.consume_input()
+        else:
+            return b"".join(lines), False
+    return b"".join(lines), True
 
 
 @contextmanager

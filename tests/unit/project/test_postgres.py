@@ -88,6 +88,33 @@ def test_a_copy_comes_in_pieces_of_whole_lines_and_goes_back(session: Session) -
     assert session.value("SELECT count(*) FROM (TABLE t EXCEPT ALL TABLE u) d") == 0
 
 
+def test_several_copies_asked_for_at_once_come_one_after_another(session: Session) -> None:
+    large = "COPY (SELECT repeat('x', 999) FROM generate_series(1, 2000)) TO STDOUT"
+    asked = [
+        "COPY (SELECT 'ü', NULL) TO STDOUT",
+        "COPY (SELECT 1 WHERE false) TO STDOUT",
+        large,
+        "COPY (SELECT 2) TO STDOUT",
+    ]
+    found: list[list[bytes]] = [[] for _ in asked]
+    for number, piece in session.copies(asked):
+        found[number].append(piece)
+    assert [found[0], found[1], found[3]] == [["ü\t\\N\n".encode()], [], [b"2\n"]]
+    assert b"".join(found[2]) == (b"x" * 999 + b"\n") * 2000
+    assert len(found[2]) > 1
+    assert all(piece.endswith(b"\n") and len(piece) < PIECE_BYTES + 1000 for piece in found[2])
+    assert session.value("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    "wrong", ["COPY no_such_table TO STDOUT", "COPY (SELECT 1 / (3 - g) FROM generate_series(1, 9) g) TO STDOUT"]
+)
+def test_one_of_several_copies_that_fails_is_told_and_the_others_end(session: Session, wrong: str) -> None:
+    with pytest.raises(SqlError, match=r"no_such_table|division by zero"):
+        list(session.copies(["COPY (SELECT 1) TO STDOUT", wrong, "COPY (SELECT 2) TO STDOUT"]))
+    assert session.value("SELECT 1") == 1
+
+
 def test_a_transaction_is_all_or_nothing(session: Session) -> None:
     session.execute("CREATE TEMP TABLE t (a int)")
     with pytest.raises(ZeroDivisionError), session.transaction():

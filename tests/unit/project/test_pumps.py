@@ -107,6 +107,24 @@ def test_every_pump_reads_in_the_moments_snapshot_and_with_its_settings(server: 
     assert b"".join(moment.copy_out(seen)) == expected
 
 
+def test_without_pumps_the_moments_own_connection_reads_the_same(server: Cluster, moment: Moment) -> None:
+    names = [f"COPY (SELECT 'of {number}', pg_backend_pid()) TO STDOUT" for number in range(3)]
+    long = "COPY (SELECT repeat('x', 999) FROM generate_series(1, 2000)) TO STDOUT"
+    own = moment.value("SELECT pg_backend_pid()")
+    outputs = moment.pumped([[names[0], long], [], [names[1]], [names[2]]], jobs=0)
+    # All was read before, and nothing stands in the way of other questions.
+    assert moment.value("SELECT pg_backend_pid()") == own
+    assert [b"".join(output) for output in outputs] == [
+        f"of 0\t{own}\n".encode() + (b"x" * 999 + b"\n") * 2000,
+        b"",
+        f"of 1\t{own}\n".encode(),
+        f"of 2\t{own}\n".encode(),
+    ]
+    assert list(moment.pumped([], jobs=0)) == []
+    with pytest.raises(SqlError, match="read-only transaction"):
+        moment.pumped([["COPY (SELECT lo_create(0)) TO STDOUT"]], jobs=0)
+
+
 def test_a_role_with_a_time_for_transactions_is_read_to_the_end(server: Cluster) -> None:
     with superuser(server) as admin:
         admin.execute("ALTER ROLE postgres SET transaction_timeout = '1s'")

@@ -42,8 +42,8 @@ class Reading:
         tables = [(rows, found[rows.table.oid]) for rows in self.without(lost)]
         statements = [copy_statements(*each, looked_into) for each in tables]
         total = sum(size for _, (_, size) in tables)
-        # Another connection takes longer to begin than one stretch takes to be read.
-        jobs = min(self._jobs, max(1, total // STRETCH_BYTES))
+        # Another connection takes longer to begin than one stretch takes to be read, and so does the first.
+        jobs = min(self._jobs, total // STRETCH_BYTES)
         self._listener(Expected(STAGE, total))
         self._begun = tables, self._moment.pumped(statements, jobs, framed if self._compress else bytes)
 
