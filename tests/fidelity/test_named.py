@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.fidelity.alive import extended
 from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
 from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
 
@@ -250,3 +251,38 @@ def test_security_labels_are_named_and_end_no_restore(cluster_factory: ClusterFa
     done = psql(target, DEFAULT_MAJOR, saved.script)
     assert (done.returncode, done.stderr) == (0, "")
     assert differences(saved, target) == []
+
+
+def test_what_stands_on_an_extension_of_new_projects_is_told_to_a_target_that_has_it_no_more(
+    server_folder: Path, cluster_factory: ClusterFactory, tmp_path: Path
+) -> None:
+    target, (one, other) = cluster_factory(), (tmp_path / "one", tmp_path / "other")
+    one.mkdir()
+    other.mkdir()
+    with extended(server_folder, [DEFAULT_MAJOR]) as (source,):
+        with superuser(source) as connection:
+            connection.execute("DROP EXTENSION pg_net CASCADE; CREATE EXTENSION pg_graphql; CREATE SCHEMA pgsodium")
+            connection.execute("CREATE EXTENSION pgsodium; GRANT USAGE ON SCHEMA pgsodium TO postgres")
+            connection.execute("GRANT SELECT, INSERT ON pgsodium.key TO postgres")
+        run(source, """COMMENT ON SCHEMA public IS '@graphql({"inflect_names": true})'""", "CREATE TABLE t (id int)")
+        without = save(source, DEFAULT_MAJOR, one)
+        run(
+            source,
+            "CREATE TABLE sealed (key uuid DEFAULT (pgsodium.create_key()).id)",
+            "INSERT INTO sealed DEFAULT VALUES",
+        )
+        run(source, "CREATE VIEW asks AS SELECT graphql.resolve('x')")
+        saved = save(source, DEFAULT_MAJOR, other)
+    assert without.omissions == []
+    assert [omission.name for omission in saved.omissions] == ["keys of extension pgsodium"]
+    with moment_of(target, DEFAULT_MAJOR) as moment:
+        assert list(DatabasePart().obstacles(without, moment)) == []
+        assert [(found.final, found.text) for found in DatabasePart().obstacles(saved, moment)] == [
+            (True, "it has no extension pg_graphql, which is needed by public.asks"),
+            (True, "it has no extension pgsodium, which is needed by public.sealed"),
+        ]
+    done = psql(target, DEFAULT_MAJOR, without.script)
+    assert (done.returncode, done.stderr.count("this project has none of that name")) == (0, 3)
+    assert [(found.name, found.kind) for found in differences(without, target)] == [
+        (f"extension {name}", "missing") for name in ("pg_graphql", "pgsodium", "supabase_vault")
+    ]

@@ -198,6 +198,7 @@ def _omissions(
     yield from inherited.findings(moment, facts.managed, selection.kept_objects)
     if not selection.is_part:
         yield from extensions.omissions(facts)
+        yield from vault.keys_left_out(moment)
         yield from additions.omissions(facts.additions)
         yield from grants.omissions(granted)
         yield from specials.omissions(moment)

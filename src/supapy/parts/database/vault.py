@@ -115,6 +115,24 @@ def left_out(reader: Reader, sealed: Sequence[VaultSecret]) -> Iterator[Omission
             yield Omission("database", f"{SEALED if held else ''}{many(len(some), 'vault secret')} ({shown})", remedy)
 
 
+def keys_left_out(moment: Moment) -> Iterator[Omission]:
+    """A word on the keys of pgsodium, on which the vault stood once, in projects that have it still (recipe §10)."""
+    if _KEEPER not in installed(moment):
+        return
+    if not moment.value(_KEYS_READABLE) or moment.value("SELECT EXISTS (SELECT FROM pgsodium.key)"):
+        yield Omission("database", f"keys of extension {_KEEPER}", _DERIVED)
+
+
+_KEEPER = "pgsodium"
+_KEYS_READABLE = """
+SELECT pg_catalog.has_schema_privilege('pgsodium', 'USAGE') AND pg_catalog.has_table_privilege('pgsodium.key', 'SELECT')
+"""
+_DERIVED = (
+    "Its server derives them from a root key that no backup has: what is encrypted with them can be read in this "
+    "project only. Decrypt it before it goes."
+)
+
+
 def vault_sql(secrets: Iterable[VaultSecret]) -> str:
     """Statements that make the secrets anew, and leave alone what is there under their names."""
     rows = list(secrets)
