@@ -63,7 +63,7 @@ class Load:
                     raise
                 raise RestoreRefused(
                     f"two rows would have the same key: {error.message.removeprefix('the database refused: ')}",
-                    "Nothing was written. The other one is in the target, or auth_users.json was edited.",
+                    "No user came in. The other row is in the target, or auth_users.json was edited.",
                 ) from None
         return self._problems
 
