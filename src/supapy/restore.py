@@ -208,7 +208,8 @@ def restore(
             try:
                 outcome.problems += _applied(step, listener)
             except SupapyError as error:
-                error.hint = f"{error.hint} {plan.cut_short}" if error.hint else plan.cut_short
+                if plan.goes_on or not isinstance(error, RestoreRefused):
+                    error.hint = f"{error.hint} {plan.cut_short}" if error.hint else plan.cut_short
                 raise
     matches = _compared(outcome, backup, project, check_bytes, listener)
     # It has been compared: what differs all the same is looked at anew by the next run.

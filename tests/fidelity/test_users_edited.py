@@ -87,9 +87,11 @@ def test_two_users_with_one_address_are_refused_and_nobody_comes(
 ) -> None:
     backup = edited(source, tmp_path, lambda text: text.replace("bob@example.com", "old@example.com"))
     target = project_factory("target")
-    with pytest.raises(RestoreRefused, match="users_email_partial_key"):
+    with pytest.raises(RestoreRefused, match="users_email_partial_key") as refused:
         restored(backup, target, AUTH)
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+    assert "half restored" not in str(refused.value.hint)
+    assert restored(backed_up(source, tmp_path / "other", AUTH), target, AUTH).is_whole, "nothing stands in its way"
 
 
 def test_a_field_that_nobody_knows_is_named_and_the_rest_comes(

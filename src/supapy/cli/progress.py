@@ -93,7 +93,7 @@ class _Stage:
         if self.saved:
             return f"{many(self.saved, 'file')}, {size(self.saved_bytes)}"
         if self.amount:
-            return size(self.amount) if self.unit == "bytes" else f"{self.amount:,} {self.unit}"
+            return size(self.amount) if self.unit == "bytes" else many(self.amount, self.unit.removesuffix("s"))
         return "done"
 
 

@@ -56,8 +56,9 @@ def proved(screen: Screen, proofs: Sequence[Proof]) -> None:
         for proof, last in zip(proofs, before, strict=False)
     ]
     screen.say()
-    screen.table(("", "equal", ""), rows, right=frozenset({1}))
-    screen.say()
+    if rows:
+        screen.table(("", "equal", ""), rows, right=frozenset({1}))
+        screen.say()
 
 
 def differing(screen: Screen, differences: Sequence[Difference]) -> None:

@@ -110,17 +110,24 @@ def _options(said: str) -> Options | None:
 def under_way(project: Project, restore: Mark) -> Iterator[None]:
     """Say so in the target from here on; no more once the block has ended well.
 
-    Raises RestoreRefused when another run is at work there. What an earlier run has left at work is ended first.
+    Raises RestoreRefused when another run is at work there; what the block refuses leaves a target that nothing was
+    written into before as it was. What an earlier run has left at work is ended first.
     """
     with project.session() as session:
         _alone(session)
         _end_leftovers(session)
-        if unfinished(session) is None:
+        is_first = unfinished(session) is None
+        if is_first:
             _begin(session, restore)
-        yield
+        try:
+            yield
+        except RestoreRefused:
+            if is_first:
+                session.execute(_DROP)
+            raise
     # By a connection of its own: the other may have been silent for hours.
     with project.session() as session:
-        session.execute(f"DROP SCHEMA {MARK_SCHEMA} CASCADE")
+        session.execute(_DROP)
 
 
 def _alone(session: Session) -> None:
@@ -157,6 +164,7 @@ def _begin(session: Session, restore: Mark) -> None:
         )
 
 
+_DROP = f"DROP SCHEMA {MARK_SCHEMA} CASCADE"
 _LEFTOVERS = """
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_locks
 WHERE locktype = 'advisory' AND objsubid = 1 AND pid <> pg_catalog.pg_backend_pid()
