@@ -215,7 +215,7 @@ def test_the_command_refuses_a_user_who_stands_there_twice_and_names_him_when_it
     refused = Commands(tmp_path, settings_of(target))("restore", backup.path, "--yes")
     assert refused.code == 60
     assert "users_pkey" in refused.err
-    assert "Nothing was written" in refused.err
+    assert "No user came in" in refused.err
     told = Commands(tmp_path, settings_of(source))("verify", backup.path)
     assert told.code == 3
     assert f"missing: auth auth.users {ALICE}: auth_users.json has it more than once" in told.out
