@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from supapy.errors import Unreachable
+from supapy.model import Piece
 from supapy.project.ahead import Ahead
 from supapy.project.postgres import WITHOUT_DATABASE, Row, Session, connect, no_database
 from supapy.project.pumps import Output, Pumps
@@ -89,18 +90,29 @@ class Moment:
             yield found
 
     def pumped(
-        self, groups: Sequence[Sequence[str]], jobs: int, prepare: Callable[[memoryview], bytes] = bytes
+        self,
+        groups: Sequence[Sequence[str]],
+        jobs: int,
+        prepare: Callable[[Piece], bytes] = bytes,
+        *,
+        large_rows: bool = False,
     ) -> Iterator[Output]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
         next. They are run by up to `jobs` connections at once, which end with the moment at the latest; `prepare` is
+<<<<<<< HEAD
         done with each piece there. With no `jobs` at all they are few, and read by this one before anything else is."""
         if not jobs:
             ahead = Ahead(self.session, groups)
             self._ending.callback(ahead.close)
             return ahead.outputs()
+=======
+        done with each piece there. `large_rows`, of a hundred kilobytes, are read without psql."""
+>>>>>>> 45b97ba (Users come over connections of this process: rows of a hundred kilobytes need neither psql nor a pipe)
         tools, dsn = self.project.tools(self.major), self.project.db_url
         assert self.snapshot is not None
-        pumps = Pumps(tools, dsn, self.snapshot, groups, major=self.major, jobs=jobs, prepare=prepare)
+        pumps = Pumps(
+            tools, dsn, self.snapshot, groups, major=self.major, jobs=jobs, prepare=prepare, large_rows=large_rows
+        )
         self._ending.callback(pumps.close)
         return pumps.outputs()
 

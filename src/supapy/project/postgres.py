@@ -201,14 +201,15 @@ class Session:
     def copy_out(self, sql: str) -> Iterator[bytes]:
         """The output of a `COPY … TO STDOUT`, in pieces of whole lines."""
         with told(), self._connection.cursor() as cursor, cursor.copy(sql) as copy:
-            piece = bytearray()
+            rows, size = list[bytes | bytearray | memoryview](), 0
             for row in copy:
-                piece += row
-                if len(piece) >= PIECE_BYTES:
-                    yield bytes(piece)
-                    piece.clear()
-            if piece:
-                yield bytes(piece)
+                rows.append(row)
+                size += len(row)
+                if size >= PIECE_BYTES:
+                    yield b"".join(rows)
+                    rows, size = [], 0
+            if rows:
+                yield b"".join(rows)
 
     def copies(self, statements: Sequence[str]) -> Iterator[tuple[int, bytes]]:
         """What several `COPY … TO STDOUT` put out, in pieces of whole lines, each with its statement's place among

@@ -1,6 +1,7 @@
 """Rows by several connections at once, all in one snapshot: psql children that copy into pipes.
 
-A row never becomes an object of Python's: bytes pass by, many rows at a time. The statements are taken in their order
+A row never becomes an object of Python's: bytes pass by, many rows at a time. Where the server makes few large rows of
+many, the driver does as well, and spares the processes and the pipes. The statements are taken in their order
 and read in their order; what is ahead of its turn waits in memory, of which there is never more than a fixed amount.
 """
 
@@ -15,12 +16,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, chain, pairwise
-from typing import IO
+from typing import IO, Protocol
 
+from supapy.model import Piece
 from supapy.project.pgtools import PgTools
-from supapy.project.postgres import settings
+from supapy.project.postgres import Session, connect, settings
 from supapy.project.programs import GRACE_S, PSQL_ARGUMENTS, failure, running
 from supapy.secret import Secret
 
@@ -53,7 +57,8 @@ class Pumps:
 
     A server that spares fewer connections is read by those that it spares. `close` it, whatever happens: the children
     end then. Errors of theirs are raised where their output is read. `prepare` is done with each piece as soon as it
-    is there, many at once: it gives the same bytes, perhaps knowing more of them. `major` is the server's.
+    is there, many at once: it gives the same bytes, perhaps knowing more of them. `major` is the server's. `large_rows`
+    are read without psql.
     """
 
     def __init__(
@@ -65,11 +70,13 @@ class Pumps:
         *,
         major: int,
         jobs: int,
-        prepare: Callable[[memoryview], bytes] = bytes,
+        prepare: Callable[[Piece], bytes] = bytes,
+        large_rows: bool = False,
     ) -> None:
         self._tools = tools
         self._dsn = dsn
         self._opening = _opening(snapshot, major)
+        self._reader: Callable[[], AbstractContextManager[_Reader]] = self._driver if large_rows else self._psql
         self._groups = groups
         self._prepare = prepare
         self._statements = list(chain.from_iterable(groups))
@@ -82,7 +89,7 @@ class Pumps:
         self._reading = 0
         self._waiting_bytes = 0
         self._refused = 0
-        self._children: set[subprocess.Popen[bytes]] = set()
+        self._under_way: set[_UnderWay] = set()
         self._error: BaseException | None = None
         self._closed = False
         self._threads = [threading.Thread(target=self._work) for _ in range(min(max(jobs, 1), len(self._statements)))]
@@ -100,16 +107,16 @@ class Pumps:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-            children = list(self._children)
-        for child in children:
-            child.send_signal(signal.SIGINT)
+            under_way = list(self._under_way)
+        for reader in under_way:
+            reader.cancel()
         end = time.monotonic() + GRACE_S
         begun = [thread for thread in self._threads if thread.ident]
         for thread in begun:
             thread.join(max(0.0, end - time.monotonic()))
         # Only one that waits for a server that is gone is still there.
-        for child in children:
-            child.kill()
+        for reader in under_way:
+            reader.kill()
         for thread in begun:
             thread.join()
 
@@ -128,10 +135,10 @@ class Pumps:
     def _work(self) -> None:
         connected = False
         try:
-            with self._child() as psql:
+            with self._reader() as reader:
                 connected = True
                 while numbers := self._next():
-                    outputs = psql.outputs([self._statements[number] for number in numbers])
+                    outputs = reader.outputs([self._statements[number] for number in numbers])
                     for number, output in zip(numbers, outputs, strict=True):
                         for piece in output:
                             self._put(number, self._prepare(piece))
@@ -146,20 +153,30 @@ class Pumps:
                 self._changed.notify_all()
 
     @contextmanager
-    def _child(self) -> Iterator[_Psql]:
+    def _psql(self) -> Iterator[_Psql]:
         with (
             tempfile.TemporaryFile() as said,
             running(self._tools, "psql", _ARGUMENTS, self._dsn, said.fileno(), stdout=subprocess.PIPE) as child,
+            self._known(_UnderWay(partial(child.send_signal, signal.SIGINT), child.kill)),
         ):
+            yield _Psql(child, said, self._opening)
+
+    @contextmanager
+    def _driver(self) -> Iterator[_Driver]:
+        with connect(self._dsn) as session, self._known(_UnderWay(session.abort, session.abort)):
+            yield _Driver(session, self._opening)
+
+    @contextmanager
+    def _known(self, reader: _UnderWay) -> Iterator[None]:
+        with self._changed:
+            if self._closed:
+                raise _Closed
+            self._under_way.add(reader)
+        try:
+            yield
+        finally:
             with self._changed:
-                if self._closed:
-                    raise _Closed
-                self._children.add(child)
-            try:
-                yield _Psql(child, said, self._opening)
-            finally:
-                with self._changed:
-                    self._children.discard(child)
+                self._under_way.discard(reader)
 
     def _next(self) -> range:
         """The statements that are to be run next by whoever asks; none when there is nothing left to do."""
@@ -223,17 +240,45 @@ class _Closed(Exception):
     """Nobody reads on."""
 
 
+class _Reader(Protocol):
+    """Statements run on a connection within the snapshot."""
+
+    def outputs(self, statements: Sequence[str]) -> Iterator[Iterator[Piece]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    """How a reader's statement is cancelled in the server, and how a reader is ended that doesn't hear of it."""
+
+    cancel: Callable[[], None]
+    kill: Callable[[], None]
+
+
+class _Driver:
+    """One connection of this process within the snapshot."""
+
+    def __init__(self, session: Session, opening: Sequence[str]) -> None:
+        self._session = session
+        for statement in opening:
+            session.execute(statement)
+
+    def outputs(self, statements: Sequence[str]) -> Iterator[Iterator[bytes]]:
+        """What each of the statements puts out, in pieces of whole rows."""
+        return map(self._session.copy_out, statements)
+
+
 class _Psql:
     """One psql within the snapshot; making it waits until it is there. Raises why it isn't."""
 
-    def __init__(self, child: subprocess.Popen[bytes], said: IO[bytes], opening: str) -> None:
+    def __init__(self, child: subprocess.Popen[bytes], said: IO[bytes], opening: Sequence[str]) -> None:
         self._child = child
         self._said = said
         self._buffer = bytearray(PIECE_BYTES + MARK_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
         self._mark = f"{secrets.token_hex(MARK_BYTES // 2)}\n".encode()
-        for output in self.outputs([f"{opening} \\; SET {_MARK} = '{self._mark.decode().strip()}'"]):
+        set_mark = f"SET {_MARK} = '{self._mark.decode().strip()}'"
+        for output in self.outputs([" \\; ".join((*opening, set_mark))]):
             for _ in output:
                 pass
 
@@ -281,9 +326,9 @@ class _Psql:
         self._filled = len(rest)
 
 
-def _opening(snapshot: str, major: int) -> str:
-    """The statements that a connection begins with, to be sent as one."""
+def _opening(snapshot: str, major: int) -> Sequence[str]:
+    """The statements that a connection begins with."""
     wanted = {**settings(major), **_MORE_SETTINGS}
     sets = (f"SET {name} = '{value}'" for name, value in wanted.items())
     begin = ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-    return " \\; ".join((*begin, *sets))
+    return (*begin, *sets)

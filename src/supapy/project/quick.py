@@ -135,12 +135,14 @@ def _compact_member(key: str, value: str, type_name: str) -> str:
 
 def binary_rows(pieces: Iterable[bytes], outputs: int = 1) -> Iterator[list[bytes | None]]:
     """The values of the rows that so many outputs of `COPY … TO STDOUT (FORMAT binary)` give, one after another."""
-    held, at, wanted = bytearray(), len(_HEAD), len(_HEAD)
+    held: list[bytes] = []
+    size, at, wanted = 0, len(_HEAD), len(_HEAD)
     for piece in pieces:
-        held += piece
-        if len(held) < wanted:
+        held.append(piece)
+        size += len(piece)
+        if size < wanted:
             continue
-        data = bytes(held)
+        data = held[0] if len(held) == 1 else b"".join(held)
         while outputs:
             row = _row_at(data, at)
             if isinstance(row, int):
@@ -151,8 +153,8 @@ def binary_rows(pieces: Iterable[bytes], outputs: int = 1) -> Iterator[list[byte
                 outputs, at = outputs - 1, at + len(_HEAD)
             else:
                 yield values
-        passed = min(at, len(data))
-        held, at, wanted = bytearray(data[passed:]), at - passed, wanted - passed
+        passed = min(at, size)
+        held, size, at, wanted = [data[passed:]], size - passed, at - passed, wanted - passed
 
 
 def _row_at(data: bytes, at: int) -> tuple[list[bytes | None] | None, int] | int:

@@ -26,6 +26,8 @@ SEEN_WAITING_TIMES = 20
 MANY_ROWS = 3 * MOST_WAITING_BYTES // 1000
 MANY = f"COPY (SELECT repeat('x', 999) FROM generate_series(1, {MANY_ROWS})) TO STDOUT"
 
+REFUSED = "COPY (SELECT pg_read_file('PG_VERSION')) TO STDOUT"
+
 
 @pytest.fixture(scope="module")
 def server(module_clusters: ClusterFactory) -> Cluster:
@@ -48,8 +50,8 @@ def children() -> set[int]:
 
 
 def wheres(watcher: psycopg.Connection) -> list[str | None]:
-    """What the server's processes that serve psql are waiting for."""
-    asked = "SELECT wait_event FROM pg_stat_activity WHERE application_name = 'psql' AND state = 'active'"
+    """What the server's processes that serve a pump are waiting for."""
+    asked = "SELECT wait_event FROM pg_stat_activity WHERE application_name IN ('psql', 'supapy') AND state = 'active'"
     return [event for (event,) in watcher.execute(asked.encode()).fetchall()]
 
 
@@ -191,9 +193,10 @@ def test_the_error_of_one_pump_is_raised_and_none_is_left(server: Cluster) -> No
     until_gone(server)
 
 
-def test_a_right_that_is_missing_is_told_as_such(moment: Moment) -> None:
+@pytest.mark.parametrize("large_rows", [False, True])
+def test_a_right_that_is_missing_is_told_as_such(moment: Moment, large_rows: bool) -> None:
     with pytest.raises(AccessDenied, match="permission denied for function pg_read_file"):
-        list(next(moment.pumped([["COPY (SELECT pg_read_file('PG_VERSION')) TO STDOUT"]], jobs=1)))
+        list(next(moment.pumped([[REFUSED]], jobs=1, large_rows=large_rows)))
 
 
 def test_a_pump_that_gets_no_connection_says_why_without_the_password(server: Cluster, moment: Moment) -> None:
@@ -216,28 +219,33 @@ def connections_limited(server: Cluster, number: int) -> Iterator[None]:
             connection.execute("ALTER ROLE postgres CONNECTION LIMIT -1")
 
 
-def test_a_server_that_spares_few_connections_is_read_by_these(server: Cluster) -> None:
+@pytest.mark.parametrize("large_rows", [False, True])
+def test_a_server_that_spares_few_connections_is_read_by_these(server: Cluster, large_rows: bool) -> None:
     until_gone(server)
     with connections_limited(server, 2), moment_of(server, DEFAULT_MAJOR) as moment:
-        outputs = moment.pumped([[f"COPY (SELECT {number}) TO STDOUT"] for number in range(9)], jobs=5)
+        outputs = moment.pumped(
+            [[f"COPY (SELECT {number}) TO STDOUT"] for number in range(9)], jobs=5, large_rows=large_rows
+        )
         assert [b"".join(output) for output in outputs] == [b"%d\n" % number for number in range(9)]
 
 
-def test_a_server_that_spares_none_is_an_error(server: Cluster) -> None:
+@pytest.mark.parametrize("large_rows", [False, True])
+def test_a_server_that_spares_none_is_an_error(server: Cluster, large_rows: bool) -> None:
     until_gone(server)
     with connections_limited(server, 1), moment_of(server, DEFAULT_MAJOR) as moment:
-        outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT"]] * 3, jobs=3)
-        with pytest.raises(Unreachable, match="too many connections"):
+        outputs = moment.pumped([["COPY (SELECT 1) TO STDOUT"]] * 3, jobs=3, large_rows=large_rows)
+        with pytest.raises(Unreachable, match=r"too many connections|no more connections"):
             list(next(outputs))
 
 
+@pytest.mark.parametrize("large_rows", [False, True])
 @pytest.mark.parametrize("pieces_read", [0, 1])
-def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_read: int) -> None:
+def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_read: int, large_rows: bool) -> None:
     before = children()
     with first_held_up(server) as (first, _), superuser(server) as watcher:
         with pytest.raises(KeyboardInterrupt), moment_of(server, DEFAULT_MAJOR) as moment:
             # One is read, one is ahead and held up by its reader, one by the server, and one statement isn't begun.
-            output = next(moment.pumped([[MANY], [MANY], [first], [MANY]], jobs=3))
+            output = next(moment.pumped([[MANY], [MANY], [first], [MANY]], jobs=3, large_rows=large_rows))
             list(itertools.islice(output, pieces_read))
             until(lambda: len(wheres(watcher)) >= 3 and "advisory" in wheres(watcher))
             raise KeyboardInterrupt

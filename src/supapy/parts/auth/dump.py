@@ -12,9 +12,8 @@ from supapy.parts.auth.tables import NESTED, OTHERS
 from supapy.parts.auth.windows import Window, Windows
 from supapy.project.moment import Moment
 from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
-from supapy.project.rows import as_array, lines_statement
+from supapy.project.rows import as_array
 from supapy.project.schema import Table
-from supapy.project.stretches import stretches
 
 # The rows of so many pages are one value, which is about twice as much: a row by itself costs the server and whoever
 # reads as much again.
@@ -33,23 +32,31 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
     yield b'{"format":%d\n,"columns":' % FORMAT + json.dumps(columns, ensure_ascii=False).encode() + b"\n"
     filled = [table for table in present if moment.value(f"SELECT EXISTS (SELECT FROM {table.sql})")]
     nested = [table for table in filled if table.name in NESTED]
-    others = [table for table in present if table.name in OTHERS]
-    found = Windows.found(moment, tables["users"], nested, jobs, orphans)
-    texts = _texts(moment, found, tables["users"], nested)
-    statements = [_statement(window, found, texts) for window in found.windows]
-    ranges = stretches(moment, others)
-    rows = [
-        [lines_statement(f"SELECT {row_of(table)} FROM {table.sql} t {clause}") for clause in ranges[table.oid].clauses]
-        for table in others
-    ]
-    outputs = moment.pumped([statements, *rows], jobs)
-    yield b',"users":['
-    yield from _users(binary_rows(next(outputs), len(statements)))
-    yield b"\n]\n"
-    for table, output in zip(others, outputs, strict=True):
-        yield b',"' + table.name.encode() + b'":'
-        yield from as_array(output)
+    groups: dict[str, list[str]] = {}
+    for table in present:
+        if table.name == "users":
+            groups[table.name] = _users_out(moment, table, nested, jobs, orphans)
+        elif table.name in OTHERS:
+            groups[table.name] = _rows_out(moment, table, jobs) if table in filled else []
+    outputs = moment.pumped(list(groups.values()), jobs, large_rows=True)
+    for (name, statements), output in zip(groups.items(), outputs, strict=True):
+        values = binary_rows(output, len(statements))
+        yield b',"' + name.encode() + b'":'
+        yield from _users(values) if name == "users" else as_array(_lines(values))
     yield b"}\n"
+
+
+def _users_out(moment: Moment, users: Table, nested: Sequence[Table], jobs: int, orphans: Counter[str]) -> list[str]:
+    """The statements that give the users and what is nested in them, a window each."""
+    found = Windows.found(moment, users, nested, jobs, orphans)
+    texts = _texts(moment, found, users, nested)
+    return [_statement(window, found, texts) for window in found.windows]
+
+
+def _rows_out(moment: Moment, table: Table, jobs: int) -> list[str]:
+    """The statements that give the rows of a table that nothing is nested in."""
+    found = Windows.found(moment, table, (), jobs, Counter())
+    return [_statement(window, found, [(table, row_of(table))]) for window in found.windows]
 
 
 def _texts(moment: Moment, found: Windows, users: Table, nested: Sequence[Table]) -> list[tuple[Table, str]]:
@@ -99,12 +106,27 @@ def _selects(window: Window, table: Table, text: str, *, together: bool) -> Iter
         yield f"SELECT {name}, {value} FROM {table.sql} t WHERE t.ctid = ANY('{{{quoted}}}')"
 
 
+def _lines(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
+    """Lines in pieces, of values that have some each."""
+    piece = bytearray()
+    for _, value in values:
+        if value:
+            piece += value
+            piece += b"\n"
+        if len(piece) >= PIECE_BYTES:
+            yield bytes(piece)
+            piece.clear()
+    if piece:
+        yield bytes(piece)
+
+
 def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
-    """The users' lines, what is nested in them at their ends, a comma after all but the last."""
+    """The array of the users' lines, with what is nested in them at their ends."""
     rows: dict[str, list[bytes]] = {}
     tails: dict[bytes, bytes] = {}
     heads: list[bytes] = []
     size = 0
+    yield b"["
     # What ends the line before.
     end = b""
     for name, value in values:
@@ -123,7 +145,7 @@ def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
             heads, size, end = [], 0, b"}"
         if not name:
             tails = {}
-    yield end
+    yield end + b"\n]\n"
 
 
 def _tails(rows: Mapping[str, Sequence[bytes]]) -> dict[bytes, bytes]:

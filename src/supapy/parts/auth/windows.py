@@ -134,7 +134,9 @@ def _scatter(moment: Moment, users: Table, table: Table, windows: Sequence[Windo
 
 def _lines(moment: Moment, statements: Sequence[str], jobs: int) -> Iterator[bytes]:
     # A small project's few rows aren't worth a connection.
-    outputs = moment.pumped([statements], jobs) if len(statements) > 1 else map(moment.copy_out, statements)
+    outputs = (
+        moment.pumped([statements], jobs, large_rows=True) if len(statements) > 1 else map(moment.copy_out, statements)
+    )
     for output in outputs:
         yield from lines(output)
 
