@@ -99,15 +99,12 @@ class Moment:
     ) -> Iterator[Output]:
         """For each group of `COPY … TO STDOUT` statements its output in pieces, each to be read to its end before the
         next. They are run by up to `jobs` connections at once, which end with the moment at the latest; `prepare` is
-<<<<<<< HEAD
-        done with each piece there. With no `jobs` at all they are few, and read by this one before anything else is."""
+        done with each piece there. `large_rows`, of a hundred kilobytes, are read without psql. With no `jobs` at all
+        they are few, and read by this one before anything else is."""
         if not jobs:
             ahead = Ahead(self.session, groups)
             self._ending.callback(ahead.close)
             return ahead.outputs()
-=======
-        done with each piece there. `large_rows`, of a hundred kilobytes, are read without psql."""
->>>>>>> 45b97ba (Users come over connections of this process: rows of a hundred kilobytes need neither psql nor a pipe)
         tools, dsn = self.project.tools(self.major), self.project.db_url
         assert self.snapshot is not None
         pumps = Pumps(

@@ -38,7 +38,8 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
             groups[table.name] = _users_out(moment, table, nested, jobs, orphans)
         elif table.name in OTHERS:
             groups[table.name] = _rows_out(moment, table, jobs) if table in filled else []
-    outputs = moment.pumped(list(groups.values()), jobs, large_rows=True)
+    are_few = all(len(statements) <= 1 for statements in groups.values())
+    outputs = moment.pumped(list(groups.values()), 0 if are_few else jobs, large_rows=True)
     for (name, statements), output in zip(groups.items(), outputs, strict=True):
         values = binary_rows(output, len(statements))
         yield b',"' + name.encode() + b'":'

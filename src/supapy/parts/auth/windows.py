@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from statistics import median_low
@@ -122,7 +122,9 @@ def _scatter(moment: Moment, users: Table, table: Table, windows: Sequence[Windo
     ]
     begins = [window.pages[users.name][0] for window in windows]
     orphans = 0
-    for line in _lines(moment, statements, jobs):
+    # A small project's few rows aren't worth a connection.
+    (output,) = moment.pumped([statements], jobs if len(statements) > 1 else 0, large_rows=True)
+    for line in lines(output):
         place, owner = line.decode().split("\t")
         if owner == r"\N":
             orphans += 1
@@ -130,15 +132,6 @@ def _scatter(moment: Moment, users: Table, table: Table, windows: Sequence[Windo
             window = windows[bisect_right(begins, _page(owner)) - 1]
             window.scattered.setdefault(table.name, []).append(place)
     return orphans
-
-
-def _lines(moment: Moment, statements: Sequence[str], jobs: int) -> Iterator[bytes]:
-    # A small project's few rows aren't worth a connection.
-    outputs = (
-        moment.pumped([statements], jobs, large_rows=True) if len(statements) > 1 else map(moment.copy_out, statements)
-    )
-    for output in outputs:
-        yield from lines(output)
 
 
 def _search(users: Table, table: Table, windows: Sequence[Window]) -> str:
