@@ -90,11 +90,11 @@ def _asleep(project: Project) -> Iterator[Duty]:
     if asleep:
         old = sum(bool(one.old_urls) for one in asleep)
         calls = f", {old} of which would call the old project" if old else ""
-        text = f"Look at what sleeps, and wake it with supapy activate: {many(len(asleep), 'thing')}{calls}"
+        text = f"Look at {many(len(asleep), 'thing')} asleep{calls}, and wake what you want with supapy activate"
         yield Duty("asleep", text, tuple(one.name for one in asleep))
     if waiting := tuple(one.name for one in asleep if one.sort == SUBSCRIPTION):
-        text = "Before these wake, switch them off where they run now: each goes on where its publisher's slot stands"
-        yield Duty("subscriptions", f"{text}, and what was sent since the backup isn't sent again", waiting)
+        text = "Before these wake, switch them off where they run: what their publishers have sent since the backup, to"
+        yield Duty("subscriptions", f"{text} whomever, isn't sent again", waiting)
 
 
 def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:

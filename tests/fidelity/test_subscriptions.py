@@ -155,6 +155,9 @@ def test_told_to_run_at_once_one_whose_publisher_does_not_answer_sleeps_and_is_a
     assert ran.result["differences"] == []
     assert "secret-word" not in ran.out + ran.err
     assert [name for name, _ in asked(target.database, LISTED)] == ["subscription lonely"]
+    woken = Commands(tmp_path, settings_of(target))("--json", "activate", "--all")
+    assert woken.code == 3
+    assert woken.result["problems"][0]["reason"].startswith("the database refused: could not connect to the publisher")
 
 
 def test_where_only_a_superuser_makes_one_that_is_said_at_the_backup_and_on_waking(

@@ -308,11 +308,7 @@ def told() -> Iterator[None]:
     try:
         yield
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        if (
-            isinstance(error, psycopg.OperationalError)
-            and error.sqlstate
-            and not error.sqlstate.startswith(("57P", "08"))
-        ):
+        if isinstance(error, psycopg.OperationalError) and error.sqlstate and not _ends_all(error):
             raise _sql_error(error) from None
         raise ConnectionLost(
             f"the connection to the database was lost: {_first_line(error)}",
@@ -320,6 +316,12 @@ def told() -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         raise _sql_error(error) from None
+
+
+def _ends_all(error: psycopg.OperationalError) -> bool:
+    """Whether what the server says ends the connection. That another one could not be made, to a foreign server or a
+    publisher, ends a statement only."""
+    return (error.sqlstate or "").startswith(("57P", "08")) and error.diag.severity_nonlocalized != "ERROR"
 
 
 def _sql_error(error: psycopg.Error) -> SqlError | AccessDenied:
