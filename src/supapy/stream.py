@@ -82,9 +82,15 @@ def fingerprint_of(rows: Iterable[bytes]) -> Fingerprint:
 
 def lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a text that comes in pieces, without their newlines; one at the end begins no further line."""
-    rest = b""
+    # In parts until its end comes: to put each piece to what there is of a line would copy a long one time and again.
+    begun: list[bytes] = []
     for piece in pieces:
-        *whole, rest = (rest + piece).split(b"\n")
-        yield from whole
-    if rest:
+        first, *others = piece.split(b"\n")
+        begun.append(first)
+        if others:
+            yield b"".join(begun)
+            *whole, last = others
+            yield from whole
+            begun = [last]
+    if rest := b"".join(begun):
         yield rest
