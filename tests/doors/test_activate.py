@@ -236,6 +236,16 @@ def test_a_trigger_on_a_view_sleeps_by_not_being_there_and_shows_what_it_calls_b
         assert connection.execute(made).fetchall() == [("O",)]
 
 
+def test_a_list_of_an_early_version_wakes_what_is_not_there_too(supapy: Setup) -> None:
+    commands, target = supapy
+    with owner(target.database) as connection:
+        connection.execute("ALTER TABLE _supapy.quiesced DROP COLUMN definition, DROP COLUMN comment")
+    assert commands("activate", "on_total").code == 0
+    with superuser(target.database) as connection:
+        made = connection.execute("SELECT tgenabled FROM pg_trigger WHERE tgname = 'on_total'").fetchall()
+    assert made == [("O",)]
+
+
 def test_a_job_of_another_role_wakes_with_what_is_rewritten(supapy: Setup) -> None:
     commands, target = supapy
     if not has_cron(MAJOR):

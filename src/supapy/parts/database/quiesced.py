@@ -87,7 +87,9 @@ def finish_sql() -> str:
     return do_block(sql_file("nothing_sleeps"))
 
 
+# The lists of early versions have fewer columns.
 _QUIESCED = f"""
-SELECT number, sort, name, job, relation, trigger, state, routine, owner, statement, definition, comment, source
-FROM {TABLE} ORDER BY number
+SELECT number, sort, name, job, relation, trigger, state, routine, owner, statement,
+    coalesce(said ->> 'definition', substring(statement FROM '^CREATE .*')), said ->> 'comment', source
+FROM {TABLE} q, pg_catalog.to_jsonb(q) said ORDER BY number
 """
