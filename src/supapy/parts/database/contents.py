@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from json.encoder import encode_basestring
 
 from supapy.errors import IntegrityError, UnknownFormat
+from supapy.model import Json
 from supapy.parts.base import Source
 from supapy.parts.database.inventory import Inventory, Made, Properties
 from supapy.parts.database.makers import STATEMENT
@@ -76,14 +78,14 @@ class Contents:
     def to_bytes(self) -> Iterator[bytes]:
         """The file's content: one segment and one thing a line."""
         yield f'{{\n"format": {FORMAT},\n"server_version": {self.server_version},\n"segments": '.encode()
-        yield _listed(segment.to_json() for segment in self.segments)
-        yield b',\n"statements": ' + _listed(statement.to_json() for statement in self.statements)
+        yield _listed([segment.to_json() for segment in self.segments])
+        yield b',\n"statements": ' + _listed([statement.to_json() for statement in self.statements])
         yield b',\n"inventory": {'
         for number, (sort, named) in enumerate(self.inventory.items()):
             lines = ",\n".join(_things(named, self.made.get(sort, {})))
-            yield f"{',' if number else ''}\n {_text(sort)}: {{\n{lines}\n }}".encode()
-        yield b'\n},\n"left_out": ' + _listed(self.left_out)
-        yield f',\n"is_part": {_text(self.is_part)}\n}}\n'.encode()
+            yield f"{',' if number else ''}\n {encode_basestring(sort)}: {{\n{lines}\n }}".encode()
+        left_out = ",\n ".join(map(encode_basestring, self.left_out))
+        yield f'\n}},\n"left_out": [\n {left_out}\n],\n"is_part": {_encoder.encode(self.is_part)}\n}}\n'.encode()
 
     @classmethod
     def of(cls, backup: Source) -> Contents:
@@ -119,10 +121,9 @@ def _changed(name: str) -> IntegrityError:
 
 # Without cycles there is nothing to look out for.
 _encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False)
-
-
-def _text(value: object) -> str:
-    return _encoder.encode(value)
+# What it puts between values stands in no text, where a newline is written otherwise.
+_BETWEEN = ",\n"
+_list_encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(_BETWEEN, ": "))
 
 
 def _things(named: Mapping[str, Properties], made: Mapping[str, int]) -> Iterator[str]:
@@ -133,11 +134,14 @@ def _things(named: Mapping[str, Properties], made: Mapping[str, int]) -> Iterato
         properties, by = named[name], made.get(name)
         text = texts.get(id(properties))
         if text is None:
-            text = texts[id(properties)] = _text(properties)
+            text = texts[id(properties)] = _encoder.encode(properties)
         if by is not None:
             text = f'{text[:-1]}{", " if properties else ""}"{STATEMENT}": {by}}}'
-        yield f"  {_text(name)}: {text}"
+        yield f"  {encode_basestring(name)}: {text}"
 
 
-def _listed(values: Iterable[object]) -> bytes:
-    return ("[\n" + ",\n".join(f" {_text(value)}" for value in values) + "\n]").encode()
+def _listed(values: list[Json]) -> bytes:
+    """One object a line, by one call: for thousands of them that is twice as quick."""
+    text = _list_encoder.encode(values)[1:-1]
+    lines = (line.replace(_BETWEEN, ", ") for line in text.split("}" + _BETWEEN + "{"))
+    return ("[\n " + "},\n {".join(lines) + "\n]").encode()

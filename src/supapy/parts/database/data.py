@@ -115,10 +115,13 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
 
 
+# Who may read all needn't be asked about each.
 _UNREADABLE = """
 SELECT n.nspname, c.relname, c.oid::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WHERE NOT pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
+    AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
+    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
 ORDER BY 1, 2
 """

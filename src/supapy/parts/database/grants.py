@@ -276,7 +276,7 @@ def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
     return [
         (place, thing, entry.owner, entry.schema or None)
         for place, entry in enumerate(selection.kept)
-        if (thing := owned(entry)) and entry.owner != "postgres" and platform.can_own(entry.owner)
+        if entry.owner != "postgres" and platform.can_own(entry.owner) and (thing := owned(entry))
     ]
 
 

@@ -202,7 +202,7 @@ def _sorted(
         if thing.sort == "publications":
             properties = without_tables(properties, left_out)
         inventory.setdefault(thing.sort, {})[thing.name] = properties
-        makers.note(thing.sort, thing.name, (thing.catalog, thing.oid), (_PG_CLASS, thing.relation))
+        makers.note(thing.sort, thing.name, thing.catalog, thing.oid, thing.relation)
     whole = only is None
     # Words of our own, in the tens of thousands: they are plain as they are.
     inventory["grants"] = {name: given for name, given in _grants(granted, makers) if name not in left_out}
@@ -243,7 +243,7 @@ def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[s
         if grant.privileges and not grant.beyond_postgres:
             name, given = _grants_on(grant), _privileges(grant.privileges, grant.column)
             by_object[name] = by_object[name] | given if name in by_object else given
-            makers.note("grants", name, (grant.catalog, grant.oid))
+            makers.note("grants", name, grant.catalog, grant.oid)
     yield from by_object.items()
 
 
@@ -306,7 +306,7 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
     }
     for catalog, oid, name, comment in moment.once(COMMENTS):
         if of := known.get((catalog, oid)):
-            makers.note("comments", f"comment on {name}", (of.catalog, of.oid), (_PG_CLASS, of.relation))
+            makers.note("comments", f"comment on {name}", of.catalog, of.oid, of.relation)
             yield f"comment on {name}", {"text": comment}
     # What isn't there before it wakes will have its comment then.
     given = {thing.name for thing in things}

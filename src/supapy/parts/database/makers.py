@@ -9,6 +9,7 @@ from supapy.parts.database.specials import Sequence
 
 # The property that names the statement (its id) which makes a thing. No comparison looks at it.
 STATEMENT = "statement"
+_PG_CLASS = 1259
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,13 @@ class Makers:
             {(entry.schema, entry.name): entry.id for entry in selection.kept if entry.kind == "SEQUENCE"},
         )
 
-    def note(self, sort: str, name: str, *objects: tuple[int, int]) -> None:
-        """Note what makes a thing: the statement of the first of these objects that has one."""
-        for one in objects:
-            if (found := self.objects.get(one)) is not None:
-                self.made.setdefault(sort, {})[name] = found
-                return
+    def note(self, sort: str, name: str, catalog: int, oid: int, relation: int = 0) -> None:
+        """Note what makes a thing: its own statement, or else its table's."""
+        found = self.objects.get((catalog, oid))
+        if found is None and relation:
+            found = self.objects.get((_PG_CLASS, relation))
+        if found is not None:
+            self.made.setdefault(sort, {})[name] = found
 
     def note_sequence(self, sort: str, name: str, sequence: Sequence) -> None:
         """The same of what a sequence's statement makes."""

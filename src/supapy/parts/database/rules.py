@@ -342,7 +342,7 @@ def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> 
 
 def _owner_lost(entry: TocEntry) -> Iterator[Omission]:
     """A word on an object that comes back, but not to its owner."""
-    if owned(entry) and not platform.can_own(entry.owner):
+    if not platform.can_own(entry.owner) and owned(entry):
         yield Omission(
             "database",
             f"owner {entry.owner} of {title(entry)}",

@@ -30,7 +30,7 @@ from supapy.parts.database.entries import Written, entries_sql
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, title
-from supapy.parts.database.segments import Segments, Statement
+from supapy.parts.database.segments import Segments, Statement, gathered
 from supapy.parts.database.statements import analyze_sql, comment, do_block, sql_file
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
@@ -103,6 +103,9 @@ class Script:
 
     def pieces(self) -> Iterator[bytes]:
         """The bytes of the script."""
+        return gathered(self._pieces())
+
+    def _pieces(self) -> Iterator[bytes]:
         outputs = self._reading.outputs(self._rowless)
         others = [rows for rows in self._reading.saved if rows.part != "database"]
         # Between these two lines psql obeys no command of its own: a name or a function body can't smuggle one in.
@@ -233,7 +236,7 @@ class Script:
             yield piece
 
     def _statement(self, entry: TocEntry, offset: int, length: int) -> Statement:
-        needs = tuple(needed for needed in dict.fromkeys(entry.needs) if needed in self._kept)
+        needs = tuple([needed for needed in dict.fromkeys(entry.needs) if needed in self._kept])
         table = self._selection.tables.get(entry.id)
         return Statement(entry.id, entry.kind, entry.schema, entry.name, table, needs, offset, length)
 

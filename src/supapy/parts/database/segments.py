@@ -103,21 +103,22 @@ class Segments:
     def write(
         self, name: str, kind: str, pieces: Iterable[bytes], *, part: str = "database", table: Json | None = None
     ) -> Iterator[bytes]:
-        """The same bytes, put into larger pieces; the segment is noted once they were all taken."""
-        segment = Segment(name, kind, part, self._offset)
-        digest = hashlib.sha256()
-        for piece in _gathered(pieces):
-            if kind == "sql":
+        """The same pieces; the segment is noted once they were all taken."""
+        digest = hashlib.sha256() if kind == "sql" else None
+        length = 0
+        for piece in pieces:
+            if digest:
                 digest.update(piece)
-            segment.length += len(piece)
+            length += len(piece)
             yield piece
-        segment.sha256 = digest.hexdigest() if kind == "sql" else ""
-        segment.table = table or {}
-        self._offset += segment.length
-        self.written.append(segment)
+        sha256 = digest.hexdigest() if digest else ""
+        self.written.append(Segment(name, kind, part, self._offset, length, sha256, table or {}))
+        self._offset += length
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+def gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in larger pieces: what becomes of each costs more than a small one itself. Those that are large
+    stay as they are."""
     gathered = bytearray()
     for piece in pieces:
         is_large = len(piece) >= PIECE_BYTES

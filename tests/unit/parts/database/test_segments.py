@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supapy.parts.database.segments import PIECE_BYTES, Segment, Segments
+from supapy.parts.database.segments import PIECE_BYTES, Segment, Segments, gathered
 
 
 @given(st.lists(st.lists(st.binary(max_size=300))))
@@ -24,10 +24,11 @@ def test_offsets_lengths_and_digests_are_those_of_the_file(parts: list[list[byte
 
 
 def test_small_pieces_are_put_together_and_large_ones_passed_on() -> None:
-    segments = Segments()
-    pieces = list(segments.write("rows", "data", [b"x" * 1000] * 1000))
-    assert all(len(piece) >= PIECE_BYTES for piece in pieces[:-1])
-    assert sum(map(len, pieces)) == 1_000_000
+    large = b"y" * PIECE_BYTES
+    pieces = list(gathered([*[b"x" * 1000] * 1000, large, b"z"]))
+    assert all(len(piece) >= PIECE_BYTES for piece in pieces[:-3])
+    assert pieces[-2] is large
+    assert b"".join(pieces) == b"x" * 1_000_000 + large + b"z"
 
 
 def test_a_segment_survives_json() -> None:
