@@ -210,4 +210,4 @@ def _fillings(picked: Picked) -> list[refreshing.Filling]:
 
 def _analyzes(picked: Picked) -> Iterable[str]:
     tables = (segment.table for segment in picked.contents.row_segments if not segment.table["where"])
-    return (analyze_sql(table["schema"], table["table"]) for table in tables)
+    return analyze_sql((table["schema"], table["table"]) for table in tables)

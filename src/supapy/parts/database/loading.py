@@ -312,7 +312,7 @@ def run_script(project: Project, script: Iterator[bytes], opening: str = "") -> 
 
 
 def _analyze(segment: Segment) -> Work:
-    sql = analyze_sql(segment.table["schema"], segment.table["table"])
+    (sql,) = analyze_sql([(segment.table["schema"], segment.table["table"])])
 
     def run(session: Session) -> None:
         session.execute(sql)

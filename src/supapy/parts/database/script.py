@@ -156,7 +156,7 @@ class Script:
         yield refreshing.SEGMENT, [USUAL_PATH, refreshing.fill_views(self._fillings()), NO_PATH]
         servers = chosen.servers if chosen.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
-        yield "statistics", chain([USUAL_PATH], self._analyzes(), [NO_PATH])
+        yield "statistics", chain([USUAL_PATH], analyze_sql(self._analyzed()), [NO_PATH])
         yield vault.SEGMENT, [vault.vault_sql(self._secrets)]
         granted = grants.of_selection(self._granted, chosen)
         defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
@@ -196,10 +196,10 @@ class Script:
                 waits = relation in asleep and entry.oid not in filled
                 yield refreshing.Filling(title(entry), relation, statement, reaches, waits, source)
 
-    def _analyzes(self) -> Iterator[str]:
+    def _analyzed(self) -> Iterator[tuple[str, str]]:
         for rows in self._reading.without(self._rowless):
             if rows.part == "database" and not rows.where:
-                yield analyze_sql(rows.table.schema, rows.table.name)
+                yield rows.table.schema, rows.table.name
 
     def _rows(self, rows: Rows, moving: Moving) -> Iterator[bytes]:
         name = f"rows of {rows.table.schema}.{rows.table.name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 
@@ -22,6 +22,10 @@ def sql_file(name: str) -> str:
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
+
+
+# A statement holds locks on its tables and their indexes until it ends, of which a server has a few thousand.
+TABLES_PER_STATEMENT = 100
 
 
 def _copy_into(name: str) -> str:
@@ -82,29 +86,36 @@ def over_lines(name: str, columns: Sequence[str], lines: str, body: str) -> str:
     )
 
 
-def analyze_sql(schema: str, table: str) -> str:
-    """A statement that gathers what the planner wants to know of a table.
+def analyze_sql(tables: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Statements that gather what the planner wants to know of tables, (schema, name).
 
-    It ends no restore: an index over a function that fails costs plans, nothing else. Nor does it ask a foreign server,
-    as it would where a foreign table inherits from this one.
+    They end no restore: an index over a function that fails costs plans, nothing else. Nor do they ask a foreign
+    server, as they would where a foreign table inherits from one of these.
     """
-    name = qualified(schema, table)
-    return do_block(
-        f"""
+    names = [literal(qualified(*table)) for table in tables]
+    for start in range(0, len(names), TABLES_PER_STATEMENT):
+        yield do_block(
+            f"""
+DECLARE
+    meant text;
 BEGIN
-    IF NOT EXISTS (
-        WITH RECURSIVE heir AS (
-            SELECT inhrelid AS oid FROM pg_catalog.pg_inherits WHERE inhparent = {literal(name)}::pg_catalog.regclass
-            UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN heir h ON i.inhparent = h.oid
-        )
-        SELECT FROM heir JOIN pg_catalog.pg_class c USING (oid) WHERE c.relkind = 'f'
-    ) THEN
-        ANALYZE {name};
-    END IF;
-EXCEPTION WHEN OTHERS THEN
-    NULL;
+    FOREACH meant IN ARRAY ARRAY[{", ".join(names[start : start + TABLES_PER_STATEMENT])}] LOOP
+        BEGIN
+            IF NOT EXISTS (
+                WITH RECURSIVE heir AS (
+                    SELECT inhrelid AS oid FROM pg_catalog.pg_inherits WHERE inhparent = meant::pg_catalog.regclass
+                    UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i JOIN heir h ON i.inhparent = h.oid
+                )
+                SELECT FROM heir JOIN pg_catalog.pg_class c USING (oid) WHERE c.relkind = 'f'
+            ) THEN
+                EXECUTE 'ANALYZE ' || meant;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+    END LOOP;
 END"""
-    )
+        )
 
 
 def copied_rows(sql: str, name: str) -> list[tuple[str | None, ...]]:
