@@ -143,4 +143,4 @@ def test_where_rows_came_in_the_order_of_their_users_hardly_any_is_searched_for(
         tables = readable(moment)
         found = Windows.found(moment, tables["users"], [tables["identities"]], 2, Counter())
     assert len(found.windows) == 3
-    assert sum(len(window.scattered.get("identities", ())) for window in found.windows) < USERS / 100
+    assert sum(len(window.scattered["identities"].split()) for window in found.windows) < USERS / 100

@@ -102,9 +102,9 @@ def _selects(window: Window, table: Table, text: str, *, together: bool) -> Iter
         yield f"SELECT {name}, ({some}) FROM generate_series({begin}, {end - 1}, {PAGES_TOGETHER}) p"
     elif begin < end:
         yield f"SELECT {name}, {value} FROM {table.sql} t WHERE {window.within(table, 't')}"
-    if places := window.scattered.get(table.name):
-        quoted = ",".join(f'"{place}"' for place in places)
-        yield f"SELECT {name}, {value} FROM {table.sql} t WHERE t.ctid = ANY('{{{quoted}}}')"
+    if places := window.scattered[table.name].decode():
+        quoted = '","'.join(places.split())
+        yield f"SELECT {name}, {value} FROM {table.sql} t WHERE t.ctid = ANY('{{\"{quoted}\"}}')"
 
 
 def _lines(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:

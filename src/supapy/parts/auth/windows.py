@@ -11,7 +11,7 @@ written anew, and what its snapshot sees stays where it is while others change i
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -40,10 +40,11 @@ FROM pg_catalog.pg_class c WHERE c.oid = ANY(%s::bigint[]::oid[])
 
 @dataclass(slots=True)
 class Window:
-    """Of each table, by its name, the pages from one up to another, and the places of rows that lie elsewhere."""
+    """Of each table, by its name, the pages from one up to another, and the places of rows that lie elsewhere: as text,
+    separated by blanks, since there may be a million in all."""
 
     pages: dict[str, tuple[int, int]]
-    scattered: dict[str, list[str]] = field(default_factory=dict)
+    scattered: defaultdict[str, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
 
     def within(self, table: Table, alias: str) -> str:
         """The condition for rows that lie in it."""
@@ -125,12 +126,11 @@ def _scatter(moment: Moment, users: Table, table: Table, windows: Sequence[Windo
     # A small project's few rows aren't worth a connection.
     (output,) = moment.pumped([statements], jobs if len(statements) > 1 else 0, large_rows=True)
     for line in lines(output):
-        place, owner = line.decode().split("\t")
-        if owner == r"\N":
+        place, owner = line.split(b"\t")
+        if owner == rb"\N":
             orphans += 1
         else:
-            window = windows[bisect_right(begins, _page(owner)) - 1]
-            window.scattered.setdefault(table.name, []).append(place)
+            windows[bisect_right(begins, _page(owner.decode())) - 1].scattered[table.name] += place + b" "
     return orphans
 
 
