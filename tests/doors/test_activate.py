@@ -181,13 +181,20 @@ def test_a_materialized_view_that_calls_out_stays_empty_until_it_is_filled(supap
 def test_some_tables_come_with_such_a_view_asleep_too(saved: Path, server_folder: Path, tmp_path: Path) -> None:
     with projects(server_folder, "target") as (target,):
         commands = Commands(tmp_path, settings_of(target))
+        with owner(target.database) as connection:
+            connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO anon")
+            connection.execute("ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO anon")
         ran = commands("restore", saved, "--yes", "--table", '"Fetched"', "--table", "harmless")
         assert ran.code == 0, ran.out + ran.err
         names = [one["name"] for one in commands("--json", "activate").result["asleep"]]
         assert names == ['materialized view public."Fetched"']
+        reads = (
+            "SELECT has_schema_privilege('anon', '_supapy', 'USAGE'), has_table_privilege('anon', '_supapy.quiesced', "
+        )
         with superuser(target.database) as connection:
             assert connection.execute("SELECT count(*) FROM net.http_request_queue").fetchall() == [(0,)]
             assert connection.execute("SELECT n FROM harmless").fetchall() == [(1,)]
+            assert connection.execute(f"{reads}'SELECT')".encode()).fetchall() == [(False, False)], "it may have keys"
 
 
 def test_a_rule_shows_what_it_calls_and_wakes_with_another_address(supapy: Setup) -> None:

@@ -145,6 +145,8 @@ def test_told_to_run_at_once_one_whose_publisher_does_not_answer_sleeps_and_is_a
             "CREATE SUBSCRIPTION lonely CONNECTION 'host=127.0.0.1 port=9 user=u password=secret-word dbname=x' "
             "PUBLICATION a WITH (connect = false, slot_name = NONE)"
         )
+        connection.execute("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO anon")
+        connection.execute("ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO anon")
     commands = Commands(tmp_path, settings_of(lonely))
     assert commands("backup").code == 0
     backup = tmp_path / "backups" / commands.labels[0]
@@ -155,6 +157,10 @@ def test_told_to_run_at_once_one_whose_publisher_does_not_answer_sleeps_and_is_a
     assert ran.result["differences"] == []
     assert "secret-word" not in ran.out + ran.err
     assert [name for name, _ in asked(target.database, LISTED)] == ["subscription lonely"]
+    reads = (
+        "has_schema_privilege('anon', '_supapy', 'USAGE'), has_table_privilege('anon', '_supapy.quiesced', 'SELECT')"
+    )
+    assert asked(target.database, f"SELECT {reads}") == [(False, False)]
     woken = Commands(tmp_path, settings_of(target))("--json", "activate", "--all")
     assert woken.code == 3
     assert woken.result["problems"][0]["reason"].startswith("the database refused: could not connect to the publisher")

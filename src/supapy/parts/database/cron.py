@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from supapy.names import literal
-from supapy.parts.database.quiesced import CRON_JOB, read_quiesced
+from supapy.parts.database.quiesced import CRON_JOB, read_quiesced, record_sql
 from supapy.parts.database.statements import filled, over_rows, sql_file
 from supapy.project.moment import Moment
 from supapy.project.schema import installed
@@ -49,7 +49,7 @@ def cron_sql(jobs: Iterable[Job], moment: Moment) -> str:
     """Statements that schedule the jobs, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
     source = urlsplit(moment.project.url).netloc
     rows = [(j.number, j.name, j.schedule, j.command, j.database, j.username, j.active, j.waiting) for j in jobs]
-    body = filled(sql_file("cron"), record=sql_file("quiesced").rstrip(), source=literal(source))
+    body = filled(sql_file("cron"), record=record_sql(), source=literal(source))
     return over_rows("supapy_jobs", _COLUMNS, rows, body) if rows else ""
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from supapy.names import literal
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.schema import Reader
 
@@ -77,9 +78,16 @@ def read_quiesced(reader: Reader) -> list[Quiesced]:
     return [Quiesced(*row) for row in reader.rows(_QUIESCED)]
 
 
+def record_sql() -> str:
+    """What makes the list where there is none yet, within a PL/pgSQL body. Nobody else may read
+    it, whatever the project grants by default: it has passwords and keys."""
+    private = sql_file("private").replace(":schema", literal(SCHEMA)).rstrip()
+    return filled(sql_file("quiesced"), private=private).rstrip()
+
+
 def prepare_sql() -> str:
     """A statement that makes the list, so that what comes after it may be run side by side."""
-    return do_block(filled("BEGIN\n        :record\nEND", record=sql_file("quiesced").rstrip()))
+    return do_block(filled("BEGIN\n        :record\nEND", record=record_sql()))
 
 
 def finish_sql() -> str:

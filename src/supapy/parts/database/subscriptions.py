@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from supapy.model import Omission
 from supapy.names import literal, quoted
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import SUBSCRIPTION, read_quiesced
+from supapy.parts.database.quiesced import SUBSCRIPTION, read_quiesced, record_sql
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.moment import Moment
 
@@ -71,7 +71,7 @@ def subscriptions_sql(moment: Moment) -> str:
                 owner=literal(one.owner),
                 comment=literal(one.comment),
                 source=literal(source),
-                record=sql_file("quiesced").rstrip(),
+                record=record_sql(),
             )
         )
         for one in read_subscriptions(moment)

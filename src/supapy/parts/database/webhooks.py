@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from supapy.names import literal
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, read_quiesced
+from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, read_quiesced, record_sql
 from supapy.parts.database.statements import do_block, filled, sql_file
 from supapy.project.moment import Moment
 
@@ -123,7 +123,7 @@ def webhook_sql(hook: Webhook) -> str:
             waiting=str(hook.waiting).lower(),
             routine=literal(hook.routine),
             source=literal(hook.source),
-            record=sql_file("quiesced").rstrip(),
+            record=record_sql(),
         )
     )
 

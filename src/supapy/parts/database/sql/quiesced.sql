@@ -17,4 +17,5 @@ IF to_regclass('_supapy.quiesced') IS NULL THEN
             );
             COMMENT ON TABLE _supapy.quiesced IS
                 'What a restore left asleep. To wake it: supapy activate';
+:private;
         END IF;
