@@ -263,7 +263,7 @@ def test_an_event_trigger_that_reaches_out_is_made_asleep_and_hears_nothing(
 
 
 def test_a_project_without_database_webhooks_gets_them_when_they_wake(
-    source: Source, server_folder: Path, target: Cluster
+    source: Source, server_folder: Path, target: Cluster, tmp_path: Path
 ) -> None:
     with superuser(target) as connection:
         connection.execute("DROP SCHEMA supabase_functions CASCADE; DROP OWNED BY supabase_functions_admin")
@@ -272,6 +272,11 @@ def test_a_project_without_database_webhooks_gets_them_when_they_wake(
     assert 'trigger "on order" on public.orders' in asleep(target)
     assert asked(target, "SELECT FROM pg_trigger WHERE tgname = 'on order'") == []
     assert differences(source.saved, target, source.major) == [], "nor is its comment lost"
+    again = save(target, source.major, tmp_path)
+    with extended(server_folder, [source.major]) as (third,):
+        assert loaded(again, third, source.major, Quiesce.AS_SAVED) == []
+        assert differences(source.saved, third, source.major) == []
+        assert asked(third, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'always booked'") == [("D",)]
     with superuser(target) as connection:
         connection.execute((STANDINS / "webhooks.sql").read_bytes())
     with project_of(target, source.major) as project:

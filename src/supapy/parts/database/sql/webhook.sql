@@ -16,14 +16,14 @@ DECLARE
     turned text := CASE relation WHEN '' THEN 'ALTER EVENT TRIGGER %2$s %3$s' ELSE 'ALTER TABLE %1$s %3$s %4$s %2$s' END;
     waking text := format(turned, relation, trigger, CASE state
         WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' WHEN 'R' THEN 'ENABLE REPLICA' ELSE 'ENABLE' END, upper(sort));
-    made text := definition || CASE WHEN lasting OR state = 'O' THEN '' ELSE '; ' || waking END
-        || CASE WHEN comment IS NULL THEN '' ELSE
-            format('; COMMENT ON %s %s ON %s IS %L', upper(sort), trigger, relation, comment) END;
+    commenting text := CASE WHEN comment IS NULL THEN '' ELSE
+        format('; COMMENT ON %s %s ON %s IS %L', upper(sort), trigger, relation, comment) END;
+    made text := definition || CASE WHEN lasting OR state = 'O' THEN '' ELSE '; ' || waking END || commenting;
     unmade boolean := lasting;
 BEGIN
     BEGIN
         IF definition <> '' AND NOT (lasting AND sleeps) THEN
-            EXECUTE definition;
+            EXECUTE definition || commenting;
         END IF;
         IF NOT lasting AND sleeps THEN
             EXECUTE format(turned, relation, trigger, 'DISABLE', upper(sort));
