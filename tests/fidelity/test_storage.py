@@ -245,13 +245,13 @@ def test_a_second_restore_over_the_first_changes_nothing(pair: Pair) -> None:
 
 
 def test_a_refused_restore_sends_and_writes_nothing(pair: Pair) -> None:
-    sent = len(pair.target.api.requests) if pair.target.api else 0
+    assert pair.target.api
+    pair.target.api.requests.clear()
     query = "SELECT xmin::text, id::text FROM storage.objects UNION SELECT xmin::text, id FROM storage.buckets"
     before = sorted(as_superuser(pair.target, query))
     with pytest.raises(RestoreRefused):
         restored(pair.backup, pair.target, STORAGE)
-    assert pair.target.api
-    assert len(pair.target.api.requests) == sent
+    assert {seen.method for seen in pair.target.api.requests} <= {"GET"}
     assert sorted(as_superuser(pair.target, query)) == before
 
 
