@@ -82,29 +82,32 @@ def _begin(name: str) -> str:
 def _statement(window: Window, found: Windows, texts: Sequence[tuple[Table, str]]) -> str:
     """One that gives a window's rows, in each value some of a table whose name stands beside it, then a row without
     a name."""
+    users, _ = texts[-1]
     selects = [
         select
         for table, text in texts
-        for select in _selects(window, table, text, together=table.name not in found.out_of_line)
+        for select in _selects(window, table, text, users, together=table.name not in found.out_of_line)
     ]
     all_and_end = " UNION ALL ".join([*selects, "SELECT NULL::text, NULL::text"])
     return f"COPY ({all_and_end}) TO STDOUT (FORMAT binary)"
 
 
-def _selects(window: Window, table: Table, text: str, *, together: bool) -> Iterator[str]:
+def _selects(window: Window, table: Table, text: str, users: Table, *, together: bool) -> Iterator[str]:
     name, value = literal(table.name), f"pg_catalog.string_agg({text}, E'\\n')" if together else text
+    rows = f"FROM {table.sql} t WHERE"
     begin, end = window.pages[table.name]
-    if begin < end and together:
-        within = (
-            f"t.ctid >= format('(%s,0)', p)::tid AND t.ctid < format('(%s,0)', least(p + {PAGES_TOGETHER}, {end}))::tid"
-        )
-        some = f"SELECT {value} FROM {table.sql} t WHERE {within}"
+    if begin < end and window.is_mixed(table):
+        users_there = f"SELECT FROM {users.sql} u WHERE {window.within(users, 'u')} AND u.id = t.user_id"
+        yield f"SELECT {name}, {value} {rows} {window.within(table, 't')} AND EXISTS ({users_there})"
+    elif begin < end and together:
+        last = f"least(p + {PAGES_TOGETHER}, {end})"
+        some = f"SELECT {value} {rows} t.ctid >= format('(%s,0)', p)::tid AND t.ctid < format('(%s,0)', {last})::tid"
         yield f"SELECT {name}, ({some}) FROM generate_series({begin}, {end - 1}, {PAGES_TOGETHER}) p"
     elif begin < end:
-        yield f"SELECT {name}, {value} FROM {table.sql} t WHERE {window.within(table, 't')}"
+        yield f"SELECT {name}, {value} {rows} {window.within(table, 't')}"
     if places := window.scattered[table.name].decode():
         quoted = '","'.join(places.split())
-        yield f"SELECT {name}, {value} FROM {table.sql} t WHERE t.ctid = ANY('{{\"{quoted}\"}}')"
+        yield f"SELECT {name}, {value} {rows} t.ctid = ANY('{{\"{quoted}\"}}')"
 
 
 def _lines(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:

@@ -27,6 +27,8 @@ from supapy.stream import lines
 WINDOW_BYTES = 4 * 1024 * 1024
 # Scattered rows are looked for in so many windows by one statement.
 WINDOWS_TOGETHER = 8
+# Of the twenty to fifty rows that a page has; to make a row's text takes as long as to tell of four whose they are.
+STRANGERS_A_PAGE = 8
 # Of a page that stands for others so many rows are looked at, and of a table so many pages for what its rows are like.
 ROWS_LOOKED_AT = 16
 PAGES_LOOKED_AT = 32
@@ -40,16 +42,22 @@ FROM pg_catalog.pg_class c WHERE c.oid = ANY(%s::bigint[]::oid[])
 
 @dataclass(slots=True)
 class Window:
-    """Of each table, by its name, the pages from one up to another, and the places of rows that lie elsewhere: as text,
-    separated by blanks, since there may be a million in all."""
+    """Of each table, by its name, the pages from one up to another; the places of rows that lie elsewhere, as text,
+    separated by blanks, since there may be a million in all; and how many rows there are of other windows' users."""
 
     pages: dict[str, tuple[int, int]]
     scattered: defaultdict[str, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
+    strangers: Counter[str] = field(default_factory=Counter)
 
     def within(self, table: Table, alias: str) -> str:
         """The condition for rows that lie in it."""
         begin, end = self.pages[table.name]
         return f"{alias}.ctid >= '({begin},0)' AND {alias}.ctid < '({end},0)'"
+
+    def is_mixed(self, table: Table) -> bool:
+        """Whether so many rows there are strangers that it is better to tell them apart than to read them."""
+        begin, end = self.pages[table.name]
+        return self.strangers[table.name] > STRANGERS_A_PAGE * (end - begin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ def _beside(moment: Moment, users: Table, table: Table, begins: Sequence[int]) -
     sql = f"SELECT t.ctid::text, n.ctid::text FROM {both} WHERE t.ctid = ANY(%s::tid[])"
     found: dict[int, list[int]] = {}
     for user, row in moment.rows(sql, (_places(begins),)) if begins else ():
-        found.setdefault(_page(user), []).append(_page(row))
+        found.setdefault(_page(user.encode()), []).append(_page(row.encode()))
     return ascending([median_low(found.get(begin, [0])) for begin in begins])
 
 
@@ -121,16 +129,17 @@ def _scatter(moment: Moment, users: Table, table: Table, windows: Sequence[Windo
     statements = [
         _search(users, table, searched[at : at + WINDOWS_TOGETHER]) for at in range(0, len(searched), WINDOWS_TOGETHER)
     ]
-    begins = [window.pages[users.name][0] for window in windows]
+    begins, rows_begin = ([window.pages[one.name][0] for window in windows] for one in (users, table))
     orphans = 0
     # A small project's few rows aren't worth a connection.
     (output,) = moment.pumped([statements], jobs if len(statements) > 1 else 0, large_rows=True)
     for line in lines(output):
         place, owner = line.split(b"\t")
+        windows[bisect_right(rows_begin, _page(place)) - 1].strangers[table.name] += 1
         if owner == rb"\N":
             orphans += 1
         else:
-            windows[bisect_right(begins, _page(owner.decode())) - 1].scattered[table.name] += place + b" "
+            windows[bisect_right(begins, _page(owner)) - 1].scattered[table.name] += place + b" "
     return orphans
 
 
@@ -148,6 +157,6 @@ def _places(pages: Sequence[int]) -> list[str]:
     return [f"({page},{line})" for page in pages for line in range(1, ROWS_LOOKED_AT + 1)]
 
 
-def _page(place: str) -> int:
+def _page(place: bytes) -> int:
     """The page of a place that is written as `(page,line)`."""
-    return int(place[1:].partition(",")[0])
+    return int(place[1 : place.index(b",")])
