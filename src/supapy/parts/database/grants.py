@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from supapy.model import Omission
@@ -30,6 +30,15 @@ class Privilege(NamedTuple):
 NONE = Privilege(0, "", "", None, False)
 
 
+class Privileges(tuple[Privilege, ...]):
+    """Those on one object. Most objects share them with many others: what is made of them is made once."""
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The ends of an object's rows, one for each, as COPY takes them."""
+        return [copy_line(one) for one in self or (NONE,)]
+
+
 class Grant(NamedTuple):
     """What is granted on one object, or on a column of it: `object` is the text after ON in a GRANT.
 
@@ -40,7 +49,7 @@ class Grant(NamedTuple):
     object: str
     column: str | None
     owner: str
-    privileges: tuple[Privilege, ...] = ()
+    privileges: Privileges = Privileges()
     catalog: int = 0
     oid: int = 0
     beyond_postgres: bool = False
@@ -49,13 +58,7 @@ class Grant(NamedTuple):
     def lines(self) -> str:
         """Its rows, one for each privilege, as COPY takes them."""
         head = copy_line((self.object, self.column, self.owner)).removesuffix("\n") + "\t"
-        return head + head.join(_lines(self.privileges or (NONE,)))
-
-
-# Most objects have the same privileges as many others.
-@lru_cache(maxsize=4096)
-def _lines(privileges: tuple[Privilege, ...]) -> list[str]:
-    return [copy_line(privilege) for privilege in privileges]
+        return head + head.join(self.privileges.lines)
 
 
 # The temporary tables that their rows go through.
@@ -103,7 +106,7 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
         lost_owner = owner if users and not platform.can_own(owner) else None
         privileges = _privileges(held, lost_owner)
         if obj == _PUBLIC or obj.startswith("DATABASE "):
-            privileges = tuple(one for one in privileges if not _is_platforms_business(one))
+            privileges = Privileges(one for one in privileges if not _is_platforms_business(one))
             if held and not privileges:
                 continue
         grant = Grant(obj, column, "postgres" if lost_owner else owner, privileges, *key)
@@ -118,13 +121,13 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
 
 
 @lru_cache(maxsize=4096)
-def _privileges(held: str | None, lost_owner: str | None = None) -> tuple[Privilege, ...]:
+def _privileges(held: str | None, lost_owner: str | None = None) -> Privileges:
     """Those that the server listed, with postgres in the place of an owner who is lost."""
 
     def kept(role: str) -> str:
         return "postgres" if role == lost_owner else role
 
-    return tuple(
+    return Privileges(
         Privilege(order, kept(grantor), kept(grantee), name, grantable)
         for order, grantor, grantee, name, grantable in json.loads(held or "[]")
     )
@@ -146,9 +149,9 @@ def _of_platforms(grant: Grant, schema: str | None, passable: frozenset[str | No
         elif _to_a_users_role(one.grantee, grant.object, schema):
             (possible if one.name in passable else beyond).append(one._replace(grantor="postgres"))
     if possible:
-        yield grant._replace(privileges=tuple(possible))
+        yield grant._replace(privileges=Privileges(possible))
     if beyond:
-        yield grant._replace(privileges=tuple(beyond), beyond_postgres=True)
+        yield grant._replace(privileges=Privileges(beyond), beyond_postgres=True)
 
 
 # An object with the privileges on it as a list; each list that several have is made once.
@@ -173,7 +176,7 @@ def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
     """Those on what comes back."""
     if not selection.is_part:
         lost = selection.lost_objects
-        return [grant for grant in grants if (grant.catalog, grant.oid) not in lost]
+        return [grant for grant in grants if not lost or (grant.catalog, grant.oid) not in lost]
     kept, public = selection.kept_objects, selection.uses_public
     return [grant for grant in grants if (grant.catalog, grant.oid) in kept or (public and grant.object == _PUBLIC)]
 
@@ -238,7 +241,9 @@ def borrow_sql(
     `give_back_sql`."""
     roles = set(others)
     roles |= {owner for _, _, owner, _ in _owner_rows(selection)}
-    roles |= {one.grantor for grant in grants for one in grant.privileges} | {str(owner) for owner, *_ in defaults}
+    # Most grants share their privileges.
+    distinct = {id(grant.privileges): grant.privileges for grant in grants}.values()
+    roles |= {one.grantor for privileges in distinct for one in privileges} | {str(owner) for owner, *_ in defaults}
     return borrow_roles_sql(roles)
 
 

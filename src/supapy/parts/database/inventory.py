@@ -10,7 +10,6 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence, Set
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from supapy.names import qualified
@@ -104,7 +103,7 @@ def take_inventory(
         things = [thing for thing in things if thing.is_of(kept)]
     else:
         lost = selection.lost_objects
-        left_out = {thing.name for thing in things if thing.is_of(lost)}
+        left_out = {thing.name for thing in things if thing.is_of(lost)} if lost else set()
         # Whoever needs a column that the user added is lost as well.
         left_out |= {f"use of {one.title}" for one in facts.additions if one.certain and one.kind == "column"}
         left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
@@ -239,17 +238,20 @@ def without_tables(publication: Properties, left_out: Set[str]) -> Properties:
 
 def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
+    # Most objects share their privileges with many others.
+    alike: dict[tuple[int, str | None], Properties] = {}
     for grant in granted:
         if grant.privileges and not grant.beyond_postgres:
-            name, given = _grants_on(grant), _privileges(grant.privileges, grant.column)
+            name, sign = _grants_on(grant), (id(grant.privileges), grant.column)
+            if sign not in alike:
+                alike[sign] = _privileges(grant.privileges, grant.column)
+            given = alike[sign]
             by_object[name] = by_object[name] | given if name in by_object else given
             makers.note("grants", name, grant.catalog, grant.oid)
     yield from by_object.items()
 
 
-# Most objects have the same privileges as many others.
-@lru_cache(maxsize=4096)
-def _privileges(privileges: tuple[grants.Privilege, ...], column: str | None) -> Properties:
+def _privileges(privileges: grants.Privileges, column: str | None) -> Properties:
     of = f" ({column})" if column else ""
     return {
         f"{one.name}{of} to {one.grantee or 'PUBLIC'} by {one.grantor}": (
@@ -301,10 +303,14 @@ def _settings(moment: Moment, only: roles.Roles) -> Iterator[tuple[str, Properti
 def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers) -> Iterator[tuple[str, Properties]]:
     """Those on the given things, but for triggers of the platform's tables, which only their owner can comment on."""
     unowned = {oid for oid, trigger in facts.triggers.items() if trigger.schema in facts.managed - {"extensions"}}
+    rows = moment.once(COMMENTS)
+    commented = {oid for _, oid, _, _ in rows}
     known = {
-        (thing.catalog, thing.oid): thing for thing in things if thing.sort != "triggers" or thing.oid not in unowned
+        (thing.catalog, thing.oid): thing
+        for thing in things
+        if thing.oid in commented and (thing.sort != "triggers" or thing.oid not in unowned)
     }
-    for catalog, oid, name, comment in moment.once(COMMENTS):
+    for catalog, oid, name, comment in rows:
         if of := known.get((catalog, oid)):
             makers.note("comments", f"comment on {name}", of.catalog, of.oid, of.relation)
             yield f"comment on {name}", {"text": comment}

@@ -229,6 +229,9 @@ def _uncollected() -> Iterator[None]:
     try:
         yield
     finally:
+        # They are old at once, as if they had been gone through and kept.
+        gc.freeze()
+        gc.unfreeze()
         if was_on:
             gc.enable()
 

@@ -37,6 +37,9 @@ _OWN = frozenset(
         "SUBSCRIPTION TABLE",
     }
 )
+# The history of migrations; and the list of what sleeps, whose things are saved as what they are, with what is said of
+# them.
+_OWN_SCHEMAS = frozenset({platform.MIGRATIONS_SCHEMA, quiesced.SCHEMA})
 # Kinds that follow another entry.
 ATTRIBUTES = frozenset({"COMMENT", "SECURITY LABEL"})
 # What only a superuser may make (recipe §7): it can stem from a very old project only.
@@ -64,6 +67,7 @@ _PIECES = frozenset(
         "SEQUENCE OWNED BY",
     }
 )
+_PIECES_AND_ATTRIBUTES = _PIECES | ATTRIBUTES
 # What has columns, or is counted among what has: things can be pieces of it.
 RELATIONS = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
 _ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
@@ -188,14 +192,14 @@ def _early_enough(entries: list[TocEntry]) -> Iterator[TocEntry]:
 def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
     """The relation that an entry is a piece of: by the catalogs, or by what it needs where it isn't in one."""
     known = facts.tables.get((entry.catalog, entry.oid))
-    if known or entry.kind not in _PIECES | ATTRIBUTES:
+    if known or entry.kind not in _PIECES_AND_ATTRIBUTES:
         return known
     if entry.kind == "TABLE ATTACH":
         return entry.schema, entry.name
     for needed in entry.needs:
         if needed in chosen.tables:
             return chosen.tables[needed]
-        if needed in seen and seen[needed].entry.kind in RELATIONS - {"SEQUENCE"}:
+        if needed in seen and seen[needed].entry.kind != "SEQUENCE" and seen[needed].entry.kind in RELATIONS:
             return seen[needed].entry.schema, seen[needed].entry.name
     return None
 
@@ -205,8 +209,8 @@ _ATTACHES = frozenset({"TABLE ATTACH", "INDEX ATTACH"})
 
 
 def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
-    is_history = (entry.name if entry.kind == "SCHEMA" else entry.schema) == platform.MIGRATIONS_SCHEMA
-    if entry.kind in _OWN or is_history or _is_ours(entry) or (entry.catalog, entry.oid) in facts.queues:
+    schema = entry.name if entry.kind == "SCHEMA" else entry.schema
+    if entry.kind in _OWN or schema in _OWN_SCHEMAS or (entry.catalog, entry.oid) in facts.queues:
         return Judged(entry, Fate.PLATFORM)
     if entry.kind in _ATTACHES and any(seen[one].fate is Fate.PLATFORM for one in entry.needs if one in seen):
         return Judged(entry, Fate.PLATFORM)
@@ -222,11 +226,6 @@ def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
     if any(needed in seen and seen[needed].fate is Fate.LOST for needed in entry.needs):
         return Judged(entry, Fate.LOST, "" if entry.kind in _PIECES else "It needs something that can't be restored")
     return Judged(entry, Fate.KEPT)
-
-
-def _is_ours(entry: TocEntry) -> bool:
-    """Whether it is of the list of what sleeps, whose things are saved as what they are, with what is said of them."""
-    return (entry.name if entry.kind == "SCHEMA" else entry.schema) == quiesced.SCHEMA
 
 
 def _judge_attribute(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:

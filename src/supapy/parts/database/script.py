@@ -190,8 +190,10 @@ class Script:
         filled = {oid for (oid,) in self._moment.once(FILLED)}
         asleep, source = refreshing.asleep(self._moment), urlsplit(self._moment.project.url).netloc
         for entry in self._selection.pre_data + self._selection.post_data:
+            if entry.kind != "MATERIALIZED VIEW":
+                continue
             relation = refreshing.relation_of(entry)
-            if entry.kind == "MATERIALIZED VIEW" and (entry.oid in filled or relation in asleep):
+            if entry.oid in filled or relation in asleep:
                 statement, reaches = refreshing.refresh_sql(entry), entry.oid in self._facts.reaching_views
                 waits = relation in asleep and entry.oid not in filled
                 yield refreshing.Filling(title(entry), relation, statement, reaches, waits, source)
