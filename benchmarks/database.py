@@ -1,9 +1,9 @@
 """The database part against PostgreSQL's own programs: ratios of times measured in one run, turn by turn, and memory.
 
-    python benchmarks/database.py [--quick]
+    python benchmarks/database.py [--quick] [--rounds N] [--only NAME]
 
-It makes its own data on a local project. Every figure is a median; the last line is `H held, F short`, and the exit
-code is 1 when any ratio is above what it may be.
+It makes its own data on a local project. Every figure is a median, a ratio the median of the rounds' ratios; the last
+line is `H held, F short`, and the exit code is 1 when any ratio is above what it may be.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -90,9 +90,22 @@ class Board:
         print(f"{'held ' if holds else 'SHORT'}  {text}  {detail}".rstrip(), flush=True)
 
 
-def turns(contenders: dict[str, Contender], rounds: int, between: Contender = lambda: None) -> dict[str, float]:
-    """The median time of each in seconds; in every round each has its turn, and each round begins with another one.
-    What is done `between` two turns isn't counted."""
+class Times(dict[str, float]):
+    """The median time of each contender, in seconds."""
+
+    def __init__(self, taken: dict[str, list[float]]) -> None:
+        super().__init__({name: median(times) for name, times in taken.items()})
+        self._taken = taken
+
+    def ratio(self, one: str, other: str) -> float:
+        """The median of the rounds' ratios: within a round the machine is about as fast for one as for the other, from
+        one round to the next it may not be."""
+        return median(mine / theirs for mine, theirs in zip(self._taken[one], self._taken[other], strict=True))
+
+
+def turns(contenders: dict[str, Contender], rounds: int, between: Contender = lambda: None) -> Times:
+    """How long each takes; in every round each has its turn, and each round begins with another one. What is done
+    `between` two turns isn't counted."""
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
     for number in range(rounds):
@@ -101,7 +114,7 @@ def turns(contenders: dict[str, Contender], rounds: int, between: Contender = la
             begin = time.perf_counter()
             contenders[name]()
             times[name].append(time.perf_counter() - begin)
-    return {name: median(taken) for name, taken in times.items()}
+    return Times(times)
 
 
 def dump(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
@@ -203,7 +216,7 @@ def large_table(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
         )
     detail = "{ours:.2f} s, {pg_dump:.2f} s; one psql COPY to nowhere {limit:.2f} s".format(**found)
     board.row(
-        f"dump of one {size.large_mb} MB table", "pg_dump -Fc, zstd", found["ours"] / found["pg_dump"], 0.95, detail
+        f"dump of one {size.large_mb} MB table", "pg_dump -Fc, zstd", found.ratio("ours", "pg_dump"), 0.95, detail
     )
 
 
@@ -222,8 +235,8 @@ def over_a_line(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
             )
     work = f"{size.line_mb} MB, 10 MB/s a connection, --jobs {LINE_JOBS}"
     detail = "{ours:.2f} s, {one:.2f} s, {many:.2f} s".format(**found)
-    board.row(work, "pg_dump -Fc, zstd", found["ours"] / found["one"], 0.16, detail)
-    board.row(work, f"pg_dump -Fd -j{LINE_JOBS}, zstd", found["ours"] / found["many"], 0.16, "")
+    board.row(work, "pg_dump -Fc, zstd", found.ratio("ours", "one"), 0.16, detail)
+    board.row(work, f"pg_dump -Fd -j{LINE_JOBS}, zstd", found.ratio("ours", "many"), 0.16, "")
 
 
 def small_tables(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
@@ -248,7 +261,7 @@ def _small_tables(board: Board, folder: Path, tools: PgTools, size: Size, rows: 
         )
     detail = "{ours:.2f} s, {pg_dump:.2f} s".format(**found)
     work = f"dump of {SMALL_TABLES} tables of {rows} rows"
-    board.row(work, "pg_dump -Fc, zstd", found["ours"] / found["pg_dump"], 1.1, detail)
+    board.row(work, "pg_dump -Fc, zstd", found.ratio("ours", "pg_dump"), 1.1, detail)
 
 
 def memory(board: Board, folder: Path, tools: PgTools, megabytes: int) -> None:
@@ -306,13 +319,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="less data, one round, wider bounds, under a minute")
+    parser.add_argument("--rounds", type=int, metavar="N", help="so many rounds of each, for trying")
     parser.add_argument("--only", choices=("large", "line", "small", "load", "memory"), help="one of them")
     parser.add_argument("--memory-of", nargs=2, metavar=("JOBS", "FOLDER"), help=argparse.SUPPRESS)
     said = parser.parse_args(arguments)
     if said.memory_of:
         memory_of(int(said.memory_of[0]), Path(said.memory_of[1]))
         return 0
-    return run(QUICK if said.quick else FULL, said.only)
+    size = QUICK if said.quick else FULL
+    if said.rounds:
+        size = replace(size, rounds=said.rounds, line_rounds=said.rounds, small_rounds=said.rounds)
+    return run(size, said.only)
 
 
 if __name__ == "__main__":

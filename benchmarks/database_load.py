@@ -10,11 +10,10 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import psycopg
-from database import Board, Contender, Size, fill, peak_mb, program, server
+from database import Board, Contender, Size, Times, fill, peak_mb, program, server
 
 from supapy.journal import Journal
 from supapy.model import Entry, Item
@@ -124,7 +123,7 @@ def large_load(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
     for name, peer, at_most in (("psql", "psql -f", 0.75), ("pg_restore", "pg_restore -Fd -j2", 0.8)):
         alike = found["ours"] / (found[name] + found["analyze"])
         detail = f"{found['ours']:.2f} s, {found[name]:.2f} s; with its ANALYZE, which ours has, {alike:.2f} x"
-        board.row(work, peer, found["ours"] / found[name], at_most, detail)
+        board.row(work, peer, found.ratio("ours", name), at_most, detail)
     board.amount(f"peak memory of it, --jobs {usual_jobs()}", peak, 200, "MB")
     plain.unlink()
     shutil.rmtree(archive)
@@ -137,7 +136,7 @@ def _settle(cluster: Cluster) -> None:
         connection.execute("SELECT pg_reload_conf()")
 
 
-def _turns(contenders: dict[str, Contender], rounds: int, cluster: Cluster) -> dict[str, float]:
+def _turns(contenders: dict[str, Contender], rounds: int, cluster: Cluster) -> Times:
     """As for dumps; each finds the project empty and the server's log written out. Also how long it takes `analyze`,
     which is a part of ours and left to a person by the others."""
     times: dict[str, list[float]] = {name: [] for name in (*contenders, "analyze")}
@@ -150,7 +149,7 @@ def _turns(contenders: dict[str, Contender], rounds: int, cluster: Cluster) -> d
             times[name].append(time.perf_counter() - begin)
             if name != "ours":
                 times["analyze"].append(_analyze(cluster))
-    return {name: median(taken) for name, taken in times.items()}
+    return Times(times)
 
 
 def _analyze(cluster: Cluster) -> float:
