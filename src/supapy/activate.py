@@ -31,7 +31,8 @@ MASK = "******"
 @dataclass(frozen=True, slots=True)
 class Sleeper:
     """One thing that sleeps, for people. `urls` are those in it and in the functions it calls, `old_urls` those of them
-    that lead to the project it comes from; `keys` says what keys stand in it; `gone` that the thing itself is."""
+    that lead to the project it comes from; `keys` says what keys stand in it; `gone` that nothing is left to wake: it
+    is gone, or was made by hand."""
 
     name: str
     sort: str

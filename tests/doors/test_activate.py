@@ -287,6 +287,16 @@ def test_what_is_gone_meanwhile_is_taken_off_the_list(supapy: Setup) -> None:
     assert "teller" not in commands("activate").out
 
 
+def test_what_was_made_by_hand_meanwhile_is_taken_off_the_list(supapy: Setup) -> None:
+    commands, target = supapy
+    made = "CREATE TRIGGER on_total INSTEAD OF INSERT ON totals FOR EACH ROW EXECUTE FUNCTION tells_far()"
+    with owner(target.database) as connection:
+        connection.execute(made)
+    assert "on_total on public.totals, which is gone or there already" in commands("activate").out
+    assert commands("activate", "on_total").code == 0
+    assert "on_total" not in commands("activate").out
+
+
 def test_what_cannot_wake_sleeps_on_and_is_a_problem(supapy: Setup) -> None:
     commands, target = supapy
     with superuser(target.database) as connection:

@@ -103,7 +103,7 @@ def _show(screen: Screen, ref: str, found: list[Sleeper]) -> None:
 def _describe(screen: Screen, one: Sleeper, lead: str) -> None:
     from supapy.cli.screen import shown
 
-    screen.say(shown(one.name) + (", which is gone" if one.gone else ""), lead=lead)
+    screen.say(shown(one.name) + (", which is gone or there already" if one.gone else ""), lead=lead)
     blank = " " * len(lead)
     for url in one.urls:
         old = url in one.old_urls

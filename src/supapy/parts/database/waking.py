@@ -14,6 +14,7 @@ from supapy.parts.database.quiesced import (
     EVENT_TRIGGER,
     MATERIALIZED_VIEW,
     RULE,
+    SUBSCRIPTION,
     TABLE,
     Quiesced,
     finish_sql,
@@ -29,8 +30,8 @@ _CALL = re.compile(r'(?:"((?:[^"]|"")+)"|(\w+))\s*\(')
 @dataclass(frozen=True, slots=True)
 class Asleep:
     """One thing that sleeps. `text` is what it does: a job's command, or what makes a trigger, a rule, …; None when the
-    thing itself is gone. `functions` are the user's own that this calls: (name, definition), nearest first.
-    `followers` wake with it: what a partition's copy of the trigger is to be."""
+    thing itself is gone, or what isn't to be there yet is. `functions` are the user's own that this calls: (name,
+    definition), nearest first. `followers` wake with it: what a partition's copy of the trigger is to be."""
 
     what: Quiesced
     text: str | None
@@ -72,12 +73,19 @@ def _text(session: Session, one: Quiesced) -> str | None:
         return _optional(session.value("SELECT command FROM cron.job WHERE jobid = %s", (one.job,)))
     if one.definition is not None:
         is_gone = one.relation and session.value("SELECT pg_catalog.to_regclass(%s) IS NULL", (one.relation,))
-        return None if is_gone else one.definition
+        return None if is_gone or _is_there(session, one) else one.definition
     if one.sort == MATERIALIZED_VIEW:
         return _optional(session.value("SELECT pg_catalog.pg_get_viewdef(pg_catalog.to_regclass(%s))", (one.relation,)))
     if one.sort == EVENT_TRIGGER:
         return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
+
+
+def _is_there(session: Session, one: Quiesced) -> bool:
+    """Whether somebody has made by hand what was to be made on waking."""
+    if one.sort == SUBSCRIPTION:
+        return bool(session.rows(_SUBSCRIPTION, (one.trigger,)))
+    return bool(session.rows(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
 
 
 def _optional(value: object) -> str | None:
@@ -187,6 +195,10 @@ SELECT pg_catalog.to_regclass(%s) IN (SELECT relid FROM pg_catalog.pg_partition_
 _TRIGGER = """
 SELECT pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
 WHERE pg_catalog.quote_ident(tgname) = %s AND tgrelid = pg_catalog.to_regclass(%s) AND NOT tgisinternal
+"""
+_SUBSCRIPTION = """
+SELECT FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+WHERE pg_catalog.quote_ident(s.subname) = %s AND d.datname = pg_catalog.current_database()
 """
 _COMMENT = _TRIGGER.replace("pg_get_triggerdef(oid)", "obj_description(oid, 'pg_trigger')")
 _EVENT_TRIGGER = f"""
