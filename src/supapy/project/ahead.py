@@ -39,6 +39,8 @@ class Ahead:
         self._held.close()
 
     def _taken(self, number: int) -> bytes:
+        if not self._left[number]:
+            return b""
         piece = self._held.read(min(self._left[number], PIECE_BYTES))
         self._left[number] -= len(piece)
         return piece

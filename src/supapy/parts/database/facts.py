@@ -181,5 +181,5 @@ FROM (
     UNION ALL SELECT 'pg_catalog.pg_publication_rel', oid, prrelid FROM pg_catalog.pg_publication_rel
 ) p (catalog, oid, relation)
 JOIN pg_catalog.pg_class c ON c.oid = p.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE p.oid >= 16384
+WHERE p.oid >= 16384 AND n.nspname !~ '^pg_'
 """

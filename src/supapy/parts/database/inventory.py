@@ -157,7 +157,10 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     mappings = f"{specials.user_mappings(moment)} m"
     after_restore = places(moment)
     asleep = {f"{MATERIALIZED_VIEW} {relation}" for relation in refreshing.asleep(moment)}
+    empty = [f"'{catalog}'::regclass::oid" for (catalog,) in moment.rows(_EMPTY)]
     for sort, query in INVENTORY:
+        if any(catalog in query.partition("FROM")[0] for catalog in empty):
+            continue
         columns, rows = moment.named(query.replace("pg_user_mapping m", mappings), parameters)
         keys = columns[_KEYS:]
         # Most columns are like many others: what is the same is made, kept and written once.
@@ -354,6 +357,15 @@ def digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
+# Catalogs in which most projects have nothing of their own, as far as that is so: what the server came with has lower
+# numbers. To ask all of them this takes it a tenth of what it takes to ask each what is in it.
+_EMPTY = " UNION ALL ".join(
+    f"SELECT '{catalog}' WHERE NOT EXISTS (SELECT FROM pg_catalog.{catalog} WHERE oid >= 16384)"
+    for catalog in (
+        *("pg_statistic_ext", "pg_foreign_server", "pg_foreign_data_wrapper", "pg_operator", "pg_cast"),
+        *("pg_ts_config", "pg_ts_dict", "pg_collation", "pg_conversion"),
+    )
+)
 COMMENTS = """
 SELECT d.classoid::bigint, d.objoid::bigint,
     pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)
