@@ -89,6 +89,8 @@ def rules_sql(reader: Reader) -> str:
 
 def omissions(moment: Moment) -> Iterator[Omission]:
     """A word on each queue that comes back in another form, and on what people added to one that can't come back."""
+    if SCHEMA not in installed(moment):
+        return
     for table, trigger in moment.once(_TRIGGERS):
         remedy = "No dump has it, since the table is a part of the extension: create it anew."
         yield Omission("database", f"trigger {trigger} on {table}", remedy)
