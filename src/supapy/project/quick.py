@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import starmap
 
 from supapy.names import literal, quoted
@@ -22,11 +22,18 @@ _NEEDS_NO_ESCAPE = frozenset({"uuid", "timestamp with time zone", "timestamp wit
 _FLOATS = frozenset({"real", "double precision"})
 # Of these a cast to text is what the server prints anyway.
 _AS_PRINTED = (_PLAIN | _NEEDS_NO_ESCAPE) - {"boolean", "inet"}
-# For each column of a row None where it is NULL, a text where it is that, and ANY for whatever else it is.
+# For each column of a row None where it is NULL, a constant as JSON where it is that, ANY for whatever else it is.
 Shape = tuple[str | None, ...]
 ANY = "*"
-# Texts that stand in nearly every row of some column, by the Auth server's doing.
-CONSTANTS = ("", "authenticated", "email")
+# What stands in nearly every row of some column, by the Auth server's doing, as JSON and how it is told; texts byte by
+# byte, whatever the column's collation takes for equal.
+_NO_INSTANCE = "00000000-0000-0000-0000-000000000000"
+_CONSTANT_TEXTS = {json.dumps(text): f'COLLATE "C" = {literal(text)}' for text in ("", "authenticated", "email")}
+_CONSTANTS = {
+    "boolean": {"false": "IS FALSE", "true": "IS TRUE"},
+    "smallint": {"0": "= 0"},
+    "uuid": {json.dumps(_NO_INSTANCE): f"= {literal(_NO_INSTANCE)}"},
+}
 # Whoever signed up by e-mail, and whoever did by another way.
 MOST_SHAPES = 2
 # Of a function; it takes a hundred.
@@ -44,12 +51,14 @@ def compact_json_of(
     alias: str,
     more: Sequence[str] = (),
     *,
+    before: Sequence[str] = (),
     begin: str = "{",
     end: str = "}",
     usual: Sequence[Shape] = (),
 ) -> str:
     """An SQL expression: the JSON text of one row of `alias`. NULLs leave their keys out; the first column has none.
-    Expressions that give `more` members, each after a comma, stand at its end; `begin` and `end` stand around it all.
+    Expressions that give `more` members, each after a comma, stand at its end; `begin` and `end` stand around it all,
+    and any text `before` that.
 
     One call puts all pieces together, a NULL makes its piece vanish, and what needs no escaping isn't looked at. Rows
     of a `usual` shape are put together of their values and what always stands between: the server is done in two
@@ -59,8 +68,11 @@ def compact_json_of(
     values = [f"{alias}.{quoted(one.name)}" for one in columns]
     members = list(zip(keys, values, (one.type for one in columns), strict=True))
     pieces = [*starmap(_compact_member, members), *more, *([literal(end)] if end else [])]
-    any_row = _concat(pieces)
-    cases = "".join(f"WHEN {_has(shape, values)} THEN {_put_together(shape, members, more, end)} " for shape in usual)
+    any_row = _concat([*before, *pieces])
+    cases = "".join(
+        f"WHEN {_has(shape, members)} THEN {_concat([*before, *_between(shape, members), *more, literal(end)])} "
+        for shape in usual
+    )
     return f"CASE {cases}ELSE {any_row} END" if cases else any_row
 
 
@@ -75,34 +87,37 @@ def usual_shapes(moment: Moment, table: Table, columns: Sequence[Column], places
     return [tuple(shape) for (shape,) in shapes]
 
 
+def _constants(type_name: str) -> Mapping[str, str]:
+    return _CONSTANT_TEXTS if _is_text(type_name) else _CONSTANTS.get(type_name, {})
+
+
 def _kind(value: str, type_name: str) -> str:
-    whens = [f"{value} IS NULL THEN NULL"]
-    if _is_text(type_name):
-        whens += [f'{value} COLLATE "C" = {literal(one)} THEN {literal(one)}' for one in CONSTANTS]
-    return f"CASE {' '.join(f'WHEN {when}' for when in whens)} ELSE {literal(ANY)} END"
+    whens = {"NULL": "IS NULL"} | {literal(shown): test for shown, test in _constants(type_name).items()}
+    cases = " ".join(f"WHEN {value} {test} THEN {kind}" for kind, test in whens.items())
+    return f"CASE {cases} ELSE {literal(ANY)} END"
 
 
-def _has(shape: Shape, values: Sequence[str]) -> str:
-    """Whether a row has it. Values are compared byte by byte, whatever a column's collation takes for equal."""
-    tests = {None: "IS NULL", ANY: "IS NOT NULL"} | {one: f'COLLATE "C" = {literal(one)}' for one in CONSTANTS}
-    return " AND ".join(f"{value} {tests[kind]}" for kind, value in zip(shape, values, strict=True))
+def _has(shape: Shape, members: Sequence[tuple[str, str, str]]) -> str:
+    """Whether a row has it."""
+    usual = {None: "IS NULL", ANY: "IS NOT NULL"}
+    return " AND ".join(
+        f"{value} {usual[kind] if kind in usual else _constants(type_name)[kind or '']}"
+        for kind, (_, value, type_name) in zip(shape, members, strict=True)
+    )
 
 
-def _put_together(shape: Shape, members: Sequence[tuple[str, str, str]], more: Sequence[str], end: str) -> str:
-    """The text of a row of that shape."""
-    pieces: list[str] = []
+def _between(shape: Shape, members: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """The values of a row of that shape, with what stands before and between them, and after the last."""
     between = ""
     for kind, (key, value, type_name) in zip(shape, members, strict=True):
-        if kind is None:
-            continue
-        between += key
-        if kind != ANY:
-            between += json.dumps(kind)
-            continue
-        quote = '"' if type_name in _NEEDS_NO_ESCAPE else ""
-        pieces += [literal(between + quote), _shown(value, type_name)]
-        between = quote
-    return _concat([*pieces, literal(between), *more, literal(end)])
+        if kind == ANY:
+            quote = '"' if type_name in _NEEDS_NO_ESCAPE else ""
+            yield literal(between + key + quote)
+            yield _shown(value, type_name)
+            between = quote
+        elif kind is not None:
+            between += key + kind
+    yield literal(between)
 
 
 def _concat(pieces: Sequence[str]) -> str:

@@ -15,14 +15,13 @@ from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
 from supapy.project.rows import as_array
 from supapy.project.schema import Table
 
-# The rows of so many pages are one value, which is about twice as much: a row by itself costs the server and whoever
-# reads as much again.
-PAGES_TOGETHER = 12
+# The rows of so many pages are one value, which is about three times as much: a row by itself costs the server and whoever
+# reads as much again, and what is larger doesn't stay in a processor's memory.
+PAGES_TOGETHER = 4
 # Users that are handed on together.
 PIECE_BYTES = 256 * 1024
-# An id in a user's line, and before a row of his.
+# An id in a user's line.
 _ID = slice(7, 43)
-_ID_BYTES = 36
 
 
 def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counter[str]) -> Iterator[bytes]:
@@ -61,8 +60,8 @@ def _rows_out(moment: Moment, table: Table, jobs: int) -> list[str]:
 
 
 def _texts(moment: Moment, found: Windows, users: Table, nested: Sequence[Table]) -> list[tuple[Table, str]]:
-    """What is read of each table's rows, users last. Their lines are left open, and the nested rows are what stands at
-    the end of the line of a user who has one, after his id."""
+    """What is read of each table's rows, users last. Their lines are left open, and a nested row is what stands at the
+    end of the line of a user who has one, on a line after his id."""
     texts = []
     for table in (*nested, users):
         columns = in_line(table)
@@ -70,8 +69,10 @@ def _texts(moment: Moment, found: Windows, users: Table, nested: Sequence[Table]
         if table == users:
             texts.append((table, compact_json_of(columns, "t", end="", usual=usual)))
         else:
-            row = compact_json_of(columns, "t", begin=_begin(table.name) + "{", end="}]", usual=usual)
-            texts.append((table, f"t.user_id::text || {row}"))
+            begin, end = f"\n{_begin(table.name)}{{", "}]"
+            texts.append(
+                (table, compact_json_of(columns, "t", before=["t.user_id"], begin=begin, end=end, usual=usual))
+            )
     return texts
 
 
@@ -153,25 +154,23 @@ def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
 
 
 def _tails(rows: Mapping[str, Sequence[bytes]]) -> dict[bytes, bytes]:
-    """By each user's id what stands at the end of his line."""
+    """By each user's id what stands at the end of his line, of ids and rows by turns."""
     tails: dict[bytes, bytes] = {}
     for name, found in rows.items():
-        theirs = {row[:_ID_BYTES]: row[_ID_BYTES:] for row in found}
-        if len(theirs) < len(found):
-            theirs = _joined(found, len(_begin(name)))
+        users, texts = found[::2], found[1::2]
+        theirs = dict(zip(users, texts, strict=True))
+        if len(theirs) < len(users):
+            theirs = _joined(users, texts, len(_begin(name)))
         if tails:
             theirs = tails | {user: tails.get(user, b"") + tail for user, tail in theirs.items()}
         tails = theirs
     return tails
 
 
-def _joined(rows: Sequence[bytes], begin_bytes: int) -> dict[bytes, bytes]:
+def _joined(users: Sequence[bytes], texts: Sequence[bytes], begin_bytes: int) -> dict[bytes, bytes]:
     """The same of one table, some of whose rows are of one user: by their ids, which stand first in them."""
     tails: dict[bytes, bytes] = {}
-    for row in sorted(rows):
-        user = row[:_ID_BYTES]
-        if before := tails.get(user):
-            tails[user] = before[:-1] + b"," + row[_ID_BYTES + begin_bytes :]
-        else:
-            tails[user] = row[_ID_BYTES:]
+    for user, text in sorted(zip(users, texts, strict=True)):
+        before = tails.get(user)
+        tails[user] = before[:-1] + b"," + text[begin_bytes:] if before else text
     return tails
