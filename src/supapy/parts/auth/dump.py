@@ -15,8 +15,8 @@ from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
 from supapy.project.rows import as_array
 from supapy.project.schema import Table
 
-# The rows of so many pages are one value, which is about three times as much: a row by itself costs the server and whoever
-# reads as much again, and what is larger doesn't stay in a processor's memory.
+# The rows of so many pages are one value, which is about three times as much: a row by itself costs the server and
+# whoever reads as much again, and what is larger doesn't stay in a processor's memory.
 PAGES_TOGETHER = 4
 # Users that are handed on together.
 PIECE_BYTES = 256 * 1024
