@@ -87,7 +87,8 @@ def unreadable_tables(moment: Moment) -> list[Unreadable]:
 
     pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
     """
-    return [(schema, name, oid) for schema, name, oid in moment.rows(_UNREADABLE)]
+    # Who may read all needn't be asked about each.
+    return [] if moment.value(_READS_ALL) else [(schema, name, oid) for schema, name, oid in moment.rows(_UNREADABLE)]
 
 
 def copy_statements(rows: Rows, found: Stretches, looked_into: Container[int]) -> list[str]:
@@ -115,13 +116,11 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
 
 
-# Who may read all needn't be asked about each.
+_READS_ALL = "SELECT pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')"
 _UNREADABLE = """
 SELECT n.nspname, c.relname, c.oid::bigint
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
-    AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-    AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
     AND NOT (pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid, 'SELECT'))
 ORDER BY 1, 2
 """

@@ -5,7 +5,7 @@ By entry, never by the text of its SQL: its kind, schema, owner, and what it dep
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -159,18 +159,21 @@ def select(entries: list[TocEntry], facts: Facts) -> Selection:
     """Sort the entries of an archive. What depends on something lost is lost with it, and named."""
     chosen = Selection()
     seen: dict[int, Judged] = {}
+    lost: set[int] = set()
     for entry in _early_enough(entries):
-        judged = seen[entry.id] = _judge(entry, facts, seen)
+        judged = seen[entry.id] = _judge(entry, facts, seen, lost)
         if table := _table(entry, facts, chosen, seen):
             chosen.tables[entry.id] = table
         if judged.fate is Fate.LOST:
             chosen.lost.append(entry)
+            lost.add(entry.id)
             if judged.reason:
                 by_hand = _CLOSED if entry.oid in facts.restrictive and entry.kind == "POLICY" else _BY_HAND
                 chosen.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {by_hand}")))
         elif judged.fate is Fate.KEPT:
             _section(entry, chosen, seen).append(entry)
-            chosen.told.extend((entry, omission) for omission in _owner_lost(entry))
+            if omission := _owner_lost(entry):
+                chosen.told.append((entry, omission))
     return chosen
 
 
@@ -208,7 +211,7 @@ def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, 
 _ATTACHES = frozenset({"TABLE ATTACH", "INDEX ATTACH"})
 
 
-def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
+def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged], lost: Set[int]) -> Judged:
     schema = entry.name if entry.kind == "SCHEMA" else entry.schema
     if entry.kind in _OWN or schema in _OWN_SCHEMAS or (entry.catalog, entry.oid) in facts.queues:
         return Judged(entry, Fate.PLATFORM)
@@ -223,7 +226,7 @@ def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged]) -> Judged:
         return Judged(entry, fate, reason)
     if entry.kind in _SUPERUSERS:
         return Judged(entry, Fate.LOST, "Only a superuser can make it")
-    if any(needed in seen and seen[needed].fate is Fate.LOST for needed in entry.needs):
+    if not lost.isdisjoint(entry.needs):
         return Judged(entry, Fate.LOST, "" if entry.kind in _PIECES else "It needs something that can't be restored")
     return Judged(entry, Fate.KEPT)
 
@@ -339,14 +342,12 @@ def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> 
     return chosen.pre_data if entry.section is Section.PRE_DATA else chosen.post_data
 
 
-def _owner_lost(entry: TocEntry) -> Iterator[Omission]:
+def _owner_lost(entry: TocEntry) -> Omission | None:
     """A word on an object that comes back, but not to its owner."""
-    if not platform.can_own(entry.owner) and owned(entry):
-        yield Omission(
-            "database",
-            f"owner {entry.owner} of {title(entry)}",
-            "Only the platform can give it back: it is postgres's after a restore, with the same grants.",
-        )
+    if platform.can_own(entry.owner) or not owned(entry):
+        return None
+    remedy = "Only the platform can give it back: it is postgres's after a restore, with the same grants."
+    return Omission("database", f"owner {entry.owner} of {title(entry)}", remedy)
 
 
 def owned(entry: TocEntry) -> str | None:
