@@ -92,7 +92,7 @@ def newest(catalog: Catalog) -> Backup:
 def psql(tools: PgTools, cluster: Cluster, *statements: str) -> None:
     """Run statements by psql, one after another."""
     commands = [piece for statement in statements for piece in ("-c", statement)]
-    command = [tools.path("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *commands]
+    command: list[str | Path] = [tools.path("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", *commands]
     subprocess.run(command, env={**tools.environment, **environment(cluster.dsn)}, check=True)
 
 
@@ -124,7 +124,7 @@ def measure(board: Board, folder: Path, tools: PgTools, users: int, rounds: int,
                 rounds,
             )
             detail = "{ours:.2f} s, {copy:.2f} s".format(**found)
-            board.row(f"{users:,} users saved", "psql's COPY out", found["ours"] / found["copy"], AT_MOST, detail)
+            board.row(f"{users:,} users saved", "psql's COPY out", found.ratio("ours", "copy"), AT_MOST, detail)
         psql(tools, source, *out)
         backup = save(source.dsn, tools, folder / "backups")
         if only in (None, "memory"):
@@ -153,7 +153,7 @@ def into(board: Board, folder: Path, tools: PgTools, backup: Backup, users: int,
             ours = {"ours": lambda: load(backup, target.dsn, tools), "copy": plain}
             found = turns(ours, rounds, between=emptied)
             detail = "{ours:.2f} s, {copy:.2f} s".format(**found)
-            board.row(f"{users:,} users loaded", "psql's COPY in", found["ours"] / found["copy"], AT_MOST, detail)
+            board.row(f"{users:,} users loaded", "psql's COPY in", found.ratio("ours", "copy"), AT_MOST, detail)
         if only in (None, "memory"):
             emptied()
             peak = memory("load", target, folder)

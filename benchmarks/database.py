@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,7 +42,7 @@ LINE_JOBS = 8
 MEMORY = Path("/dev/shm")
 BYTES_A_ROW = 281
 
-Contender = Callable[[], None]
+Contender = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ class Times(dict[str, float]):
         return median(mine / theirs for mine, theirs in zip(self._taken[one], self._taken[other], strict=True))
 
 
-def turns(contenders: dict[str, Contender], rounds: int, between: Contender = lambda: None) -> Times:
+def turns(contenders: Mapping[str, Contender], rounds: int, between: Contender = lambda: None) -> Times:
     """How long each takes; in every round each has its turn, and each round begins with another one. What is done
     `between` two turns isn't counted."""
     times: dict[str, list[float]] = {name: [] for name in contenders}

@@ -16,7 +16,7 @@ import psycopg
 from database import Board, Contender, Size, Times, fill, peak_mb, program, server
 
 from supapy.journal import Journal
-from supapy.model import Entry, Item
+from supapy.model import Entry, Item, Step
 from supapy.parts.database.part import DatabasePart
 from supapy.project.mark import Mark, under_way
 from supapy.project.pgtools import PgTools, find_or_install
@@ -77,6 +77,7 @@ def load(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
     """What a restore does for this part, with its mark."""
     with project_of(db_url, tools) as project, under_way(project, MARK):
         for step in DatabasePart(jobs=jobs).load(Folder(folder), project, Journal(MemoryStore(), "ref")):
+            assert isinstance(step, Step)
             problems = [*step.apply(lambda _: None)]
             assert not problems, problems
 
