@@ -60,9 +60,12 @@ class Moment:
             self._answers[asked] = self.rows(sql, params or None)
         return self._answers[asked]
 
-    def named(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[list[str], list[Row]]:
-        """The names of a query's columns, and all rows, as the snapshot sees them."""
-        return self.session.named(sql, params)
+    def several(
+        self, queries: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[list[str], list[Row]]]:
+        """The names of the columns and all rows of several queries with the same values, in order, as the snapshot sees
+        them; nothing else may be asked until the last was taken."""
+        return self.session.several(queries, params)
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""

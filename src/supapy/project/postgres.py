@@ -182,11 +182,16 @@ class Session:
         """The same: unlike a moment, a session may be given another answer each time."""
         return self.rows(sql, params or None)
 
-    def named(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> tuple[list[str], list[Row]]:
-        """The names of a query's columns, and all rows."""
-        with told(), self._connection.cursor() as cursor:
-            rows = cursor.execute(sql, params).fetchall()
-            return [column.name for column in cursor.description or ()], rows
+    def several(
+        self, queries: Sequence[str], params: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[list[str], list[Row]]]:
+        """The names of the columns and all rows of several queries with the same values, in order. The server is at
+        work on the next ones while one is looked at; nothing else may be asked until the last was taken."""
+        with told(), self._connection.pipeline():
+            cursors = [self._connection.execute(sql, params) for sql in queries]
+            for cursor in cursors:
+                rows = cursor.fetchall()
+                yield [column.name for column in cursor.description or ()], rows
 
     def value(self, sql: str, params: Sequence[Any] | Mapping[str, Any] | None = None) -> Any:
         """The first column of the first row; None when there is no row."""

@@ -88,6 +88,22 @@ def test_a_copy_comes_in_pieces_of_whole_lines_and_goes_back(session: Session) -
     assert session.value("SELECT count(*) FROM (TABLE t EXCEPT ALL TABLE u) d") == 0
 
 
+def test_several_queries_are_answered_in_order_and_an_error_is_told(session: Session) -> None:
+    asked = [
+        "SELECT %(a)s::int AS one, 2 AS two",
+        "SELECT 3 AS three WHERE false",
+        "SELECT g FROM generate_series(1, 2) g",
+    ]
+    assert list(session.several(asked, {"a": 1})) == [
+        (["one", "two"], [(1, 2)]),
+        (["three"], []),
+        (["g"], [(1,), (2,)]),
+    ]
+    with pytest.raises(SqlError, match="division by zero"):
+        list(session.several(["SELECT 1", "SELECT 1 / 0", "SELECT 2"]))
+    assert session.value("SELECT 1") == 1
+
+
 def test_several_copies_asked_for_at_once_come_one_after_another(session: Session) -> None:
     large = "COPY (SELECT repeat('x', 999) FROM generate_series(1, 2000)) TO STDOUT"
     asked = [

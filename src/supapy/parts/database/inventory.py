@@ -158,10 +158,13 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     after_restore = places(moment)
     asleep = {f"{MATERIALIZED_VIEW} {relation}" for relation in refreshing.asleep(moment)}
     empty = [f"'{catalog}'::regclass::oid" for (catalog,) in moment.rows(_EMPTY)]
-    for sort, query in INVENTORY:
-        if any(catalog in query.partition("FROM")[0] for catalog in empty):
-            continue
-        columns, rows = moment.named(query.replace("pg_user_mapping m", mappings), parameters)
+    listings = [
+        (sort, query.replace("pg_user_mapping m", mappings))
+        for sort, query in INVENTORY
+        if not any(catalog in query.partition("FROM")[0] for catalog in empty)
+    ]
+    answers = moment.several([query for _, query in listings], parameters)
+    for (sort, _), (columns, rows) in zip(listings, answers, strict=True):
         keys = columns[_KEYS:]
         # Most columns are like many others: what is the same is made, kept and written once.
         alike: dict[str, Properties] = {}
