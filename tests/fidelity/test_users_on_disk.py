@@ -14,7 +14,7 @@ from tests.projects import MAJORS
 
 from supapy.choice import Choice
 from supapy.parts.auth.document import row_of
-from supapy.parts.auth.dump import written
+from supapy.parts.auth.dump import Tally, written
 from supapy.parts.auth.tables import NESTED, readable
 from supapy.parts.auth.windows import Windows
 from supapy.project.moment import Moment
@@ -47,6 +47,8 @@ SELECT md5('k' || n)::uuid, 'lost' || n, md5('lost' || n)::uuid, '{{}}', 'email'
 UPDATE auth.users SET raw_user_meta_data = jsonb_build_object('avatar', 'é"\\u0001\\\\' ||
     (SELECT string_agg(md5(n::text || id), '') FROM generate_series(1, 30000) n))
 WHERE email LIKE 'user777%';
+UPDATE auth.users SET encrypted_password = '{{"alg": "aes-gcm-hkdf", "key_id": "k"}}' WHERE email LIKE 'user%00';
+INSERT INTO auth.sessions (id, user_id) SELECT md5('s' || n)::uuid, md5('user' || n)::uuid FROM generate_series(1, 7) n;
 """
 # Of two shapes most are; of these one shape is that, and in nothing else they are like the others.
 UNUSUAL = """
@@ -73,8 +75,8 @@ WHERE EXISTS (SELECT FROM auth.users u WHERE u.id = t.user_id) GROUP BY user_id
 """
 
 
-def saved(moment: Moment, orphans: Counter[str]) -> bytes:
-    return b"".join(written(moment, readable(moment), 2, orphans))
+def saved(moment: Moment) -> bytes:
+    return b"".join(written(moment, readable(moment), 2, Tally()))
 
 
 def lines_of(file: bytes) -> list[str]:
@@ -105,6 +107,8 @@ def test_whatever_the_order_on_disk_every_user_is_saved_once_with_all_that_is_hi
     assert [(one.name, one.reason) for one in backup.manifest[1]] == [
         ("auth.identities", "3 rows of users who aren't there: left out")
     ]
+    counted = {what: backup.count("auth", what) for what in ("users", "sessions", "sealed values", "audit records")}
+    assert counted == {"users": USERS, "sessions": 7, "sealed values": USERS // 100, "audit records": 0}
     # Which asks for the rows by their ids.
     assert differences(backup, project, AUTH) == []
 
@@ -114,7 +118,7 @@ def test_a_row_of_a_usual_shape_is_written_as_any_other_is(project: SandboxProje
     with opened(project) as live, live.moment() as moment:
         users = readable(moment)["users"]
         as_any_other = [line for (line,) in moment.rows(f"SELECT {row_of(users)} FROM auth.users t")]
-        file = saved(moment, Counter())
+        file = saved(moment)
     nested = re.compile(r',"identities":\[.*\]')
     assert sorted(nested.sub("", line) for line in lines_of(file) if line.startswith('{"id"')) == sorted(as_any_other)
 
@@ -122,7 +126,7 @@ def test_a_row_of_a_usual_shape_is_written_as_any_other_is(project: SandboxProje
 def test_what_changes_and_moves_meanwhile_is_saved_as_it_was(project: SandboxProject) -> None:
     as_superuser(project, PEOPLE, LATER)
     with opened(project) as one, opened(project) as other, one.moment() as moment, other.moment() as another:
-        before = saved(moment, Counter())
+        before = saved(moment)
         as_superuser(
             project,
             "DELETE FROM auth.identities WHERE id::text < '4'",
@@ -133,8 +137,8 @@ def test_what_changes_and_moves_meanwhile_is_saved_as_it_was(project: SandboxPro
             "VACUUM auth.users",
             "VACUUM auth.identities",
         )
-        assert lines_of(saved(another, Counter())) == lines_of(before)
-        assert lines_of(saved(moment, Counter())) == lines_of(before)
+        assert lines_of(saved(another)) == lines_of(before)
+        assert lines_of(saved(moment)) == lines_of(before)
 
 
 def test_where_rows_came_in_the_order_of_their_users_hardly_any_is_searched_for(project: SandboxProject) -> None:

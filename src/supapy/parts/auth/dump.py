@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from supapy.names import literal
+from supapy.names import literal, quoted
 from supapy.parts.auth.document import FORMAT, in_line, row_of
-from supapy.parts.auth.tables import NESTED, OTHERS
+from supapy.parts.auth.tables import NESTED, OTHERS, SEALABLE
 from supapy.parts.auth.windows import Window, Windows
 from supapy.project.moment import Moment
 from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
@@ -22,10 +23,22 @@ PAGES_TOGETHER = 4
 PIECE_BYTES = 256 * 1024
 # An id in a user's line.
 _ID = slice(7, 43)
+# What stands beside a number of sealed values, where rows have their table's name.
+_SEALED = b"sealed"
 
 
-def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counter[str]) -> Iterator[bytes]:
-    """The file's bytes. Rows of users that aren't there have no place in it: they are counted in `orphans`."""
+@dataclass(slots=True)
+class Tally:
+    """What a file turned out to have, once it is written: how many `rows` each table with rows of its own, how many
+    `sealed` values; and the `orphans`, rows of users that aren't there, which have no place in it."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    orphans: Counter[str] = field(default_factory=Counter)
+    sealed: int = 0
+
+
+def written(moment: Moment, tables: dict[str, Table], jobs: int, tally: Tally) -> Iterator[bytes]:
+    """The file's bytes; what they have is counted on the way, for a look at all rows just for that takes long."""
     present = [tables[name] for name in ("users", *NESTED, *OTHERS) if name in tables]
     columns = {table.name: [column.name for column in in_line(table)] for table in present}
     yield b'{"format":%d\n,"columns":' % FORMAT + json.dumps(columns, ensure_ascii=False).encode() + b"\n"
@@ -34,15 +47,15 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, orphans: Counte
     groups: dict[str, list[str]] = {}
     for table in present:
         if table.name == "users":
-            groups[table.name] = _users_out(moment, table, nested, jobs, orphans)
+            groups[table.name] = _users_out(moment, table, nested, jobs, tally.orphans)
         elif table.name in OTHERS:
             groups[table.name] = _rows_out(moment, table, jobs) if table in filled else []
     are_few = all(len(statements) <= 1 for statements in groups.values())
     outputs = moment.pumped(list(groups.values()), 0 if are_few else jobs, large_rows=True)
     for (name, statements), output in zip(groups.items(), outputs, strict=True):
-        values = binary_rows(output, len(statements))
+        values = _unsealed(binary_rows(output, len(statements)), tally)
         yield b',"' + name.encode() + b'":'
-        yield from _users(values) if name == "users" else as_array(_lines(values))
+        yield from _users(values, tally) if name == "users" else as_array(_lines(values, tally))
     yield b"}\n"
 
 
@@ -107,15 +120,31 @@ def _selects(window: Window, table: Table, text: str, users: Table, *, together:
     elif begin < end:
         yield f"SELECT {name}, {value} {rows} {window.within(table, 't')}"
     if places := window.scattered[table.name].decode():
-        quoted = '","'.join(places.split())
-        yield f"SELECT {name}, {value} {rows} t.ctid = ANY('{{\"{quoted}\"}}')"
+        listed = '","'.join(places.split())
+        yield f"SELECT {name}, {value} {rows} t.ctid = ANY('{{\"{listed}\"}}')"
+    key = SEALABLE.get(table.name)
+    if begin < end and any(column.name == key for column in table.columns):
+        # JSON that names the way and the key (F§2.6).
+        is_sealed = f"t.{quoted(key or '')} LIKE '{{%\"aes-gcm-hkdf\"%' AND t.{quoted(key or '')} LIKE '%\"key_id\"%'"
+        number = f"SELECT pg_catalog.count(*)::text {rows} {window.within(table, 't')} AND {is_sealed}"
+        yield f"SELECT {literal(_SEALED.decode())}, ({number})"
 
 
-def _lines(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
+def _unsealed(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[Sequence[bytes | None]]:
+    """The values that have rows; those that only count are added up."""
+    for found in values:
+        if found[0] == _SEALED:
+            tally.sealed += int(found[1] or 0)
+        else:
+            yield found
+
+
+def _lines(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[bytes]:
     """Lines in pieces, of values that have some each."""
     piece = bytearray()
-    for _, value in values:
-        if value:
+    for name, value in values:
+        if value and name:
+            tally.rows[name.decode()] += value.count(b"\n") + 1
             piece += value
             piece += b"\n"
         if len(piece) >= PIECE_BYTES:
@@ -125,7 +154,7 @@ def _lines(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
+def _users(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[bytes]:
     """The array of the users' lines, with what is nested in them at their ends."""
     rows: dict[str, list[bytes]] = {}
     tails: dict[bytes, bytes] = {}
@@ -144,6 +173,7 @@ def _users(values: Iterable[Sequence[bytes | None]]) -> Iterator[bytes]:
             heads += value.split(b"\n")
             size += len(value)
         if heads and (size >= PIECE_BYTES or not name):
+            tally.rows["users"] += len(heads)
             tail = tails.get
             piece = b"".join([part for head in heads for part in (b"},\n", head, tail(head[_ID], b""))])
             yield piece if end else piece[2:]

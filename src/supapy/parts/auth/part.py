@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
-from supapy.names import many, quoted
+from supapy.names import many
 from supapy.parts.auth.by_api import ByApi
 from supapy.parts.auth.compare import Comparison
 from supapy.parts.auth.document import Document
-from supapy.parts.auth.dump import written
+from supapy.parts.auth.dump import Tally, written
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
-from supapy.parts.auth.tables import FILE, NESTED, OTHERS, SEALABLE, readable, wanting
+from supapy.parts.auth.tables import FILE, NESTED, OTHERS, readable, wanting
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.project.rows import parse
-from supapy.project.schema import AUTH_LEFT_OUT, Table, tables_of
+from supapy.project.schema import AUTH_LEFT_OUT, tables_of
 
 # What the manifest counts beside the users.
 SESSIONS_COUNT, AUDIT_COUNT, SEALED_COUNT = "sessions", "audit records", "sealed values"
@@ -49,10 +48,9 @@ class AuthPart:
 
     def dump(self, moment: Moment) -> Dump:
         """The one file, and a word on what isn't in it."""
-        tables, orphans = readable(moment), Counter[str]()
-        counts = _counts(moment, tables)
-        yield Item(self.name, "users", FILE, partial(written, moment, tables, self._jobs, orphans), counts=counts)
-        for name, number in sorted(orphans.items()):
+        tally, counts = Tally(), dict[str, int]()
+        yield Item(self.name, "users", FILE, partial(_counted, moment, self._jobs, tally, counts), counts=counts)
+        for name, number in sorted(tally.orphans.items()):
             yield Problem(self.name, f"auth.{name}", f"{many(number, 'row')} of users who aren't there: left out")
         yield from _not_saved(moment)
         yield Omission(
@@ -60,8 +58,8 @@ class AuthPart:
             "sign-ins under way (one-time tokens, OAuth and SAML states, challenges)",
             "Nothing to do: they expire within minutes to a day, and whoever waits for one begins anew.",
         )
-        if sealed := counts.get(SEALED_COUNT):
-            yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)
+        if tally.sealed:
+            yield Omission(self.name, f"the key to {many(tally.sealed, 'sealed value')}", _SEALED_REMEDY)
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """The users that are there, those among them that are saved as well, and what the target can't do without."""
@@ -148,24 +146,13 @@ class AuthPart:
             yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)
 
 
-def _counts(moment: Moment, tables: dict[str, Table]) -> dict[str, int]:
-    """What people count in the file; what there is none of isn't said, but for the users."""
-    counted = (("users", "users"), (SESSIONS_COUNT, "sessions"), (AUDIT_COUNT, "audit_log_entries"))
-    counts = {
-        what: moment.value(f"SELECT count(*) FROM {tables[name].sql}") for what, name in counted if name in tables
-    }
-    counts[SEALED_COUNT] = sum(_sealed(moment, tables))
-    return {what: number for what, number in counts.items() if number or what == "users"}
-
-
-def _sealed(moment: Moment, tables: dict[str, Table]) -> Iterator[int]:
-    """How many values each table has that the server sealed: JSON that names the way and the key (F§2.6)."""
-    for name, key in SEALABLE.items():
-        if name in tables and any(column.name == key for column in tables[name].columns):
-            yield moment.value(
-                f"SELECT count(*) FROM {tables[name].sql} "
-                f"WHERE {quoted(key)} LIKE '{{%\"aes-gcm-hkdf\"%' AND {quoted(key)} LIKE '%\"key_id\"%'"
-            )
+def _counted(moment: Moment, jobs: int, tally: Tally, counts: dict[str, int]) -> Iterator[bytes]:
+    """The file, and at its end what people count in it; what there is none of isn't said, but for the users."""
+    tables, rows = readable(moment), tally.rows
+    yield from written(moment, tables, jobs, tally)
+    found = {SESSIONS_COUNT: rows["sessions"], AUDIT_COUNT: rows["audit_log_entries"], SEALED_COUNT: tally.sealed}
+    users = {"users": rows["users"]} if "users" in tables else {}
+    counts.update(users | {what: number for what, number in found.items() if number})
 
 
 def _impossible(document: Document, moment: Moment) -> Iterator[Obstacle]:
