@@ -94,6 +94,13 @@ class BegunAnew:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrying:
+    """For some seconds a server has answered nothing well, for that reason: it is asked again and again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """A backup was given up, but so many files of it, of so many bytes, stay for a run that takes it up."""
 
@@ -103,7 +110,18 @@ class Left:
 
 
 Event = (
-    Started | Advanced | Expected | TableBegun | TableMoved | TableEnded | Finished | Saved | Noted | Left | BegunAnew
+    Started
+    | Advanced
+    | Expected
+    | TableBegun
+    | TableMoved
+    | TableEnded
+    | Finished
+    | Saved
+    | Noted
+    | Left
+    | BegunAnew
+    | Retrying
 )
 Listener = Callable[[Event], None]
 

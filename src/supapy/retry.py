@@ -47,9 +47,10 @@ async def trying(
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     now: Callable[[], float] = time.monotonic,
     most_tries: int = MOST_TRIES,
+    told: Callable[[Again], object] = lambda _: None,
 ) -> T:
-    """The value of `attempt`, which raises `Again` when it may be repeated. Raises its error when it stays so, at the
-    latest after `most_tries`. `sleep` and `now` are its clock, in seconds."""
+    """The value of `attempt`, which raises `Again` when it may be repeated; `told` hears of each that will be. Raises
+    its error when it stays so, at the latest after `most_tries`. `sleep` and `now` are its clock, in seconds."""
     begun_at, tries = now(), 0
     while True:
         try:
@@ -58,6 +59,7 @@ async def trying(
             tries += 1
             if tries >= min(most_tries, again.most_tries) or now() - begun_at > LONGEST_IN_ALL_S:
                 raise again.error from None
+            told(again)
             wait_s = _wait_s(again, tries)
         await sleep(wait_s)
 

@@ -67,7 +67,7 @@ def backup(
 
     screen = shell.screen
     choice = Choice(only=only, tables=tables, vault_plaintext=vault_plaintext, **components)
-    with _told_what_stays(screen) as listener, shell.project(concurrency) as project:
+    with _told_what_stays(screen) as listener, shell.project(concurrency, listener) as project:
         made = back_up(
             project, shell.catalog(folder), choice, listener, jobs=jobs, full=full, resume=resume, compress=compress
         )

@@ -36,6 +36,7 @@ from supapy.events import (
     Finished,
     Listener,
     Noted,
+    Retrying,
     Saved,
     Started,
     TableBegun,
@@ -110,6 +111,8 @@ def lines(say: Callable[[str], None]) -> Listener:
                     stage = _Stage(name, unit)
                 case BegunAnew(reason):
                     say(_anew(reason))
+                case Retrying(reason):
+                    say(_again(reason))
                 case Finished():
                     say(stage.summary())
                 case _:
@@ -148,6 +151,10 @@ def events(tell: Callable[[dict[str, Any]], None]) -> Listener:
 
 def _anew(reason: str) -> str:
     return f"{shown(reason)}: everything is read anew, at another moment"
+
+
+def _again(reason: str) -> str:
+    return f"{shown(reason)}: it is tried again, for some minutes at most"
 
 
 def _together(one: Advanced | TableMoved | None, other: Advanced | TableMoved) -> Advanced | TableMoved:
@@ -252,6 +259,8 @@ def bars(console: Console) -> Iterator[Listener]:
                         bar.stop()
                         bar = None
                     console.print(Text(_anew(reason), "yellow"))
+                case Retrying(reason):
+                    console.print(Text(_again(reason), "yellow"))
                 case _ if bar:
                     bar.hear(event)
 

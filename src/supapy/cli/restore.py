@@ -85,7 +85,7 @@ def restore(
     backup = shell.backup(named, folder)
     run = _Run(shell, asks=not yes)
     try:
-        with shell.project(concurrency) as project, shell.screen.progress() as listener:
+        with shell.screen.progress() as listener, shell.project(concurrency, listener) as project:
             told = partial(bring_back, into=into, confirm=run.confirm, check_bytes=not quick, scan_urls=scan_urls)
             outcome = told(backup, project, choice, jobs=jobs, listener=partial(run.hear, listener))
     except (KeyboardInterrupt, click.Abort):

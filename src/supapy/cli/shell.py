@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from supapy.backup import Backup
     from supapy.catalog import Catalog
     from supapy.cli.screen import Screen
+    from supapy.events import Listener
     from supapy.project.project import Project
     from supapy.settings import Settings
 
@@ -48,12 +49,14 @@ class Shell:
         return Screen(json=self.json, quiet=self.quiet, verbose=self.verbose)
 
     @contextmanager
-    def project(self, at_once: int | None = None) -> Iterator[Project]:
-        """The project that the settings name, asked `at_once` times at the same time at most."""
+    def project(self, at_once: int | None = None, listener: Listener | None = None) -> Iterator[Project]:
+        """The project that the settings name, asked `at_once` times at the same time at most. The `listener` hears when
+        it answers nothing for a while."""
+        from supapy.events import ignore
         from supapy.project.http import MOST_AT_ONCE
         from supapy.project.project import Project
 
-        with Project.of(self.settings, at_once=at_once or MOST_AT_ONCE) as project:
+        with Project.of(self.settings, at_once=at_once or MOST_AT_ONCE, listener=listener or ignore) as project:
             yield project
 
     def catalog(self, folder: Path | None) -> Catalog:

@@ -104,5 +104,5 @@ def _compare(shell: Shell, backup: Backup, choice: Choice, quick: bool) -> tuple
     """The project's ref, and what holding the backup against it found."""
     from supapy.verify import hold_against
 
-    with shell.project() as project, shell.screen.progress() as listener:
+    with shell.screen.progress() as listener, shell.project(listener=listener) as project:
         return project.ref, list(hold_against(backup, project, choice, check_bytes=not quick, listener=listener))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import aiohttp
 from yarl import URL
 
 from supapy.errors import ApiError, Unreachable
+from supapy.events import Listener, Retrying, ignore
 from supapy.loop import Loop
 from supapy.model import Json, Piece
 from supapy.project.answers import OVERLOADED, RETRYABLE, Answer, refused, true_status
@@ -34,6 +36,8 @@ MOST_AT_ONCE = 32
 CONNECT_TIMEOUT_S = 15
 # A transfer without a byte for so long is dead, however slow the line.
 STALL_AFTER_S = 60
+# Whoever watches wonders from then on whether anything happens at all: with all its tries a request may take minutes.
+TOLD_AFTER_S = 3.0
 # The first piece of an answer: what is smaller comes in one.
 FIRST_PIECE_BYTES = 1024 * 1024
 PIECE_BYTES = 256 * 1024
@@ -70,7 +74,8 @@ class Download:
 class Http:
     """Requests below one base URL with the project's key, each tried `most_tries` times at most, `at_once` at the same
     time or fewer. A connection that brings no byte for `stall_after_s` is given up. Before a project's servers stands a
-    gateway that wants the key twice; where none does (`is_gateway`) it is sent as a token alone.
+    gateway that wants the key twice; where none does (`is_gateway`) it is sent as a token alone. The `listener` hears,
+    from whichever thread, when nothing is answered well for `told_after_s`.
 
     What isn't a coroutine here may be called from any thread but the loop's.
     """
@@ -84,6 +89,8 @@ class Http:
         at_once: int = MOST_AT_ONCE,
         stall_after_s: float = STALL_AFTER_S,
         is_gateway: bool = True,
+        listener: Listener = ignore,
+        told_after_s: float = TOLD_AFTER_S,
     ) -> None:
         self.loop = Loop()
         self.at_once = at_once
@@ -93,6 +100,10 @@ class Http:
         self._stall_after_s = stall_after_s
         self._pace = Pace(at_once)
         self._failures = 0
+        self._listener = listener
+        self._told_after_s = told_after_s
+        self._answered_at = 0.0
+        self._is_told = False
         self._client: aiohttp.ClientSession | None = None
 
     def request(
@@ -187,10 +198,12 @@ class Http:
             except OSError as error:
                 raise Again(Unreachable(f"the connection to {self._base_url} was lost: {error.strerror}")) from None
             self._pace.kept_up()
+            self._answered_at, self._is_told = time.monotonic(), False
             return result
 
+        begun_at = time.monotonic()
         try:
-            result = await trying(told, most_tries=self._most_tries)
+            result = await trying(told, most_tries=self._most_tries, told=partial(self._tell, begun_at))
         except ApiError as error:
             self._failures = self._failures + 1 if error.status in RETRYABLE else 0
             if self._failures >= MOST_FAILURES:
@@ -198,6 +211,13 @@ class Http:
             raise
         self._failures = 0
         return result
+
+    def _tell(self, begun_at: float, again: Again) -> None:
+        """Say once that nothing is answered well, of one request or of all, for a while."""
+        silent_s = time.monotonic() - max(begun_at, self._answered_at)
+        if silent_s >= self._told_after_s and not self._is_told:
+            self._is_told = True
+            self._listener(Retrying(again.error.message))
 
     async def _check_health(self, last: ApiError) -> None:
         """Raises when it isn't these requests that the server can't answer, but any (an outage)."""

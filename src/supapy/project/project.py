@@ -17,6 +17,7 @@ from typing import Self
 from urllib.parse import urlsplit
 
 from supapy.errors import AccessDenied, UsageError, WrongProject
+from supapy.events import Listener, ignore
 from supapy.loop import Loop
 from supapy.model import Json
 from supapy.project.auth_api import AuthApi
@@ -43,8 +44,8 @@ class Project:
 
     Raises at once when these can't be right together (F§3): a key that isn't the service's, a key or a database of
     another project than the URL. Nothing is sent before something is asked of it, and a request to its servers is
-    tried `most_tries` times at most, `at_once` at the same time or fewer. `management` is the account's way to what
-    only the platform can do; without it none is known.
+    tried `most_tries` times at most, `at_once` at the same time or fewer; the `listener` hears when they answer nothing
+    for a while. `management` is the account's way to what only the platform can do; without it none is known.
     """
 
     def __init__(
@@ -57,18 +58,26 @@ class Project:
         most_tries: int = MOST_TRIES,
         at_once: int = MOST_AT_ONCE,
         management: ManagementApi | None = None,
+        listener: Listener = ignore,
     ) -> None:
         self.url = _checked_url(url)
         self.key = key
         self._db_url = db_url or None
         self._pg_bin = pg_bin
         self.at_once = at_once
-        self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once)
+        self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once, listener=listener)
         self.management = management or ManagementApi(Secret(""))
         self.ref = _checked_ref(self.url, key, db_url)
 
     @classmethod
-    def of(cls, settings: Settings, *, most_tries: int = MOST_TRIES, at_once: int = MOST_AT_ONCE) -> Self:
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        most_tries: int = MOST_TRIES,
+        at_once: int = MOST_AT_ONCE,
+        listener: Listener = ignore,
+    ) -> Self:
         """The project that the settings name. Raises UsageError naming the first setting that is missing; the database
         connection may be."""
         return cls(
@@ -79,6 +88,7 @@ class Project:
             most_tries=most_tries,
             at_once=at_once,
             management=management_of(settings),
+            listener=listener,
         )
 
     def __repr__(self) -> str:

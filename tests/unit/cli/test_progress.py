@@ -19,6 +19,7 @@ from supapy.events import (
     Finished,
     Listener,
     Noted,
+    Retrying,
     Saved,
     Started,
     TableBegun,
@@ -149,3 +150,16 @@ def test_a_bar_that_is_cut_short_gives_the_cursor_back() -> None:
         listener(Started("storage"))
         raise KeyboardInterrupt
     assert screen.getvalue().rfind("\x1b[?25h") > screen.getvalue().rfind("\x1b[?25l") >= 0
+
+
+def test_a_server_that_does_not_answer_is_told_while_it_is_tried_again() -> None:
+    event, said = Retrying("no connection to a\x1b[2Jb"), "no connection to a\\x1b[2Jb: it is tried again"
+    on_a_pipe, on_a_terminal = list[str](), io.StringIO()
+    hear(progress.lines(on_a_pipe.append), [event])
+    with progress.bars(Console(file=on_a_terminal, force_terminal=True, width=200)) as listener:
+        hear(listener, [event, Started("files", 2), event, Finished("files")])
+    objects: list[dict[str, Any]] = []
+    hear(progress.events(objects.append), [event])
+    assert [text.startswith(said) for text in on_a_pipe] == [True]
+    assert on_a_terminal.getvalue().count(said) == 2
+    assert objects == [{"event": "retrying", "reason": "no connection to a\x1b[2Jb"}]

@@ -9,6 +9,7 @@ import pytest
 from tests.scripted import Request, Scripted, reply, scripted
 
 from supapy.errors import ApiError, Unreachable
+from supapy.events import Event, Retrying
 from supapy.project.http import MOST_FAILURES, Http
 from supapy.secret import Secret
 
@@ -58,3 +59,20 @@ def test_failures_with_successes_between_them_are_not_an_outage() -> None:
 def test_what_is_missing_is_no_failure_of_the_service() -> None:
     with client(frozenset({"/x", "/storage/v1/bucket"}), 404) as (http, _):
         assert {outcome(http, "/x") for _ in range(4 * MOST_FAILURES)} == {"ApiError"}
+
+
+@pytest.mark.parametrize(("told_after_s", "said"), [(0.0, 2), (3600.0, 0)])
+def test_who_watches_hears_once_that_a_server_does_not_answer_and_anew_when_it_has_answered_since(
+    told_after_s: float, said: int
+) -> None:
+    failing = iter((True, True, False, True, False))
+    heard: list[Event] = []
+    with scripted(lambda _: reply(503 if next(failing) else 200, b"[]")) as server:
+        http = Http(server.url, Secret("key"), listener=heard.append, told_after_s=told_after_s)
+        try:
+            for _ in range(2):
+                http.request("GET", "/x")
+        finally:
+            http.close()
+    assert len(heard) == said
+    assert all(isinstance(event, Retrying) and "503" in event.reason for event in heard)
