@@ -204,7 +204,12 @@ def to_restore(
     elif choice.database:
         quiesce, some = choice.quiesce or Quiesce.ALL, choice.tables
         chosen = DatabasePart(
-            jobs=jobs, patterns=some, into_schema=choice.into_schema, quiesce=quiesce, listener=listener
+            jobs=jobs,
+            patterns=some,
+            into_schema=choice.into_schema,
+            quiesce=quiesce,
+            vault_root_key=choice.vault_root_key,
+            listener=listener,
         )
         parts.append(chosen)
     return parts

@@ -72,6 +72,7 @@ def test_the_root_key_goes_along_and_the_secrets_come_back(
     assert ran.code == 0, ran.err
     (planned,) = [one for one in ran.objects if one.get("event") == "planned"]
     assert planned["steps"][0] == "the vault's root key of project source, in place of the target's own"
+    assert planned["omissions"] == []
     assert root_key(target) == root_key(source)
     with superuser(source.database) as before, superuser(target.database) as after:
         assert after.execute(VALUES).fetchall() == before.execute(VALUES).fetchall()
@@ -98,6 +99,8 @@ def test_without_the_key_the_secrets_stay_behind_and_the_sheet_names_them(
     before = root_key(target)
     ran = Commands(tmp_path, account(target))("--json", "restore", saved, "--yes")
     assert ran.code == 0, ran.err
+    (planned,) = [one for one in ran.objects if one.get("event") == "planned"]
+    assert [one["name"] for one in planned["omissions"]] == ["secrets of the vault (stripe, 1 without a name)"]
     (duty,) = [one for one in ran.result["cut_over"] if one["sort"] == "vault"]
     assert duty["names"] == ["stripe", "1 without a name"]
     assert root_key(target) == before

@@ -12,6 +12,7 @@ from supapy.parts.base import Source
 from supapy.parts.database import vault
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
+from supapy.parts.database.extensions import gone
 from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import (
     VAULT_SECRETS,
@@ -47,6 +48,10 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
     if VAULT_SECRETS in contents.inventory:
         # Values of the vault are looked at only where the backup has any that can be read, here at least.
         live |= vault_inventory(vault.read_values(moment)[0])
+    if lacking := gone(contents, moment):
+        extensions = contents.inventory["extensions"]
+        rest = {name: said for name, said in extensions.items() if name not in lacking}
+        contents = replace(contents, inventory=contents.inventory | {"extensions": rest})
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.

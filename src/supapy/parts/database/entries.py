@@ -70,11 +70,12 @@ def _if_made(entry: TocEntry) -> str:
 
 
 def _extension(entry: TocEntry, of: Extension) -> str:
-    """Made, or moved to where it was. One that new projects come with may be gone on a newer server."""
+    """Made, or moved to where it was. One that new projects come with may be gone on a newer server, which is no more
+    than a word: what stands on it is an obstacle of its own."""
     name, schema = of.name, of.schema
     unavailable = f"""
     ELSIF NOT EXISTS (SELECT FROM pg_available_extensions WHERE name = {literal(name)}) THEN
-        RAISE WARNING 'supapy: extension % -- this project has none of that name', {literal(name)};"""
+        RAISE INFO 'supapy: extension % -- this project has none of that name', {literal(name)};"""
     return do_block(
         f"""
 DECLARE

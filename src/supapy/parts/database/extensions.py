@@ -29,6 +29,18 @@ def other_versions(contents: Contents, reader: Reader) -> Iterator[Omission]:
             yield _omission(unquoted(title.removeprefix(_TITLE))[0], version, f"that is {found} there")
 
 
+def gone(contents: Contents, reader: Reader) -> set[str]:
+    """The extensions of the backup that new projects come with, or came with once, and that this server hasn't."""
+    there = dict(reader.rows(_VERSIONS))
+    return {title for title in contents.inventory.get("extensions", {}) if is_preinstalled(title)} - there.keys()
+
+
+def without(contents: Contents, reader: Reader) -> Iterator[Omission]:
+    """A word on each of these."""
+    for title in sorted(gone(contents, reader)):
+        yield Omission("database", title, "The target's server has none of that name.")
+
+
 def _omission(name: str, version: str, what: str) -> Omission:
     remedy = (
         f"A restore makes it of the version that its target gives: {what}. Where it must be this one, make it "

@@ -11,7 +11,7 @@ from supapy.names import many, unquoted
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.chosen import name_of
 from supapy.parts.database.contents import Contents
-from supapy.parts.database.extensions import other_versions
+from supapy.parts.database.extensions import other_versions, without
 from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import Inventory, is_preinstalled, live_inventory
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
@@ -19,7 +19,7 @@ from supapy.parts.database.loading import Loader
 from supapy.parts.database.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.rules import ATTRIBUTES
-from supapy.parts.database.sealed import saved_ids
+from supapy.parts.database.sealed import locked, saved_ids, sealed_in
 from supapy.parts.database.vault import read_names
 from supapy.project.moment import Moment
 from supapy.project.project import Project
@@ -114,16 +114,19 @@ def named(names: set[str] | list[str]) -> str:
 
 
 def steps(
-    backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener
+    backup: Source, project: Project, jobs: int, quiesce: Quiesce, listener: Listener, *, gets_root_key: bool
 ) -> Iterator[Step | Omission]:
     """One step where all of it may be one transaction; else several, of which the project's mark knows what is done.
 
-    The rows that other parts bring back are left out. First comes what will be of another version.
+    The rows that other parts bring back are left out. First comes what will be of another version, or
+    won't be there; a project that `gets_root_key` will open every secret.
     """
     contents = Contents.of(backup)
     with project.session() as session:
-        others = list(other_versions(contents, session))
-    yield from others
+        told = [*other_versions(contents, session), *without(contents, session)]
+        if not gets_root_key:
+            told += locked(sealed_in(backup, contents), session)
+    yield from told
     loader = Loader(backup, contents, project, jobs, quiesce, listener)
     if loader.goes_at_once():
         yield Step(

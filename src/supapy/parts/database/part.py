@@ -59,8 +59,8 @@ class DatabasePart:
     by itself. A restore by supapy leaves them aside: the parts of these names bring them back first. Rows are read by
     `jobs` connections at once, or fewer, which also compress them where the backup is to be compressed; of the tables
     only those that the `patterns` name, of which a restore makes plain copies `into_schema` if it is given one. The
-    `listener` hears of each table's rows. With `vault_plaintext` the values of the vault stand in the script; `quiesce`
-    says what sleeps after a restore.
+    `listener` hears of each table's rows. With `vault_plaintext` the values of the vault stand in the script;
+    `vault_root_key` says that the target is given the source's root key; `quiesce` says what sleeps after a restore.
     """
 
     name = "database"
@@ -77,11 +77,13 @@ class DatabasePart:
         into_schema: str | None = None,
         listener: Listener = ignore,
         vault_plaintext: bool = False,
+        vault_root_key: bool = False,
         quiesce: Quiesce = Quiesce.ALL,
     ) -> None:
         self._side = None if into_schema is None else SideSchema(into_schema, patterns)
         self._listener = listener
         self._vault_plaintext = vault_plaintext
+        self._vault_root_key = vault_root_key
         self._quiesce = quiesce
         self._patterns = patterns
         self._rowless: set[int] = set()
@@ -166,7 +168,8 @@ class DatabasePart:
         if self._side:
             return self._side.steps(backup, project)
         if self._patterns.is_everything:
-            return load.steps(backup, project, self._jobs, self._quiesce, self._listener)
+            gets_key = self._vault_root_key
+            return load.steps(backup, project, self._jobs, self._quiesce, self._listener, gets_root_key=gets_key)
         return load_chosen.steps(backup, project, self._patterns, self._quiesce)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:

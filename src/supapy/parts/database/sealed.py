@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from supapy.model import Omission
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.inventory import VAULT_SECRETS
 from supapy.parts.database.statements import copied_rows
-from supapy.parts.database.vault import COLUMNS, ROWS, SEGMENT, TITLE, VaultSecret, read_names
+from supapy.parts.database.vault import (
+    COLUMNS,
+    MOST_NAMED,
+    ROWS,
+    SEGMENT,
+    TITLE,
+    VaultSecret,
+    opened,
+    read_names,
+)
+from supapy.project.postgres import Session
 from supapy.project.schema import Reader
 
 
@@ -19,6 +30,20 @@ def sealed_in(backup: Source, contents: Contents) -> list[VaultSecret]:
     rows = (row for row in copied_rows(text, ROWS) if len(row) == len(COLUMNS)) if text else ()
     secrets = (VaultSecret(str(row[0]), row[1], row[2] or "", *row[3:]) for row in rows)
     return [one for one in secrets if one.sealed is not None]
+
+
+def locked(sealed: Sequence[VaultSecret], session: Session) -> Iterator[Omission]:
+    """A word on the secrets that a project neither has nor can open."""
+    readable = {one.id for one in opened(session, sealed)}
+    if missing := not_back([one for one in sealed if one.id not in readable], session):
+        shown = ", ".join(missing[:MOST_NAMED]) + (", …" if len(missing) > MOST_NAMED else "")
+        yield Omission("database", f"secrets of the vault ({shown})", _LOCKED)
+
+
+_LOCKED = (
+    "The root key that sealed them isn't the target's: --vault-root-key brings it while the old project lives. Else "
+    "make them anew afterwards."
+)
 
 
 def saved_ids(backup: Source, contents: Contents) -> dict[str, str]:
