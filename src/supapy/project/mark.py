@@ -156,12 +156,17 @@ def _begin(session: Session, restore: Mark) -> None:
             "(label text, source text, digest text, choice text, held text, begun_at timestamptz DEFAULT now());"
             f"CREATE TABLE {MARK_SCHEMA}.done (start_at bigint, end_at bigint);"
         )
-        # Whatever the target grants by default on what is new.
-        session.execute(_PRIVATE.replace(":schema", literal(MARK_SCHEMA)))
+        session.execute(f"DO $$ {private_block(MARK_SCHEMA)} $$")
         session.execute(
             f"INSERT INTO {MARK_SCHEMA}.restore VALUES (%s, %s, %s, %s, %s)",
             (restore.label, restore.source, restore.digest, choice, held),
         )
+
+
+def private_block(schema: str) -> str:
+    """A PL/pgSQL block that keeps a schema of our own to its owner, whatever the target grants by default on what is
+    new."""
+    return _PRIVATE.strip().replace(":schema", literal(schema))
 
 
 _DROP = f"DROP SCHEMA {MARK_SCHEMA} CASCADE"
@@ -171,24 +176,22 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND pid <> pg_catalog.pg_backend_pi
     AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())
     AND (classid::bigint << 32) + objid::bigint = %s
 """
+# Nobody has a right there but the owner.
 _PRIVATE = """
-DO $$
 DECLARE
-    g record;
+    r record;
 BEGIN
-    FOR g IN
-        SELECT DISTINCT kind, name, x.grantee
-        FROM (SELECT 'SCHEMA' AS kind, quote_ident(nspname) AS name, nspacl AS acl, nspowner AS owner
-                FROM pg_catalog.pg_namespace WHERE nspname = :schema
-            UNION ALL
-            SELECT 'TABLE', c.oid::pg_catalog.regclass::text, c.relacl, c.relowner
-                FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-                WHERE n.nspname = :schema AND c.relkind = 'r') AS made,
-            pg_catalog.aclexplode(acl) AS x
-        WHERE x.grantee <> owner
+    FOR r IN
+        SELECT 'TABLE ' || c.oid::regclass AS thing, x.grantee
+        FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) x
+        WHERE c.relnamespace = (quote_ident(:schema))::regnamespace AND c.relkind = 'r' AND x.grantee <> c.relowner
+        UNION
+        SELECT 'SCHEMA ' || n.oid::regnamespace, x.grantee
+        FROM pg_namespace n CROSS JOIN LATERAL aclexplode(n.nspacl) x
+        WHERE n.nspname = :schema AND x.grantee <> n.nspowner
     LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON %s %s FROM %s', g.kind, g.name,
-            CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END);
+        EXECUTE format('REVOKE ALL ON %s FROM %s CASCADE', r.thing,
+            CASE r.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(r.grantee)) END);
     END LOOP;
-END $$
+END
 """

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from supapy.names import literal
-from supapy.parts.database.quiesced import CRON_JOB, read_quiesced, record_sql
-from supapy.parts.database.statements import filled, over_rows, sql_file
+from supapy.parts.database.quiesced import CRON_JOB, letting_sleep, read_quiesced
+from supapy.parts.database.statements import over_rows
 from supapy.project.moment import Moment
 from supapy.project.schema import installed
 
@@ -49,8 +48,7 @@ def cron_sql(jobs: Iterable[Job], moment: Moment) -> str:
     """Statements that schedule the jobs, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
     source = urlsplit(moment.project.url).netloc
     rows = [(j.number, j.name, j.schedule, j.command, j.database, j.username, j.active, j.waiting) for j in jobs]
-    body = filled(sql_file("cron"), record=record_sql(), source=literal(source))
-    return over_rows("supapy_jobs", _COLUMNS, rows, body) if rows else ""
+    return over_rows("supapy_jobs", _COLUMNS, rows, letting_sleep("cron", source=source)) if rows else ""
 
 
 def inventory(jobs: Iterable[Job]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -112,7 +112,7 @@ def head_and_tail(rows: Rows) -> tuple[str, str]:
         return f"COPY {qualified(*rows.table.load_into)}{column_list(rows.columns)} FROM stdin;\n", "\\.\n\n"
     declared = ", ".join(f"{quoted(name)} text" for name in rows.columns)
     head = f"CREATE TEMPORARY TABLE supapy_stage ({declared});\nCOPY pg_temp.supapy_stage FROM stdin;\n"
-    body = sql_file("stage").replace(":target", literal(rows.table.sql))
+    body = sql_file("stage", target=literal(rows.table.sql))
     return head, f"\\.\n{do_block(body)}DROP TABLE pg_temp.supapy_stage;\n\n"
 
 

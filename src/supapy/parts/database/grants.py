@@ -296,9 +296,7 @@ def grant_rows_sql(rows: Iterable[Sequence[Value]], major: int) -> str:
 
 
 def _grants_sql(lines: str, major: int) -> str:
-    body = (
-        sql_file("grants").replace(":major", str(major)).replace(":reserved", literal(platform.RESERVED_ROLE_PATTERN))
-    )
+    body = sql_file("grants", major=str(major), reserved=literal(platform.RESERVED_ROLE_PATTERN))
     return (
         f"CREATE TEMPORARY VIEW supapy_privileges AS\n{sql_file('privileged')}{sql_file('privileges')};\n"
         "CREATE TEMPORARY TABLE supapy_objects AS SELECT DISTINCT obj FROM pg_temp.supapy_privileges;\n"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from supapy.names import literal
-from supapy.parts.database.statements import do_block, filled, sql_file
+from supapy.parts.database.statements import Value, as_sql, do_block, sql_file
+from supapy.project.mark import private_block
 from supapy.project.schema import Reader
 
 SCHEMA = "_supapy"
@@ -78,16 +78,21 @@ def read_quiesced(reader: Reader) -> list[Quiesced]:
     return [Quiesced(*row) for row in reader.rows(_QUIESCED)]
 
 
-def record_sql() -> str:
-    """What makes the list where there is none yet, within a PL/pgSQL body. Nobody else may read
-    it, whatever the project grants by default: it has passwords and keys."""
-    private = sql_file("private").replace(":schema", literal(SCHEMA)).rstrip()
-    return filled(sql_file("quiesced"), private=private).rstrip()
+def letting_sleep(name: str, /, **values: Value) -> str:
+    """The PL/pgSQL body of an SQL file that puts things on the list: with what makes the list, and with values in the
+    places of their names."""
+    return sql_file(name, record=_list_sql(), **{place: as_sql(value) for place, value in values.items()})
 
 
 def prepare_sql() -> str:
     """A statement that makes the list, so that what comes after it may be run side by side."""
-    return do_block(filled("BEGIN\n        :record\nEND", record=record_sql()))
+    return do_block(f"BEGIN\n        {_list_sql()}\nEND")
+
+
+def _list_sql() -> str:
+    """What makes the list where there is none yet, within a PL/pgSQL body. Nobody else may read it, whatever the
+    project grants by default: it has passwords and keys."""
+    return sql_file("quiesced", private=private_block(SCHEMA)).rstrip()
 
 
 def finish_sql() -> str:

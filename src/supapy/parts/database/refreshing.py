@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from supapy.model import Omission
 from supapy.names import plain_name
-from supapy.parts.database.quiesced import MATERIALIZED_VIEW, read_quiesced, record_sql
-from supapy.parts.database.statements import copied_rows, filled, over_rows, sql_file
+from supapy.parts.database.quiesced import MATERIALIZED_VIEW, letting_sleep, read_quiesced
+from supapy.parts.database.statements import copied_rows, over_rows
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
 from supapy.project.schema import Reader
@@ -44,8 +44,7 @@ def fill_views(views: Iterable[Filling]) -> str:
     """A statement that fills materialized views, to be run under the usual search path; one that can't be filled is
     told."""
     rows = [(place, *one, None) for place, one in enumerate(views)]
-    body = filled(sql_file("refresh"), record=record_sql())
-    return over_rows(_ROWS, _COLUMNS, rows, body) if rows else ""
+    return over_rows(_ROWS, _COLUMNS, rows, letting_sleep("refresh")) if rows else ""
 
 
 def fillings_of(sql: str) -> list[Filling]:

@@ -128,10 +128,12 @@ def roles_sql(moment: Moment, only: Roles = None) -> str:
             "supapy_settings",
             ["role text", "in_database boolean", "name text", "value text"],
             read_settings(moment, only),
-            sql_file("settings")
-            # Of a part only what was chosen is touched.
-            .replace(":settable", _sql_array(platform.SETTABLE_ROLES | {""} if only is None else ()))
-            .replace(":prefixes", _sql_array(platform.SETTABLE_PREFIXES)),
+            sql_file(
+                "settings",
+                # Of a part only what was chosen is touched.
+                settable=_sql_array(platform.SETTABLE_ROLES | {""} if only is None else ()),
+                prefixes=_sql_array(platform.SETTABLE_PREFIXES),
+            ),
         )
         + (_database_sql(*read_database(moment)) if only is None else "")
     )

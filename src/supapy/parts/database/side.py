@@ -16,7 +16,7 @@ from typing import Any
 
 from supapy.errors import SqlError, UsageError
 from supapy.model import Difference, Finding, Problem, Progress, Proof, Step
-from supapy.names import literal, many, qualified, quoted, unquoted
+from supapy.names import many, qualified, quoted, unquoted
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import load
 from supapy.parts.database.chosen import Picked, pick
@@ -27,7 +27,8 @@ from supapy.parts.database.loading import run_script
 from supapy.parts.database.makers import STATEMENT
 from supapy.parts.database.script import USUAL_PATH
 from supapy.parts.database.segments import Segment
-from supapy.parts.database.statements import column_list, do_block, sql_file
+from supapy.parts.database.statements import column_list, do_block
+from supapy.project.mark import private_block
 from supapy.project.moment import Moment
 from supapy.project.patterns import Patterns
 from supapy.project.project import Project
@@ -131,7 +132,7 @@ class SideSchema:
         yield b"SET search_path = '';\n"
         for text in chain(self._keys(copies), self._parents(copies)):
             yield text.encode()
-        yield do_block(sql_file("private").replace(":schema", literal(self._schema))).encode()
+        yield do_block(private_block(self._schema)).encode()
         yield b"COMMIT;\n"
 
     def _table(self, copy: Copy) -> str:

@@ -11,21 +11,35 @@ from supapy.names import literal, qualified, quoted
 
 Value = str | int | bool | None
 
+# A statement holds locks on its tables and their indexes until it ends, of which a server has a few thousand.
+TABLES_PER_STATEMENT = 100
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
+# A place for a piece of SQL; two colons are a cast.
+_PLACE = re.compile(r"(?<!:):([a-z]+)\b")
+
+
+def sql_file(name: str, /, **pieces: str) -> str:
+    """The text of one of this package's SQL files, with a piece of SQL in the place of each `:name`; what stands in the
+    pieces is left alone."""
+    return _PLACE.sub(lambda found: pieces.get(found[1], found[0]), _text(name)) if pieces else _text(name)
 
 
 @cache
-def sql_file(name: str) -> str:
-    """The text of one of this package's SQL files."""
+def _text(name: str) -> str:
     return (resources.files("supapy.parts.database") / "sql" / f"{name}.sql").read_text()
 
 
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
-_LETTERS = {"t": "\t", "n": "\n", "r": "\r"}
-
-
-# A statement holds locks on its tables and their indexes until it ends, of which a server has a few thousand.
-TABLES_PER_STATEMENT = 100
+def as_sql(value: Value) -> str:
+    """A value as SQL writes it."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case int():
+            return str(value)
+        case _:
+            return literal(value)
 
 
 def _copy_into(name: str) -> str:
@@ -47,11 +61,6 @@ def _field(value: Value) -> str:
             return "t" if value else "f"
         case _:
             return str(value).translate(_ESCAPES)
-
-
-def filled(body: str, **pieces: str) -> str:
-    """A text with a piece of SQL in the place of each `:name`; what stands in the pieces is left alone."""
-    return re.sub(r"(?<!:):([a-z]+)\b", lambda found: pieces.get(found[1], found[0]), body)
 
 
 def do_block(body: str) -> str:

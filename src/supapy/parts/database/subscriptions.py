@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,8 +18,8 @@ from psycopg.conninfo import conninfo_to_dict
 from supapy.model import Omission
 from supapy.names import literal, quoted
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import SUBSCRIPTION, read_quiesced, record_sql
-from supapy.parts.database.statements import do_block, filled, sql_file
+from supapy.parts.database.quiesced import SUBSCRIPTION, letting_sleep, read_quiesced
+from supapy.parts.database.statements import do_block
 from supapy.project.moment import Moment
 
 SEGMENT = "subscriptions"
@@ -62,18 +62,7 @@ def subscriptions_sql(moment: Moment) -> str:
     """Statements that put them on the list of what sleeps, or make them where nothing is to sleep."""
     source = urlsplit(moment.project.url).netloc
     return "".join(
-        do_block(
-            filled(
-                sql_file("subscription"),
-                title=literal(one.title),
-                name=literal(one.name),
-                definition=literal(one.definition),
-                owner=literal(one.owner),
-                comment=literal(one.comment),
-                source=literal(source),
-                record=record_sql(),
-            )
-        )
+        do_block(letting_sleep("subscription", **asdict(one), title=one.title, source=source))
         for one in read_subscriptions(moment)
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from supapy.names import literal
 from supapy.parts.database import platform
-from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, read_quiesced, record_sql
-from supapy.parts.database.statements import do_block, filled, sql_file
+from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, letting_sleep, read_quiesced
+from supapy.parts.database.statements import do_block
 from supapy.project.moment import Moment
 
 # What Database Webhooks call, pg_net's functions, and those of the extensions http and dblink, which are called without
@@ -109,23 +108,7 @@ def comments(moment: Moment) -> Iterator[tuple[str, str, str]]:
 
 def webhook_sql(hook: Webhook) -> str:
     """The statement that makes it, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
-    return do_block(
-        filled(
-            sql_file("webhook"),
-            sort=literal(hook.sort),
-            title=literal(hook.title),
-            relation=literal(hook.relation),
-            trigger=literal(hook.name),
-            definition=literal(hook.definition),
-            state=literal(hook.state),
-            comment=literal(hook.comment),
-            lasting=str(hook.lasting).lower(),
-            waiting=str(hook.waiting).lower(),
-            routine=literal(hook.routine),
-            source=literal(hook.source),
-            record=record_sql(),
-        )
-    )
+    return do_block(letting_sleep("webhook", **asdict(hook), title=hook.title))
 
 
 def _host(moment: Moment) -> str:

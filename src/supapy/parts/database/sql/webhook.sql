@@ -7,7 +7,7 @@ DECLARE
     sort text := :sort;
     title text := :title;
     relation text := :relation;
-    trigger text := :trigger;
+    trigger text := :name;
     definition text := :definition;
     state text := :state;
     comment text := :comment;
