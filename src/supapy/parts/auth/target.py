@@ -19,6 +19,9 @@ from supapy.project.schema import Column, Table, primary_key
 _RENAMED = ("identities", "provider_id", "id")
 # Rows in COPY's text format, and further ones in its binary format.
 Made = tuple[bytes, list[bytes]]
+# Of nested rows so much waits before it comes in. Ids are random, so that a table's indexes are written all over: where
+# two tables take turns more often, their indexes drive each other out of the server's memory (docs/decisions/0017).
+HELD_BYTES = 24 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -38,7 +41,10 @@ class Target:
     filters: list[str]
     replaces: bool
     lost: dict[str, Problem]
+    held_bytes: int
     _found: list[Problem] = field(default_factory=list)
+    _held: list[Made] = field(default_factory=list)
+    _size: int = 0
 
     @classmethod
     def of(
@@ -88,6 +94,7 @@ class Target:
             [condition for (condition,) in taker.rows(_REFERENCES, (place,))] if waits and partial else [],
             bool(meeting and meeting.replaces),
             lost,
+            HELD_BYTES if nested else 0,
         )
 
     def open(self, taker: Session) -> None:
@@ -113,16 +120,25 @@ class Target:
         return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
 
     def take(self, taker: Session, made: Made) -> int:
-        """Take rows in; gives their number."""
+        """Take rows in, or hold them until there are enough; gives the number of those that came in."""
+        plain, others = made
+        self._held.append(made)
+        self._size += len(plain) + sum(map(len, others))
+        return self._take_held(taker) if self._size > self.held_bytes else 0
+
+    def _take_held(self, taker: Session) -> int:
+        held, self._held, self._size = self._held, [], 0
         if not self.table:
             return 0
         place = f"pg_temp.{self.arrived}" if self.arrived else self.table.sql
-        copy, (plain, others) = f"COPY {place} ({self._names}) FROM STDIN", made
-        came = taker.copy_in(copy, [plain]) if plain else 0
-        return came + (taker.copy_in(f"{copy} (FORMAT binary)", others) if others else 0)
+        copy = f"COPY {place} ({self._names}) FROM STDIN"
+        plain = [rows for rows, _ in held if rows]
+        came = taker.copy_in(copy, plain) if plain else 0
+        return came + sum(taker.copy_in(f"{copy} (FORMAT binary)", others) for _, others in held if others)
 
     def settle(self, taker: Session) -> Iterator[Problem]:
         """After the last row; gives what could not come in."""
+        self._take_held(taker)
         if self.arrived and self.table:
             place, fits = f"pg_temp.{self.arrived} t", " AND ".join(self.filters) or "true"
             conflict = (
