@@ -8,7 +8,6 @@ from contextlib import ExitStack, closing
 from datetime import UTC
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from supapy import __version__
 from supapy.backup import FORMAT, Backup
@@ -105,7 +104,7 @@ def _metadata(draft: Draft, moment: Moment, choice: Choice) -> Json:
         "supapy": __version__,
         "source": {
             "ref": moment.project.ref,
-            "host": urlsplit(moment.project.url).netloc,
+            "host": moment.project.host,
             **(_versions(moment) if moment.project.has_database else {}),
         },
         "moment": {"snapshot": moment.snapshot, "taken_at": moment.taken_at.astimezone(UTC).isoformat()},

@@ -58,9 +58,14 @@ class Backup:
         before the first."""
         return (one for one in self._manifest_lines() if isinstance(one, Entry))
 
+    @property
+    def source_ref(self) -> str:
+        """The project it was made of; empty where it doesn't say."""
+        return str(self.metadata["source"].get("ref") or "")
+
     def holds_files_of(self, ref: str) -> bool:
         """Whether it has files of that project's storage."""
-        return bool(self.metadata.get("include_storage")) and self.metadata["source"].get("ref") == ref
+        return bool(self.metadata.get("include_storage")) and self.source_ref == ref
 
     def _manifest_lines(self) -> Iterator[Entry | Problem | Omission]:
         said, meter = self.metadata["manifest"], Meter()

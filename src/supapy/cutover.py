@@ -49,7 +49,7 @@ def cut_over(
     With `scan_urls` every text of every table is looked through for the old project's address. What can't be found out
     is a duty of its own, and hides no other: the restore is done.
     """
-    moved = project.ref != backup.metadata["source"].get("ref")
+    moved = project.ref != backup.source_ref
     found: list[tuple[str, Callable[[], Iterable[Duty]]]] = []
     if moved and choice.takes_the_place and (users != 0 or choice.database or choice.storage):
         found.append(("the new keys", partial(_keys, backup, project)))
@@ -81,8 +81,7 @@ def _keys(backup: Backup, project: Project) -> Iterator[Duty]:
 
 
 def _host(backup: Backup) -> str:
-    source = backup.metadata["source"]
-    return str(source.get("host") or source.get("ref"))
+    return str(backup.metadata["source"].get("host") or backup.source_ref)
 
 
 def _asleep(project: Project) -> Iterator[Duty]:
@@ -166,7 +165,7 @@ def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
 
 def _addresses(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     host = _host(backup)
-    ref = str(backup.metadata["source"].get("ref"))
+    ref = backup.source_ref
     # A hosted project answers at several names, all of which begin with its ref.
     needle = f"{ref}." if host.startswith(f"{ref}.") else host
     auth = [table for table in tables_of(moment, "auth") if table.name in _AUTH_TABLES]

@@ -208,7 +208,7 @@ def _summary(backup: Backup) -> dict[str, Any]:
         "label": backup.label,
         "timestamp": said.get("timestamp"),
         "path": backup.path,
-        "source": said.get("source", {}).get("ref"),
+        "source": backup.source_ref,
         "include_database": bool(said.get("include_database")),
         "include_storage": bool(said.get("include_storage")),
         "include_auth": bool(said.get("include_auth")),

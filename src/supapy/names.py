@@ -1,4 +1,5 @@
-"""Names: safe paths for names that strangers chose, SQL quoting, the labels of backups, and numbers with their nouns.
+"""Names: safe paths for names that strangers chose, SQL quoting, the labels of backups, and words for people: numbers
+with their nouns, a few names of many.
 
 Object keys, bucket ids and table names come from the source and are hostile. A path made here never leaves its
 folder, never collides with another (also where a file system folds case or Unicode forms), and stays the name itself
@@ -17,6 +18,9 @@ from datetime import UTC, datetime
 LONGEST_COMPONENT_BYTES = 180
 # Bytes of one name's path below its folder: Linux stops at 4096, macOS at 1024, and what is above it counts as well.
 LONGEST_PATH_BYTES = 700
+
+# Enough to tell what is meant, where all names would make a message unreadable.
+MOST_NAMED = 3
 
 # Devices on Windows, with any suffix.
 _DEVICE = re.compile(r"(?:CON|PRN|AUX|NUL|COM[0-9¹²³]|LPT[0-9¹²³])(?:\..*)?", re.IGNORECASE)
@@ -127,6 +131,12 @@ def label_time(label: str) -> datetime | None:
         return datetime.strptime(label, _LABEL_TIME).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def few(names: Iterable[str], most: int = MOST_NAMED) -> str:
+    """The first of some names, and how many there are besides: "a, b, c and 2 more"."""
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most:,} more" if len(listed) > most else "")
 
 
 def many(number: int, one: str, more: str | None = None) -> str:

@@ -103,7 +103,7 @@ def make_plan(
     Raises RestoreRefused when the target isn't empty or is the backup's own source, unless `into` names it by its
     ref; and always when something stands in the way that would have to be overwritten.
     """
-    source_ref = str(backup.metadata.get("source", {}).get("ref"))
+    source_ref = backup.source_ref
     choice = choice.within(backup.metadata).into(same_project=project.ref == source_ref)
     choice.check(project)
     if into is not None and into != project.ref:

@@ -10,10 +10,8 @@ from supapy.choice import Choice, to_restore
 from supapy.errors import IntegrityError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
 from supapy.model import Difference, Finding, Match
+from supapy.names import few
 from supapy.project.project import Project
-
-# How many damaged files an error names; the rest are counted.
-MOST_NAMED = 3
 
 
 def check_files(backup: Backup, listener: Listener = ignore) -> int:
@@ -30,10 +28,8 @@ def check_files(backup: Backup, listener: Listener = ignore) -> int:
             listener(Advanced(stage, found.size, found.name))
     listener(Finished(stage))
     if damage:
-        named = ", ".join(f"{one.name} ({one.detail})" for one in damage[:MOST_NAMED])
-        more = f" and {len(damage) - MOST_NAMED} more" if len(damage) > MOST_NAMED else ""
         raise IntegrityError(
-            f"{backup.label} isn't what was saved: {named}{more}",
+            f"{backup.label} isn't what was saved: {few(f'{one.name} ({one.detail})' for one in damage)}",
             "Nothing was applied. Take another backup, or bring these files back from a copy.",
         )
     return len(entries)

@@ -45,6 +45,10 @@ class Saved:
     counts: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
+    def source_ref(self) -> str:
+        return ""
+
+    @property
     def script(self) -> Path:
         return self.folder / "database.sql"
 

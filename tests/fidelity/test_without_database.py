@@ -261,7 +261,7 @@ def test_a_server_that_fails_to_tell_of_other_buckets_is_said_to(
     ]
     backup = saved(sandbox, tmp_path)
     first, second, _ = (omission.name for omission in backup.manifest[2])
-    assert first == f"12 analytics buckets: {', '.join(one['name'] for one in names[:10])}, …"
+    assert first == f"12 analytics buckets: {', '.join(one['name'] for one in names[:10])} and 2 more"
     assert second == "vector buckets, if there are any"
     assert backup.manifest[1] == []
 

@@ -41,7 +41,7 @@ def saved(screen: Screen, backup: Backup) -> None:
         screen.say()
     taken = backup.metadata["stored_bytes"]
     stored = f", compressed to {size(taken)}" if taken != backup.metadata["bytes"] else ""
-    whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(source_of(backup))}{stored}"
+    whole = f"{backup.path}: {size(backup.metadata['bytes'])} of project {shown(backup.source_ref)}{stored}"
     if problems:
         screen.say(f"{whole}, {many(len(problems), 'problem')}", "bold yellow", always=True)
     else:
@@ -164,11 +164,6 @@ def in_part(metadata: Json) -> list[str]:
     return [name for name in included(metadata) if metadata.get(f"{name}_only")]
 
 
-def source_of(backup: Backup) -> str:
-    """The project a backup was made of."""
-    return str(backup.metadata.get("source", {}).get("ref"))
-
-
 def age(label: str, now: datetime | None = None) -> str:
     """How long ago a label's backup was begun: "3 days"; empty for a folder with another name."""
     begun = label_time(label)
@@ -185,7 +180,7 @@ def backup_json(backup: Backup) -> Json:
         "label": backup.label,
         "path": backup.path,
         "timestamp": said.get("timestamp"),
-        "source": source_of(backup),
+        "source": backup.source_ref,
         "included": included(said),
         "in_part": in_part(said),
         "bytes": said.get("bytes"),

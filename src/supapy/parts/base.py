@@ -19,6 +19,10 @@ class Source(Protocol):
     def metadata(self) -> Json:
         """What `metadata.json` says."""
 
+    @property
+    def source_ref(self) -> str:
+        """The project it was made of; empty where it doesn't say."""
+
     def entries(self, part: str) -> Iterable[Entry]:
         """The part's entries, in the order they were saved."""
 

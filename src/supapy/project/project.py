@@ -101,6 +101,11 @@ class Project:
         self.close()
 
     @property
+    def host(self) -> str:
+        """The place in its URL, with the port if one is named: "abcdefghijklmnopqrst.supabase.co"."""
+        return urlsplit(self.url).netloc
+
+    @property
     def has_database(self) -> bool:
         """Whether its database can be asked, and not only its servers."""
         return self._db_url is not None

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 from supapy.names import qualified
 
+# The oid of the catalog of relations, the same in every database.
+PG_CLASS = 1259
 # Where a restore keeps its mark until it has come to its end. Nothing in it is the user's.
 MARK_SCHEMA = "supapy_restore"
 # What the platform makes in every project, or makes once a feature is switched on (F§4.5). Everything else is the

@@ -123,7 +123,7 @@ class AuthPart:
         return self._found
 
     def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:
-        return self._people.left_out(backup.metadata.get("source", {}).get("ref") == project.ref)
+        return self._people.left_out(backup.source_ref == project.ref)
 
     def _stays_behind(
         self, backup: Source, document: Document, project: Project, left_out: tuple[str, ...]
@@ -142,7 +142,7 @@ class AuthPart:
         if "audit_log_entries" in left_out and records:
             yield Omission(self.name, many(records, "audit record"), "--audit-log brings them.")
         sealed = backup.count(self.name, SEALED_COUNT)
-        if sealed and backup.metadata.get("source", {}).get("ref") != project.ref:
+        if sealed and backup.source_ref != project.ref:
             yield Omission(self.name, f"the key to {many(sealed, 'sealed value')}", _SEALED_REMEDY)
 
 

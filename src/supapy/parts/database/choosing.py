@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 
 from supapy.model import Omission
+from supapy.names import few
 from supapy.parts.database import policies
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.grants import read_grants
@@ -19,14 +20,13 @@ from supapy.parts.database.rules import ATTRIBUTES, RELATIONS, Selection, title
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
 from supapy.project.patterns import Matched, Patterns, Relation, match, user_relations
+from supapy.project.schema import PG_CLASS
 
-_PG_CLASS = 1259
 # What holds rows, or shows those of others: no piece of a table is worth one. Nor a publication, which holds many.
 _WEIGHTY = RELATIONS - {"SEQUENCE"} | {"PUBLICATION"}
 # Pieces that hang on another one, which is named.
 _SECONDARY = frozenset({"INDEX ATTACH"})
 _BEHIND = "It needs something that was left out. Take a backup with that as well to have it."
-MOST_NAMED = 3
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ def _closure(found: Selection, excluded: frozenset[int]) -> Closure:
     tables = {
         (entry.schema, entry.name)
         for entry in entries.values()
-        if entry.catalog == _PG_CLASS and entry.oid in excluded and entry.kind in RELATIONS
+        if entry.catalog == PG_CLASS and entry.oid in excluded and entry.kind in RELATIONS
     }
     gone: set[int] = set()
     barred: set[int] = set()
@@ -172,7 +172,7 @@ def _rowless(every: list[Relation], matched: Matched, chosen: Selection, pattern
     """The oids of the tables whose rows aren't saved, though some of them are made."""
     rowless = set(matched.excluded | matched.without_rows)
     if patterns.takes_some:
-        taken = {oid for catalog, oid in chosen.kept_objects if catalog == _PG_CLASS}
+        taken = {oid for catalog, oid in chosen.kept_objects if catalog == PG_CLASS}
         taken |= {one.key for one in every if one.schema == MIGRATIONS_SCHEMA and is_meant(one, matched)}
         rowless |= {one.key for one in every} - taken
     return rowless
@@ -199,14 +199,14 @@ def _unasked(patterns: Patterns, chosen: Selection, matched: Matched, every: Ite
     if patterns.takes_some:
         asked = Patterns(patterns.schemas, patterns.tables)
         along = [title(entry) for entry in chosen.kept if _came_along(entry, chosen, matched)]
-        with_it = f" and what that needs: {_few(along)}" if along else ""
+        with_it = f" and what that needs: {few(along)}" if along else ""
         yield Omission("database", f"all of the database but {asked}{with_it}", "Leave these options out to have all.")
     for options, keys in (
         (Patterns(excluded=patterns.excluded), matched.excluded),
         (Patterns(without_rows=patterns.without_rows), matched.without_rows - matched.excluded),
     ):
         if keys:
-            names = _few([f"{one.schema}.{one.name}" for one in every if one.key in keys])
+            names = few([f"{one.schema}.{one.name}" for one in every if one.key in keys])
             what = "rows of " if options.without_rows else ""
             yield Omission("database", f"{what}{names} ({options})", "Leave this option out to have them.")
 
@@ -217,17 +217,13 @@ def _unknown_needs(chosen: Selection, facts: Facts) -> Iterator[Omission]:
     if callers:
         yield Omission(
             "database",
-            f"what functions called by checks and generated columns of {_few(callers)} may read",
+            f"what functions called by checks and generated columns of {few(callers)} may read",
             "If it is in a table that was left out, the script stops there: back that table up as well.",
         )
 
 
 def _came_along(entry: TocEntry, chosen: Selection, matched: Matched) -> bool:
     return not (_is_named(entry, matched) or entry.id in chosen.tables or entry.kind in ATTRIBUTES)
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
 
 
 _OTHER_ROLES = """

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from supapy.parts.database.quiesced import CRON_JOB, letting_sleep, read_quiesced
 from supapy.parts.database.statements import over_rows
@@ -46,9 +45,8 @@ def read_jobs(moment: Moment) -> list[Job]:
 
 def cron_sql(jobs: Iterable[Job], moment: Moment) -> str:
     """Statements that schedule the jobs, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
-    source = urlsplit(moment.project.url).netloc
     rows = [(j.number, j.name, j.schedule, j.command, j.database, j.username, j.active, j.waiting) for j in jobs]
-    return over_rows("supapy_jobs", _COLUMNS, rows, letting_sleep("cron", source=source)) if rows else ""
+    return over_rows("supapy_jobs", _COLUMNS, rows, letting_sleep("cron", source=moment.project.host)) if rows else ""
 
 
 def inventory(jobs: Iterable[Job]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from supapy.errors import AccessDenied, Overtaken, SqlError
+from supapy.names import few
 from supapy.project.moment import Moment
 from supapy.project.postgres import LOCK_TIMEOUT_S, numbers
 from supapy.project.schema import Table
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _UNDEFINED_TABLE = "42P01"
-MOST_NAMED = 3
 
 
 def hold(moment: Moment, tables: Sequence[Table], wait_s: int = LOCK_TIMEOUT_S) -> None:
@@ -70,9 +70,7 @@ def _locked(moment: Moment, oids: list[int], wait_s: int) -> SqlError:
 
 
 def _named(tables: Sequence[tuple[str, ...]]) -> str:
-    shown = ", ".join(f"{schema}.{name}" for schema, name in tables[:MOST_NAMED])
-    more = len(tables) - MOST_NAMED
-    return f"table{'s' if len(tables) > 1 else ''} {shown}" + (f" and {more} more" if more > 0 else "")
+    return f"table{'s' if len(tables) > 1 else ''} {few(f'{schema}.{name}' for schema, name in tables)}"
 
 
 _HIDDEN = """

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from supapy.model import Omission, Problem
 from supapy.project.moment import Moment
-
-_PG_CLASS = 1259
+from supapy.project.schema import PG_CLASS
 
 
 class Heir(NamedTuple):
@@ -54,7 +53,7 @@ def findings(moment: Moment, managed: Container[str], kept: Container[tuple[int,
     """A word on each of the user's tables that are kept and come back with their columns in another order, and on each
     column that holds whole rows of one: such a value's fields have no names, so they would come back mixed up."""
     for heir in read_heirs(moment):
-        if heir.restored != heir.columns and heir.schema not in managed and (_PG_CLASS, heir.oid) in kept:
+        if heir.restored != heir.columns and heir.schema not in managed and (PG_CLASS, heir.oid) in kept:
             yield Omission("database", f"order of the columns of table {heir.title}", _REMEDY)
             for table, column in moment.rows(_OF_ROW_TYPE, (heir.oid,)):
                 yield Problem(

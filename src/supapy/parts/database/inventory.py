@@ -32,6 +32,7 @@ from supapy.parts.database.makers import Makers
 from supapy.parts.database.quiesced import MATERIALIZED_VIEW
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
+from supapy.project.schema import PG_CLASS
 
 Properties = dict[str, Any]
 Inventory = dict[str, dict[str, Properties]]
@@ -62,7 +63,6 @@ _WHOLE = frozenset({"type"})
 # Before a thing's properties its name, catalog, oid and relation stand in the rows of the inventory's queries.
 _KEYS = 4
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
-_PG_CLASS = 1259
 
 
 class Thing(NamedTuple):
@@ -78,7 +78,7 @@ class Thing(NamedTuple):
 
     def is_of(self, lost: set[tuple[int, int]]) -> bool:
         """Whether it is one of the lost objects, or a piece of one."""
-        return (self.catalog, self.oid) in lost or (_PG_CLASS, self.relation) in lost
+        return (self.catalog, self.oid) in lost or (PG_CLASS, self.relation) in lost
 
 
 def take_inventory(
@@ -169,7 +169,7 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
         # Most columns are like many others: what is the same is made, kept and written once.
         alike: dict[str, Properties] = {}
         for name, catalog, oid, relation, *values in rows:
-            if (_PG_CLASS, relation) in facts.queues:
+            if (PG_CLASS, relation) in facts.queues:
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
             changed: Properties = {}
             if sort == "columns" and after_restore:

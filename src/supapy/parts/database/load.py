@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from supapy.errors import SqlError
 from supapy.events import Listener
 from supapy.model import Omission, Problem, Progress, Step
-from supapy.names import many, unquoted
+from supapy.names import few, many, unquoted
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.chosen import name_of
 from supapy.parts.database.contents import Contents
@@ -27,7 +27,6 @@ from supapy.project.schema import tables_of
 
 # What can't stand twice: names of these sorts in both backup and target are collisions.
 _COLLIDING_SORTS = ("tables", "views", "sequences", "functions", "types")
-MOST_NAMED = 3
 
 
 def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
@@ -37,24 +36,21 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
     """
     contents = Contents.of(backup)
     contents.check(backup)
-    yield from read_only(moment)
-    if contents.major > moment.major:
-        text = f"its PostgreSQL is {moment.major}, the backup's is {contents.major}"
-        yield Obstacle("database", text, final=True)
+    yield from unfit(contents, moment)
     yield from _missing_extensions(contents, moment)
     yield from _missing_columns(contents, moment)
     live = live_inventory(moment, read_facts(moment), set())
     held = own_names(live)
     if held:
-        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({named(held)})", held=True)
+        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({few(sorted(held))})", held=True)
     both = sorted(held & own_names(contents.inventory))
     if both:
         exist = "exists" if len(both) == 1 else "exist"
-        text = f"{many(len(both), 'object')} of the backup {exist} there already ({named(both)})"
+        text = f"{many(len(both), 'object')} of the backup {exist} there already ({few(both)})"
         yield Obstacle("database", text, final=True, held=True)
     queues = sorted(live.get("queues", {}).keys() & contents.inventory.get("queues", {}).keys())
     if queues:
-        yield Obstacle("database", f"queues of the backup ({named(queues)})", final=True, held=True)
+        yield Obstacle("database", f"queues of the backup ({few(queues)})", final=True, held=True)
     if (own := len(read_names(moment))) and saved_ids(backup, contents):
         yield Obstacle("database", f"{many(own, 'secret')} in its vault", held=True)
     for table in tables_of(moment, MIGRATIONS_SCHEMA):
@@ -62,7 +58,11 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
             yield Obstacle("database", f"rows in {MIGRATIONS_SCHEMA}.{table.name}", final=True, held=True)
 
 
-def read_only(moment: Moment) -> Iterator[Obstacle]:
+def unfit(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
+    """Why no restore of the backup can be: the server takes no changes, or is older than the backup's."""
+    if contents.major > moment.major:
+        text = f"its PostgreSQL is {moment.major}, the backup's is {contents.major}"
+        yield Obstacle("database", text, final=True)
     if moment.value("SELECT pg_catalog.pg_is_in_recovery()"):
         yield Obstacle("database", "its server is a read-only copy of another (a standby)", final=True)
     elif moment.value("SELECT pg_catalog.current_setting('default_transaction_read_only')") == "on":
@@ -84,7 +84,7 @@ def _missing_extensions(contents: Contents, moment: Moment) -> Iterator[Obstacle
     for extension in (one for one in statements if one.kind == "EXTENSION" and one.name in made):
         users = {name_of(one) for one in statements if extension.id in one.needs and one.kind not in ATTRIBUTES}
         if users:
-            text = f"it has no {made[extension.name]}, which is needed by {named(users)}"
+            text = f"it has no {made[extension.name]}, which is needed by {few(sorted(users))}"
             hint = "Restore the rest with --exclude-table, or choose a target that has it."
             yield Obstacle("database", text, final=True, hint=hint)
 
@@ -97,20 +97,13 @@ def _missing_columns(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
         if not moment.rows(_COLUMN, (use["table"], use["column"]))
     ]
     if missing:
-        yield Obstacle(
-            "database", f"views or policies of the backup need columns it lacks: {named(missing)}", final=True
-        )
+        yield Obstacle("database", f"views or policies of the backup need columns it lacks: {few(missing)}", final=True)
 
 
 def own_names(inventory: Inventory) -> set[str]:
     """The things whose names a restore would want, but for the migration history, which is made where it's missing."""
     names = {name for sort in _COLLIDING_SORTS for name in inventory.get(sort, {})}
     return {name for name in names if f" {MIGRATIONS_SCHEMA}." not in name}
-
-
-def named(names: set[str] | list[str]) -> str:
-    shown = sorted(names)[:MOST_NAMED]
-    return ", ".join(shown) + (", …" if len(names) > MOST_NAMED else "")
 
 
 def steps(

@@ -8,7 +8,7 @@ from itertools import chain
 
 from supapy.errors import SqlError
 from supapy.model import Omission, Problem, Progress, Step
-from supapy.names import literal, many, plain_name, qualified
+from supapy.names import few, literal, many, plain_name, qualified
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database import grants, load, policies, queues, quiesced, refreshing, subscriptions
 from supapy.parts.database.chosen import Picked, missing, name_of, pick
@@ -42,22 +42,19 @@ def obstacles(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Ob
     """What stands in the way of the chosen tables. Raises UsageError for a pattern that nothing in the backup fits."""
     picked = pick(backup, patterns, moment)
     picked.whole.check(backup)
-    yield from load.read_only(moment)
-    if picked.whole.major > moment.major:
-        text = f"its PostgreSQL is {moment.major}, the backup's is {picked.whole.major}"
-        yield Obstacle("database", text, final=True)
+    yield from load.unfit(picked.whole, moment)
     held = load.own_names(live_inventory(moment, read_facts(moment), set()))
     if held:
-        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({load.named(held)})", held=True)
+        yield Obstacle("database", f"{len(held)} tables, functions and other objects ({few(sorted(held))})", held=True)
     both = sorted(held & load.own_names(picked.contents.inventory))
     if both:
         hint = "Drop or rename them first, or look at the saved ones with --into-schema."
-        text = f"{len(both)} objects that were chosen exist there already ({load.named(both)})"
+        text = f"{len(both)} objects that were chosen exist there already ({few(both)})"
         yield Obstacle("database", text, final=True, held=True, hint=hint)
     lacking = missing(picked, moment)
     if lacking:
         hint = "Choose these as well, or restore the whole backup."
-        yield Obstacle("database", f"it lacks {load.named(lacking)}", final=True, hint=hint)
+        yield Obstacle("database", f"it lacks {few(lacking)}", final=True, hint=hint)
 
 
 def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce) -> Iterator[Step | Omission]:
@@ -68,7 +65,7 @@ def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce
     yield from others
     rows = picked.contents.row_segments
     count = sum(segment.table["rows"] for segment in rows)
-    title = f"{many(len(rows), 'table')} with {many(count, 'row')}: {load.named([_title(one) for one in rows])}"
+    title = f"{many(len(rows), 'table')} with {many(count, 'row')}: {few(map(_title, rows))}"
     total = sum(segment.length for segment in rows)
     yield Step("database", title, partial(_run, picked, project, quiesce), total, "bytes")
 

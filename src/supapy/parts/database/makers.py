@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from supapy.parts.database.rules import Selection
 from supapy.parts.database.specials import Sequence
+from supapy.project.schema import PG_CLASS
 
 # The property that names the statement (its id) which makes a thing. No comparison looks at it.
 STATEMENT = "statement"
-_PG_CLASS = 1259
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Makers:
         """Note what makes a thing: its own statement, or else its table's."""
         found = self.objects.get((catalog, oid))
         if found is None and relation:
-            found = self.objects.get((_PG_CLASS, relation))
+            found = self.objects.get((PG_CLASS, relation))
         if found is not None:
             self.made.setdefault(sort, {})[name] = found
 

@@ -7,17 +7,16 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 from supapy.model import Problem
-from supapy.names import qualified, quoted
+from supapy.names import few, qualified, quoted
 from supapy.parts.database.rules import Selection
 from supapy.project.moment import Moment
 from supapy.project.postgres import numbers
-from supapy.project.schema import Column, Table
+from supapy.project.schema import PG_CLASS, Column, Table
 
 # Types whose text is the name of something that may be made after the rows, or be ambiguous, with the catalogs of what
 # they name. The other such types name what comes first: roles, schemas, text search configurations, ...
-_PG_CLASS = 1259
 _CATALOGS = {
-    "regclass": _PG_CLASS,
+    "regclass": PG_CLASS,
     "regproc": 1255,
     "regprocedure": 1255,
     "regtype": 1247,
@@ -25,8 +24,6 @@ _CATALOGS = {
     "regoperator": 2617,
 }
 _ARRAY = "[]"
-# How many names a problem shows.
-MOST_NAMED = 3
 _INDEXES = ("i", "I")
 _TOASTS = "pg_toast"
 _LINE = b"\n"
@@ -137,7 +134,7 @@ def _unknown(
             _NAMED.format(kind=kind), {"texts": sorted(texts), "catalog": _CATALOGS[kind]}
         )
         if oid is None
-        or {(_CATALOGS[kind], oid), (_PG_CLASS, relation)} & late
+        or {(_CATALOGS[kind], oid), (PG_CLASS, relation)} & late
         or (relkind in _INDEXES and schema not in managed)
         or schema == _TOASTS
     )
@@ -156,7 +153,7 @@ def _meant(escape: re.Match[str]) -> str:
 
 
 def _problem(table: Table, column: Column, names: list[str]) -> Problem:
-    shown = " ".join(", ".join(names[:MOST_NAMED]).split()) + (", …" if len(names) > MOST_NAMED else "")
+    shown = few(" ".join(name.split()) for name in names)
     return Problem(
         "database",
         f"rows of {qualified(table.schema, table.name)}",

@@ -47,7 +47,7 @@ class RootKeyPart:
 
     def obstacles(self, backup: Source, moment: Moment) -> Iterator[Obstacle]:
         """Why the key can't be put there. Reads only; raises what `ManagementApi.root_key` raises."""
-        project, source = moment.project, _source(backup)
+        project, source = moment.project, backup.source_ref
         if not self._sealed(backup, project):
             return
         if not moment.rows(_INSTALLED, ("supabase_vault",)):
@@ -69,15 +69,15 @@ class RootKeyPart:
         """One step."""
         sealed = self._sealed(backup, project)
         if sealed:
-            title = f"the vault's root key of project {_source(backup)}, in place of the target's own"
-            yield Step(self.name, title, partial(self._carry, _source(backup), project, sealed))
+            title = f"the vault's root key of project {backup.source_ref}, in place of the target's own"
+            yield Step(self.name, title, partial(self._carry, backup.source_ref, project, sealed))
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Nothing: whether the secrets are there is the database's to say."""
         yield from ()
 
     def _sealed(self, backup: Source, project: Project) -> list[VaultSecret]:
-        return [] if project.ref == _source(backup) else sealed_in(backup, Contents.of(backup))
+        return [] if project.ref == backup.source_ref else sealed_in(backup, Contents.of(backup))
 
     def _carry(self, source: str, project: Project, sealed: list[VaultSecret], progress: Progress) -> list[Problem]:
         key = project.management.root_key(source)
@@ -102,10 +102,6 @@ class RootKeyPart:
                     "Restart the project in its dashboard (Settings > General).",
                 )
             time.sleep(POLL_S)
-
-
-def _source(backup: Source) -> str:
-    return str(backup.metadata.get("source", {}).get("ref"))
 
 
 def _sealed_there(reader: Reader) -> Iterator[str]:

@@ -14,6 +14,7 @@ from supapy.model import Omission
 from supapy.parts.database import platform, quiesced
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.toc import Section, TocEntry
+from supapy.project.schema import PG_CLASS
 
 # Kinds with statements of our own, or that say nothing to a restore.
 _OWN = frozenset(
@@ -72,8 +73,6 @@ _PIECES_AND_ATTRIBUTES = _PIECES | ATTRIBUTES
 RELATIONS = frozenset({"TABLE", "FOREIGN TABLE", "VIEW", "MATERIALIZED VIEW", "SEQUENCE"})
 _ROUTINES = frozenset({"FUNCTION", "PROCEDURE", "AGGREGATE"})
 
-# The oid of the catalog of relations, the same in every database.
-_PG_CLASS = 1259
 
 _BY_HAND = "Make it again by hand where the target allows it."
 # See policies.py.
@@ -127,7 +126,7 @@ class Selection:
     @property
     def lost_relations(self) -> set[int]:
         """The oids of tables, views and sequences that don't come back, or without their rows."""
-        return {oid for catalog, oid in self.lost_objects if catalog == _PG_CLASS} | self.rowless
+        return {oid for catalog, oid in self.lost_objects if catalog == PG_CLASS} | self.rowless
 
     @property
     def kept_objects(self) -> set[tuple[int, int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from supapy.model import Omission
+from supapy.names import few
 from supapy.parts.base import Source
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.inventory import VAULT_SECRETS
@@ -36,8 +37,7 @@ def locked(sealed: Sequence[VaultSecret], session: Session) -> Iterator[Omission
     """A word on the secrets that a project neither has nor can open."""
     readable = {one.id for one in opened(session, sealed)}
     if missing := not_back([one for one in sealed if one.id not in readable], session):
-        shown = ", ".join(missing[:MOST_NAMED]) + (", …" if len(missing) > MOST_NAMED else "")
-        yield Omission("database", f"secrets of the vault ({shown})", _LOCKED)
+        yield Omission("database", f"secrets of the vault ({few(missing, MOST_NAMED)})", _LOCKED)
 
 
 _LOCKED = (

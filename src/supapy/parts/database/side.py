@@ -16,9 +16,8 @@ from typing import Any
 
 from supapy.errors import SqlError, UsageError
 from supapy.model import Difference, Finding, Problem, Progress, Proof, Step
-from supapy.names import many, qualified, quoted, unquoted
+from supapy.names import few, many, qualified, quoted, unquoted
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import load
 from supapy.parts.database.chosen import Picked, pick
 from supapy.parts.database.compare import saved_rows
 from supapy.parts.database.contents import FILE
@@ -71,14 +70,12 @@ class SideSchema:
             yield Obstacle("database", f"it has a schema {self._schema} already", final=True, hint=hint)
         twice = [name for name, count in Counter(copy.name for copy in copies).items() if count > 1]
         if twice:
-            text = (
-                f"tables of one name would meet in one schema ({load.named(twice)}); choose with --table SCHEMA.TABLE"
-            )
+            text = f"tables of one name would meet in one schema ({few(twice)}); choose with --table SCHEMA.TABLE"
             yield Obstacle("database", text, final=True)
         types = {type_ for copy in copies for _, type_, _ in copy.columns}
         lacking = [name for name in sorted(types) if not _is_type(moment, name)]
         if lacking:
-            yield Obstacle("database", f"it lacks types of the columns: {load.named(lacking)}", final=True)
+            yield Obstacle("database", f"it lacks types of the columns: {few(lacking)}", final=True)
 
     def steps(self, backup: Source, project: Project) -> Iterator[Step]:
         """The one step, done as a whole or not at all."""

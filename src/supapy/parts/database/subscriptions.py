@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -60,9 +59,8 @@ def read_subscriptions(moment: Moment) -> list[Subscription]:
 
 def subscriptions_sql(moment: Moment) -> str:
     """Statements that put them on the list of what sleeps, or make them where nothing is to sleep."""
-    source = urlsplit(moment.project.url).netloc
     return "".join(
-        do_block(letting_sleep("subscription", **asdict(one), title=one.title, source=source))
+        do_block(letting_sleep("subscription", **asdict(one), title=one.title, source=moment.project.host))
         for one in read_subscriptions(moment)
     )
 

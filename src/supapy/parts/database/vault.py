@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from supapy.errors import SqlError
 from supapy.model import Omission, Problem
-from supapy.names import many
+from supapy.names import few, many
 from supapy.parts.database.statements import over_rows, sql_file
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session
@@ -111,8 +111,9 @@ def left_out(reader: Reader, sealed: Sequence[VaultSecret]) -> Iterator[Omission
     ):
         some = [name or id_ for id_, name in names if (id_ in kept) == held]
         if some:
-            shown = ", ".join(some[:MOST_NAMED]) + (", …" if len(some) > MOST_NAMED else "")
-            yield Omission("database", f"{SEALED if held else ''}{many(len(some), 'vault secret')} ({shown})", remedy)
+            names_of_some = few(some, MOST_NAMED)
+            what = f"{SEALED if held else ''}{many(len(some), 'vault secret')} ({names_of_some})"
+            yield Omission("database", what, remedy)
 
 
 def keys_left_out(moment: Moment) -> Iterator[Omission]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from urllib.parse import urlsplit
 
 from supapy.parts.database import platform
 from supapy.parts.database.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, letting_sleep, read_quiesced
@@ -74,7 +73,7 @@ def read_webhooks(moment: Moment, managed: frozenset[str], reaching: frozenset[i
         waiting = known is not None
         said = None if is_theirs else comment
         hooks[catalog, oid] = Webhook(
-            sort, name, table, definition, state, routine, said, lasting, waiting, _host(moment)
+            sort, name, table, definition, state, routine, said, lasting, waiting, moment.project.host
         )
     return hooks
 
@@ -94,7 +93,7 @@ def unmade(moment: Moment) -> Iterator[Webhook]:
                 one.comment,
                 bool(lasting),
                 True,
-                _host(moment),
+                moment.project.host,
             )
 
 
@@ -109,10 +108,6 @@ def comments(moment: Moment) -> Iterator[tuple[str, str, str]]:
 def webhook_sql(hook: Webhook) -> str:
     """The statement that makes it, asleep or awake as the setting `supapy.quiesce` says; asleep without it."""
     return do_block(letting_sleep("webhook", **asdict(hook), title=hook.title))
-
-
-def _host(moment: Moment) -> str:
-    return urlsplit(moment.project.url).netloc
 
 
 def reaching_functions(moment: Moment) -> frozenset[int]:

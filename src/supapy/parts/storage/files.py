@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from supapy.errors import ApiError
 from supapy.model import Json, Omission
-from supapy.names import many
+from supapy.names import few, many
 from supapy.parts.base import Source
 from supapy.parts.storage.selection import Scope, Selection
 from supapy.project.answers import RETRYABLE
@@ -62,5 +62,4 @@ def takes_row(scope: Scope, row: Json) -> bool:
 def elsewhere(kind: str, names: Sequence[str]) -> Omission:
     """What is said of buckets whose contents no list of objects shows (F§1.14)."""
     remedy = "Their contents lie outside the files: export them with their own tools (Iceberg, vectors)."
-    more = ", …" if len(names) > MOST_NAMED else ""
-    return Omission(PART, f"{many(len(names), kind)}: {', '.join(names[:MOST_NAMED])}{more}", remedy)
+    return Omission(PART, f"{many(len(names), kind)}: {few(names, MOST_NAMED)}", remedy)

@@ -5,14 +5,14 @@ All tables in one transaction, in replica mode: no trigger fires, and foreign ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 from supapy.errors import IntegrityError, SqlError, UsageError
 from supapy.model import Difference, Entry, Finding, Problem, Progress, Proof, Step
-from supapy.names import literal, many, plain_name, quoted, unquoted
+from supapy.names import few, literal, many, plain_name, quoted, unquoted
 from supapy.parts.base import Obstacle, Source
 from supapy.project.moment import Moment
 from supapy.project.patterns import Matched, Patterns, Relation, match, user_relations
@@ -23,7 +23,6 @@ from supapy.project.schema import Reader, Table, looked_into_tables, user_tables
 from supapy.stream import fingerprint_of, lines
 
 PART = "tables"
-MOST_NAMED = 3
 _HINT = "Take another backup; nothing was written."
 # A check may read a table whose rows aren't there yet: its own table's turn comes again.
 _CHECK_VIOLATED = "23514"
@@ -51,26 +50,26 @@ def obstacles(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Ob
     missing = [file.title for file in files if file.table is None]
     if missing:
         hint = "--from-json fills tables that are there: make them first, or restore them from database.sql (--table)."
-        yield Obstacle(PART, f"it has no table {_few(missing)}", final=True, hint=hint)
+        yield Obstacle(PART, f"it has no table {few(missing)}", final=True, hint=hint)
     for file in files:
         known = {column.name for column in file.table.columns} if file.table else set()
         lacking = sorted(set(_first_row(backup, file)) - known)
         if file.table and lacking:
-            yield Obstacle(PART, f"its table {file.title} has no column {_few(lacking)}", final=True)
+            yield Obstacle(PART, f"its table {file.title} has no column {few(lacking)}", final=True)
     tables = {file.title: file.table for file in files if file.table}
     with _usual_path(moment.session):
         filled = [
             title for title, table in tables.items() if moment.value(f"SELECT EXISTS (SELECT FROM ONLY {table.sql})")
         ]
     if filled:
-        yield Obstacle(PART, f"rows in {many(len(filled), 'table')} that would be replaced ({_few(filled)})")
+        yield Obstacle(PART, f"rows in {many(len(filled), 'table')} that would be replaced ({few(filled)})")
 
 
 def steps(backup: Source, project: Project, patterns: Patterns) -> Iterator[Step]:
     """The one step, done as a whole or not at all."""
     with project.moment() as moment:
         files = _files(backup, moment, patterns)
-    title = f"rows of {many(len(files), 'table')} from their JSON: {_few([file.title for file in files])}"
+    title = f"rows of {many(len(files), 'table')} from their JSON: {few([file.title for file in files])}"
     total = sum(file.entry.size for file in files)
     yield Step(PART, title, partial(_load, backup, files, project), total, "bytes")
 
@@ -237,9 +236,9 @@ def _checked(
         have = set(found)
         needed = have - optional if needed is None else needed
         if wrong := sorted(have - known.keys()):
-            raise IntegrityError(f"{file.entry.path} line {number}: the table has no column {_few(wrong)}", _HINT)
+            raise IntegrityError(f"{file.entry.path} line {number}: the table has no column {few(wrong)}", _HINT)
         if lacking := sorted(needed ^ (have - optional)):
-            raise IntegrityError(f"{file.entry.path} line {number}: not the columns of line 2: {_few(lacking)}", _HINT)
+            raise IntegrityError(f"{file.entry.path} line {number}: not the columns of line 2: {few(lacking)}", _HINT)
         keys |= dict.fromkeys(found)
         progress(len(line) + 2)
         yield line
@@ -265,11 +264,6 @@ def _dangling(session: Session, oids: list[int]) -> Iterator[Problem]:
         )
         if count:
             yield Problem(PART, f"foreign key {name} of {one}", f"{many(count, 'row')} pointing to nothing in {other}")
-
-
-def _few(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:MOST_NAMED]) + (", …" if len(listed) > MOST_NAMED else "")
 
 
 _MAY_WRITE = """
