@@ -89,32 +89,17 @@ class Choice:
     def options(self) -> Options:
         """What changes what a restore writes, by the options that say so. In whatever order they were given it is the
         same, and in a later version with more options too: what is usual isn't in it."""
-        only, tables, people = self.only, self.tables, self.people
-        said: dict[str, bool | str | tuple[str, ...] | None] = {
+        own: dict[str, bool | str | tuple[str, ...] | None] = {
             "--no-database": not self.database,
             "--no-storage": not self.storage,
             "--no-auth": not self.auth,
-            "--bucket": only.buckets,
-            "--prefix": only.prefixes,
-            "--exclude": only.excluded,
-            "--to-bucket": only.to_bucket,
-            "--schema": tables.schemas,
-            "--table": tables.tables,
-            "--exclude-table": tables.excluded,
-            "--exclude-table-data": tables.without_rows,
             "--into-schema": self.into_schema,
             "--from-json": self.from_json,
-            "--user": people.users,
-            "--on-conflict": people.on_conflict if people.on_conflict != "fail" else None,
-            "--sessions": people.sessions is True,
-            "--no-sessions": people.sessions is False,
-            "--audit-log": people.audit_log is True,
-            "--no-audit-log": people.audit_log is False,
-            "--via": people.via if people.via != "sql" else None,
             "--vault-root-key": self.vault_root_key,
             "--quiesce": self.quiesce is Quiesce.ALL,
             "--no-quiesce": self.quiesce is Quiesce.NONE,
         }
+        said = {**own, **self.only.options, **self.tables.options, **self.people.options}
         return {name: sorted({*one}) if isinstance(one, tuple) else one for name, one in said.items() if one}
 
     def check(self, project: Project) -> None:

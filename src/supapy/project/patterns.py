@@ -51,11 +51,19 @@ class Patterns:
         """What is said of it in a backup that was made with it."""
         return {name: list(value) for name, value in asdict(self).items()}
 
+    @property
+    def options(self) -> dict[str, tuple[str, ...]]:
+        """What is said, by the options that say it."""
+        return {
+            "--schema": self.schemas,
+            "--table": self.tables,
+            "--exclude-table": self.excluded,
+            "--exclude-table-data": self.without_rows,
+        }
+
     def __str__(self) -> str:
         """As one would type it."""
-        words = ("--schema", "--table", "--exclude-table", "--exclude-table-data")
-        values = (self.schemas, self.tables, self.excluded, self.without_rows)
-        return " ".join(f"{word} {one}" for word, many in zip(words, values, strict=True) for one in many)
+        return " ".join(f"{option} {one}" for option, patterns in self.options.items() for one in patterns)
 
 
 ALL_TABLES = Patterns()

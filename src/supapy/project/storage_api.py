@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import closing
+from contextlib import aclosing, closing
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -183,6 +184,14 @@ class StorageApi:
             standstills = standstills + 1 if done == begun_at else 0
             if standstills >= MOST_STANDSTILLS:
                 raise Unreachable(f"the download of {bucket}/{key} got no further than {done} of {size} bytes")
+
+    async def sha256(self, bucket: str, key: str, etag: str | None = None) -> str:
+        """The digest of an object's bytes, of the version with that eTag when one is given. Raises what `download`
+        does."""
+        digest = hashlib.sha256()
+        async with aclosing(self.download(bucket, key, etag)) as pieces:
+            await self._http.loop.pump(pieces, digest.update)
+        return digest.hexdigest()
 
     async def upload(
         self,

@@ -45,6 +45,19 @@ class People:
     def is_everybody(self) -> bool:
         return not self.users
 
+    @property
+    def options(self) -> dict[str, tuple[str, ...] | str | bool | None]:
+        """What is said that isn't usual, by the options that say it."""
+        return {
+            "--user": self.users,
+            "--on-conflict": self.on_conflict if self.on_conflict != EVERYBODY.on_conflict else None,
+            "--sessions": self.sessions is True,
+            "--no-sessions": self.sessions is False,
+            "--audit-log": self.audit_log is True,
+            "--no-audit-log": self.audit_log is False,
+            "--via": self.via if self.via != EVERYBODY.via else None,
+        }
+
     def left_out(self, same_project: bool) -> tuple[str, ...]:
         """The tables beside the users that aren't restored. What isn't any user's stays behind where only some of the
         users are meant."""

@@ -17,7 +17,7 @@ from supapy.model import Json, Omission, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Source
 from supapy.parts.storage.compare import changed
-from supapy.parts.storage.files import PART, about_one_object, saved_buckets, saved_objects
+from supapy.parts.storage.files import PART, about_one_object, metadata_of, saved_buckets, saved_objects
 from supapy.parts.storage.listing import RowsAsListed, mime_types
 from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.parts.storage.sending import has_bytes, send
@@ -140,8 +140,7 @@ async def _upload(
         if await has_bytes(backup, project, row["path"], bucket, key, str(said["eTag"]), str(said["size"])):
             progress(backup.size(row["path"]))
             return None
-    metadata = row.get("metadata")
-    robots = metadata.get("xRobotsTag") if isinstance(metadata, dict) else None
+    robots = metadata_of(row).get("xRobotsTag")
     # The server refuses an upload that brings any other JSON.
     is_object = user_metadata is not None and user_metadata.startswith("{")
     problem = await send(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import aclosing
 from functools import partial
 
 from supapy.errors import ApiError
@@ -16,6 +14,7 @@ from supapy.parts.storage.files import (
     PART,
     about_one_object,
     fingerprint,
+    metadata_of,
     saved_buckets,
     saved_objects,
 )
@@ -94,11 +93,10 @@ def changed(index: Index, what: str, saved: Json, live: Json) -> list[str]:
     saved, live = index.comparable(saved), index.comparable(live)
     others = [column for column in index.columns(f"{what}s") if column.name != "metadata"]
     plain = changed_columns(_without_file(saved), _without_file(live), others)
-    before, now = saved.get("metadata"), live.get("metadata")
+    before, now = saved.get("metadata"), metadata_of(live)
     if not isinstance(before, dict):
         # The upload has given the object some.
         return plain
-    now = now if isinstance(now, dict) else {}
     described = sorted(key for key in before.keys() - _OF_THE_FILE if key not in now or not same(before[key], now[key]))
     return plain + [f"metadata.{key}" for key in described]
 
@@ -117,18 +115,14 @@ def _files(backup: Source, project: Project, found: list[tuple[Json, Json]]) -> 
 
 async def _file(backup: Source, project: Project, pair: tuple[Json, Json]) -> Difference | Match:
     saved, live = pair
-    metadata = live.get("metadata")
-    etag = metadata.get("eTag") if isinstance(metadata, dict) else None
-    digest = hashlib.sha256()
+    etag = metadata_of(live).get("eTag")
     try:
         # Of the version in the row: what is found equal is known by it from then on.
-        etag = etag if isinstance(etag, str) else None
-        async with aclosing(project.storage.download(live["bucket_id"], live["name"], etag)) as pieces:
-            await project.loop.pump(pieces, digest.update)
+        sha256 = await project.storage.sha256(live["bucket_id"], live["name"], etag if isinstance(etag, str) else None)
     except ApiError as error:
         if not about_one_object(error):
             raise
         return Difference(PART, _name("object", live), "missing", f"no bytes: {error.message}")
-    if digest.hexdigest() != backup.sha256(saved["path"]):
+    if sha256 != backup.sha256(saved["path"]):
         return Difference(PART, _name("object", live), "changed", "its bytes")
     return Match(PART, f"{live['bucket_id']}/{live['name']}", saved["path"], fingerprint(live))

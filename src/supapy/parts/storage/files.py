@@ -37,9 +37,15 @@ def fingerprint(row: Json) -> str | None:
     """
     if not isinstance(row.get("version"), str):
         return None
-    metadata = row.get("metadata")
-    said = metadata if isinstance(metadata, dict) else {}
+    said = metadata_of(row)
     return f"{row['version']}|{said.get('eTag')}|{said.get('size')}|{row.get('updated_at')}"
+
+
+def metadata_of(row: Json) -> Json:
+    """What the server has written down about an object's file; nothing where the row has no such thing: anyone who may
+    write the row may write anything there."""
+    metadata = row.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def saved_buckets(backup: Source, selection: Selection) -> Iterator[bytes]:

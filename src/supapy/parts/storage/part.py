@@ -25,6 +25,7 @@ from supapy.parts.storage.files import (
     PART,
     about_one_object,
     fingerprint,
+    metadata_of,
     saved_buckets,
     saved_objects,
     takes_row,
@@ -144,8 +145,7 @@ def _saved(project: Project, row: Json, path: str | None) -> Item | Problem:
     name = f"{row['bucket_id']}/{row['name']}"
     if path is None:
         return Problem(PART, name, "its row names no bucket or no key")
-    metadata = row.get("metadata")
-    said = metadata if isinstance(metadata, dict) else {}
+    said = metadata_of(row)
     etag, size = said.get("eTag"), _size(said.get("size"))
     etag = etag if isinstance(etag, str) else None
     return Item(

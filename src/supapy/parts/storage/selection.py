@@ -65,6 +65,16 @@ class Selection:
         """What is said of it in a backup that was made with it."""
         return {name: list(value) for name, value in asdict(self).items() if isinstance(value, tuple)}
 
+    @property
+    def options(self) -> dict[str, tuple[str, ...] | str | None]:
+        """What is said, by the options that say it."""
+        return {
+            "--bucket": self.buckets,
+            "--prefix": self.prefixes,
+            "--exclude": self.excluded,
+            "--to-bucket": self.to_bucket,
+        }
+
     @classmethod
     def of(cls, said: object) -> Selection:
         """The selection that a backup was made with, from what it says."""

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import aclosing
 from functools import partial
 
 from supapy.errors import ApiError
 from supapy.model import Json, Problem, Progress
 from supapy.parts.base import Source
-from supapy.parts.storage.files import PART, about_one_object
+from supapy.parts.storage.files import PART, about_one_object, metadata_of
 from supapy.parts.storage.sent import Begun
 from supapy.project.project import Project
 from supapy.project.storage_api import TUS_PIECE_BYTES, in_seconds, unsaid
@@ -24,15 +22,12 @@ async def has_bytes(backup: Source, project: Project, path: str, bucket: str, ke
     """
     if size != str(backup.size(path)):
         return False
-    digest = hashlib.sha256()
     try:
-        async with aclosing(project.storage.download(bucket, key, etag)) as pieces:
-            await project.loop.pump(pieces, digest.update)
+        return await project.storage.sha256(bucket, key, etag) == backup.sha256(path)
     except ApiError as error:
         if not about_one_object(error):
             raise
         return False
-    return digest.hexdigest() == backup.sha256(path)
 
 
 async def send(
@@ -49,8 +44,7 @@ async def send(
     """Upload the bytes of a saved row into a bucket, over what stands there, with the type and the cache control that
     its metadata name. Gives the problem when the server refuses, or can't be told all of it. A large upload that
     was begun before is gone on with."""
-    metadata = row.get("metadata")
-    metadata = metadata if isinstance(metadata, dict) else {}
+    metadata = metadata_of(row)
     key, path = row["name"], row["path"]
     size = backup.size(path)
     cache_control = _header(metadata.get("cacheControl"), "no-cache")
