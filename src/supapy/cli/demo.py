@@ -59,7 +59,9 @@ def demo(shell: Shell, major: str, keep: bool) -> int:
         screen.say(f"{app.EMAIL} {'signs' if signed_in else 'CANNOT sign'} in to {TARGET} with the old password")
         if keep:
             screen.say(f"Both projects stay up. Their settings and the backup are in {folder}")
-    return 0 if outcome.is_whole and signed_in and not backup.manifest[1] else 3
+    code = 0 if outcome.is_whole and signed_in and not backup.manifest[1] else 3
+    screen.result(render.outcome_json(outcome) | {"signed_in": signed_in, "exit_code": code})
+    return code
 
 
 @contextmanager

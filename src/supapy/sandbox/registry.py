@@ -65,7 +65,6 @@ class Sandbox:
 
     name: str
     major: int
-    is_up: bool
     url: str
 
 
@@ -117,9 +116,7 @@ class Registry:
         """All, by name."""
         found = [self._read(folder) for folder in sorted(self.home.glob("*/")) if (folder / "state.json").exists()]
         return [
-            Sandbox(
-                state.name, state.major, up := state.server.lives, f"http://127.0.0.1:{state.api_port}" if up else ""
-            )
+            Sandbox(state.name, state.major, f"http://127.0.0.1:{state.api_port}" if state.server.lives else "")
             for state in found
             if state
         ]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 import pytest
 from click.testing import CliRunner
 from tests.projects import tools
 
-from supapy.cli.pg import pg
-from supapy.cli.sandbox import sandbox
+from supapy.cli.main import main
+from supapy.cli.shell import Shell
 from supapy.errors import ToolMissing, UsageError
 from supapy.sandbox.registry import Registry
 
@@ -27,35 +29,49 @@ def name() -> Iterator[str]:
 
 
 def run(*arguments: str) -> str:
-    result = CliRunner().invoke(sandbox, arguments, catch_exceptions=False)
+    result = CliRunner().invoke(main, arguments, obj=Shell(), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
+def rows(*arguments: str) -> list[list[str]]:
+    """The table that a command prints, without its head."""
+    return [line.split() for line in run(*arguments).splitlines()[1:]]
+
+
+def result(*arguments: str) -> Any:
+    """The last object that it prints for a program."""
+    return json.loads(run("--json", *arguments).splitlines()[-1])["result"]
+
+
 def test_a_sandbox_goes_up_tells_its_settings_and_goes_away(name: str) -> None:
-    said = run("up", name)
-    settings = dict(line.split("=", 1) for line in run("env", name).splitlines())
+    said = run("sandbox", "up", name)
+    settings = dict(line.split("=", 1) for line in run("sandbox", "env", name).splitlines())
     assert settings["SUPABASE_URL"] in said
     assert settings["SUPABASE_KEY"] not in said
     assert settings["SUPABASE_DB_URL"] not in said
-    assert f"{name}\tPostgreSQL 17\t{settings['SUPABASE_URL']}" in run("list").splitlines()
+    assert [name, "17", settings["SUPABASE_URL"]] in rows("sandbox", "list")
+    assert result("sandbox", "env", name) == settings
+    listed = {"name": name, "major": 17, "url": settings["SUPABASE_URL"]}
+    assert result("sandbox", "up", name) == listed
+    assert listed in result("sandbox", "list")["sandboxes"]
     with psycopg.connect(settings["SUPABASE_DB_URL"]) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("postgres",)
-    assert "down" in run("down", name)
-    assert f"{name}\tPostgreSQL 17\tdown" in run("list").splitlines()
-    assert "gone" in run("down", name, "--delete")
-    assert name not in run("list")
+    assert "down" in run("sandbox", "down", name)
+    assert [name, "17", "down"] in rows("sandbox", "list")
+    assert result("sandbox", "down", name, "--delete") == {"name": name, "deleted": True}
+    assert name not in run("sandbox", "list")
 
 
 def test_the_settings_of_a_sandbox_that_is_not_there_are_refused_with_the_way_out(name: str) -> None:
     with pytest.raises(UsageError, match="is not up") as refused:
-        run("env", name)
+        run("sandbox", "env", name)
     assert f"supapy sandbox up {name}" in (refused.value.hint or "")
 
 
 def test_the_installed_versions_are_listed_and_an_unknown_one_is_refused() -> None:
     version = tools(17).version  # here by now, downloaded if need be
-    result = CliRunner().invoke(pg, ["list"], catch_exceptions=False)
-    assert f"{version}\t{tools(17).bin}" in result.output.splitlines()
+    assert [version, str(tools(17).bin)] in rows("pg", "list")
+    assert {"version": version, "folder": str(tools(17).bin)} in result("pg", "list")["versions"]
     with pytest.raises(ToolMissing, match="no PostgreSQL 9 can be downloaded"):
-        CliRunner().invoke(pg, ["install", "9"], catch_exceptions=False)
+        run("pg", "install", "9")

@@ -50,7 +50,7 @@ def test_two_sandboxes_run_side_by_side_and_their_processes_end_with_them(regist
     assert one.keys() == {*of_the_project, "SUPABASE_ACCESS_TOKEN"}
     assert not {one[name] for name in of_the_project} & set(two.values())
     assert one["SUPABASE_ACCESS_TOKEN"] == two["SUPABASE_ACCESS_TOKEN"]
-    assert [(sandbox.name, sandbox.major, sandbox.is_up) for sandbox in registry.list()] == [
+    assert [(sandbox.name, sandbox.major, bool(sandbox.url)) for sandbox in registry.list()] == [
         ("one", MAJOR, True),
         ("two", MAJOR, True),
     ]
@@ -60,7 +60,7 @@ def test_two_sandboxes_run_side_by_side_and_their_processes_end_with_them(regist
     assert [bool(process.identity(pid)) for pid in pids] == [False, False, True, True]
     registry.down("two")
     assert not any(process.identity(pid) for pid in pids)
-    assert [sandbox.is_up for sandbox in registry.list()] == [False, False]
+    assert [bool(sandbox.url) for sandbox in registry.list()] == [False, False]
 
 
 def test_a_sandbox_that_is_up_stays_as_it_is(registry: Registry, home: Path) -> None:
@@ -89,12 +89,12 @@ def test_a_database_whose_serving_process_was_killed_is_ended_too(registry: Regi
     os.kill(server, signal.SIGKILL)
     os.waitpid(server, 0)
     assert process.identity(database)
-    assert not registry.list()[0].is_up
+    assert not registry.list()[0].url
     with pytest.raises(UsageError, match="not up"):
         registry.environment("one")
     registry.up("one", MAJOR)
     assert not process.identity(database)
-    assert registry.list()[0].is_up
+    assert registry.list()[0].url
 
 
 def test_another_process_that_got_the_pid_of_a_dead_sandbox_is_left_alone(registry: Registry, home: Path) -> None:
@@ -104,7 +104,7 @@ def test_another_process_that_got_the_pid_of_a_dead_sandbox_is_left_alone(regist
         said = state(home, "one")
         said["server"]["pid"] = said["database"]["pid"] = bystander.pid
         (home / "one" / "state.json").write_text(json.dumps(said))
-        assert not registry.list()[0].is_up
+        assert not registry.list()[0].url
         registry.down("one", delete=True)
         assert bystander.poll() is None
         bystander.communicate(b"\n")
