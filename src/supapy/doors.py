@@ -7,8 +7,7 @@ Each takes a project's URL, service key and database connection; what isn't give
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,10 +42,8 @@ class _Door:
         values = {**found.values, **{name: value for name, value in given.items() if value is not None}}
         self._settings = replace(found, values=values)
 
-    @contextmanager
-    def _project(self) -> Iterator[Project]:
-        with Project.of(self._settings) as project:
-            yield project
+    def _project(self) -> Project:
+        return Project.of(self._settings)
 
 
 class SupabaseBackup(_Door):

@@ -11,6 +11,7 @@
     │   ├── ToolMissing 25         no PostgreSQL program of the needed version
     │   ├── ApiError 26            the Storage or Auth server refused a request
     │   └── SqlError 27            the database refused a statement
+    │       └── Overtaken 27           a table was altered just as the snapshot was taken
     ├── StoreError 30          the place where backups are kept
     │   ├── StoreFull 31
     │   ├── NotFound 32
@@ -22,9 +23,10 @@
     ├── IntegrityError 50      a backup isn't what its manifest says
     │   └── UnknownFormat 51
     ├── RestoreRefused 60      the target isn't one to restore into; nothing was written
-    └── Interrupted 130
+    ├── Interrupted 130
+    └── Unreadable 3           one thing of many: it becomes a problem, and ends nothing
 
-Exit 3 is no error: it says that a command finished and has problems or differences to show.
+Exit 3 is no error else: it says that a command finished and has problems or differences to show.
 Messages are lower case without a full stop; the hint is a sentence that says what to do.
 """
 

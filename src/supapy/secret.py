@@ -22,10 +22,9 @@ class Secret:
         return self._text
 
     def masked(self) -> str:
-        """Enough to tell two secrets apart without giving one away: its length class and a short digest."""
-        return (
-            f"****** (fingerprint {hashlib.sha256(self._text.encode()).hexdigest()[:8]})" if self._text else "(empty)"
-        )
+        """Enough to tell two secrets apart without giving one away: stars and a short digest."""
+        digest = hashlib.sha256(self._text.encode()).hexdigest()
+        return f"****** (fingerprint {digest[:8]})" if self._text else "(empty)"
 
     def __bool__(self) -> bool:
         return bool(self._text)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "--rewrite", "pairs", metavar="OLD=NEW", multiple=True, help="Replace an address in what wakes. May be given again."
 )
 @click.option("--rewrite-keys", is_flag=True, help="Replace the old project's keys by this project's, of the settings.")
-@click.option("--in-functions", is_flag=True, help="Rewrite the functions as well that are called.")
+@click.option("--in-functions", is_flag=True, help="Rewrite the functions that are called as well.")
 @click.pass_obj
 def activate(
     shell: Shell,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 SOURCE, TARGET = "demo-source", "demo-target"
 
 
-@click.command()
+@click.command(short_help="The whole job once, on two local projects.")
 @click.option("--pg", "major", type=click.Choice(["15", "17"]), default="17", show_default=True, help="Its PostgreSQL.")
 @click.option("--keep", is_flag=True, help="Leave both projects up, and the backup where it is, to look around.")
 @click.pass_obj

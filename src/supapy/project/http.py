@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -48,6 +49,8 @@ READ_AHEAD_BYTES = 512 * 1024
 LEAST_TAKEN_OVER_BYTES = 32 * 1024 * 1024
 # Requests in a row that failed for good, each after all its tries: then the service is asked how it is.
 MOST_FAILURES = 5
+# What may stand in a header.
+_SENDABLE = re.compile(r"[\x21-\x7e]+")
 _HEALTH = "/storage/v1/bucket?limit=1"
 
 
@@ -328,6 +331,11 @@ def _taken_over(response: aiohttp.ClientResponse, done: int, stall_after_s: floa
 
 async def _read_on(response: aiohttp.ClientResponse) -> bytes:
     return (await _read(response, PIECE_BYTES))[0]
+
+
+def can_be_sent(key: Secret) -> bool:
+    """Whether a key or a token holds only what may stand in a header."""
+    return _SENDABLE.fullmatch(key.reveal()) is not None
 
 
 def _key_headers(key: Secret, *, is_gateway: bool) -> dict[str, str]:

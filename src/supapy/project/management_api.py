@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from urllib.parse import quote
 
 from supapy.errors import AccessDenied, ApiError, Unreachable, UsageError
 from supapy.project.answers import Answer, true_status
-from supapy.project.http import Http
+from supapy.project.http import Http, can_be_sent
 from supapy.secret import Secret
 
 BASE_URL = "https://api.supabase.com"
 # What is told here, in words of its own; all else is `Http`'s.
 _TOLD = frozenset({400, 401, 402, 403, 404})
-# What may stand in a header.
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
 _ACCOUNT = "A token of an account is made in the dashboard: Account > Access Tokens."
 
 
@@ -52,7 +49,7 @@ class ManagementApi:
     def _ask(self, method: str, ref: str, failed: str, body: bytes | None = None) -> Answer:
         if not self._token:
             raise UsageError("SUPABASE_ACCESS_TOKEN is not set", f"{_ACCOUNT} Put it into .env or the environment.")
-        if not _SENDABLE.fullmatch(self._token.reveal()):
+        if not can_be_sent(self._token):
             raise AccessDenied("SUPABASE_ACCESS_TOKEN holds characters that no token has", _ACCOUNT)
         path = f"/v1/projects/{quote(ref, safe='')}/pgsodium"
         headers = {"Content-Type": "application/json"} if body else {}

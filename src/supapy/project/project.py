@@ -21,7 +21,7 @@ from supapy.events import Listener, ignore
 from supapy.loop import Loop
 from supapy.model import Json
 from supapy.project.auth_api import AuthApi
-from supapy.project.http import MOST_AT_ONCE, Http
+from supapy.project.http import MOST_AT_ONCE, Http, can_be_sent
 from supapy.project.management_api import BASE_URL, ManagementApi
 from supapy.project.moment import Moment, open_moment
 from supapy.project.pgtools import PgTools, find
@@ -34,8 +34,6 @@ from supapy.settings import MANAGEMENT_URL, Settings
 # A host and perhaps a port; no user and password, which have no place in a project's address.
 _PLACE = re.compile(r"(?:[\w-]{1,63}(?:\.[\w-]{1,63})*|\[[0-9a-f:.]+\])(?::\d+)?", re.ASCII | re.IGNORECASE)
 _HOSTED = re.compile(r"([a-z0-9]{20})\.supabase\.(?:co|in|net|red)")
-# What may stand in a header.
-_SENDABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Project:
@@ -234,7 +232,7 @@ def _checked_ref(url: str, key: Secret, db_url: Secret | None) -> str:
 def _check_role(key: Secret, said: Json | None) -> None:
     """An anon key doesn't fail, it lists nothing (F§1.1): so it's refused before it is used."""
     hint = "Use the service_role key or a secret key (sb_secret_…): dashboard, Settings > API keys."
-    if not _SENDABLE.fullmatch(key.reveal()):
+    if not can_be_sent(key):
         raise AccessDenied("SUPABASE_KEY holds characters that no key has", hint)
     if key.reveal().startswith("sb_publishable_"):
         raise AccessDenied("SUPABASE_KEY is a publishable key, which sees only what any visitor sees", hint)

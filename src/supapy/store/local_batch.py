@@ -22,13 +22,11 @@ from supapy.store.tree import NEW_FILE, Fsync, Tree, write_all
 
 # Handles on folders that stay open between files: the neighbours of a file mostly go into the same few.
 MOST_OPEN_FOLDERS = 64
-# No hard links here, not between these two, or not one more to this file.
-_CANT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
-
-
 # A large file goes to the disk while more of it is coming: at the end little is left to sync, and the system needn't
 # stop whoever writes because too much waits for the disk.
 ON_ITS_WAY_BYTES = 8 * 1024 * 1024
+# No hard links here, not between these two, or not one more to this file.
+_CANT_LINK = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EXDEV, errno.EMLINK})
 
 
 class LocalBatch:

@@ -148,15 +148,16 @@ class ByApi:
         return each_once(filter(meant("users", self._chosen), self.document.users()))
 
     def _make_all(self, project: Project, progress: Progress) -> list[Problem]:
-        failed: list[Problem | None] = []
+        failed: list[Problem] = []
         lines = (line for line in self._lines() if _unmakable(parse(line)) is None and not self._stays(line))
 
         def note(problem: Problem | None) -> None:
-            failed.append(problem) if problem else None
+            if problem:
+                failed.append(problem)
             progress(1)
 
         side_by_side(project.loop, lines, partial(self._make, project), note, at_once=project.at_once)
-        return [problem for problem in failed if problem]
+        return failed
 
     def _stays(self, line: bytes) -> bool:
         return self.people.on_conflict != "replace" and str(parse(line)["id"]) in self._met

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from supapy.names import literal, qualified, quoted
 from supapy.parts.database import platform
@@ -78,17 +79,21 @@ def _extension_rows(moment: Moment) -> Iterator[Rows]:
         yield Rows("database", table, condition)
 
 
-# (schema, name, oid)
-Unreadable = tuple[str, str, int]
+class UnreadableTable(NamedTuple):
+    """A table that this connection may not read."""
+
+    schema: str
+    name: str
+    oid: int
 
 
-def unreadable_tables(moment: Moment) -> list[Unreadable]:
+def unreadable_tables(moment: Moment) -> list[UnreadableTable]:
     """The tables that this connection may not read.
 
     pg_dump would stop at them; older projects keep a few of the platform's own from postgres.
     """
     # Who may read all needn't be asked about each.
-    return [] if moment.value(_READS_ALL) else [(schema, name, oid) for schema, name, oid in moment.rows(_UNREADABLE)]
+    return [] if moment.value(_READS_ALL) else [UnreadableTable(*row) for row in moment.rows(_UNREADABLE)]
 
 
 def copy_statements(rows: Rows, found: Stretches, looked_into: Container[int]) -> list[str]:

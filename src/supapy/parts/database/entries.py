@@ -48,17 +48,19 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
             return _foreign_key(entry)
         case "INDEX" | "TABLE" if entry.oid in facts.computed:
             return _computed(entry)
-        case "INDEX" | "CONSTRAINT" if entry.kind == "CONSTRAINT" or entry.sql.startswith("CREATE UNIQUE"):
-            return do_block(f"BEGIN{_or_told(f'    EXECUTE {literal(entry.sql)};', title(entry), _AMENDS)}\nEND")
+        case "CONSTRAINT":
+            return _over_rows(entry)
+        case "INDEX" if entry.sql.startswith("CREATE UNIQUE"):
+            return _over_rows(entry)
         case "CHECK CONSTRAINT":
             return _computed(entry)
         case "TRIGGER" | "RULE" | "EVENT TRIGGER" if (entry.catalog, entry.oid) in facts.webhooks:
             return webhook_sql(facts.webhooks[entry.catalog, entry.oid])
         case "EVENT TRIGGER":
             return _event_trigger(entry)
-        case "COMMENT" if facts.webhooks and entry.name.startswith(("TRIGGER ", "RULE ")):
+        case "INDEX ATTACH":
             return _if_made(entry)
-        case "COMMENT" | "INDEX ATTACH" if entry.kind == "INDEX ATTACH" or entry.name.startswith(_MAY_BE_GONE):
+        case "COMMENT" if entry.name.startswith(_MAY_BE_GONE + (_MAY_SLEEP if facts.webhooks else ())):
             return _if_made(entry)
         case _:
             return entry.sql
@@ -98,8 +100,9 @@ END"""
     )
 
 
-# What comments are on that may not have been made.
+# What comments are on that may not have been made, or not yet.
 _MAY_BE_GONE = ("INDEX ", "CONSTRAINT ", "EVENT TRIGGER ")
+_MAY_SLEEP = ("TRIGGER ", "RULE ")
 # What rows raise that an index can't be built on, and functions in an index; each stands for its whole class.
 _CONTRADICTED = (
     "data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation OR plpgsql_error"
@@ -107,6 +110,11 @@ _CONTRADICTED = (
 _AMENDS = "its rows contradict it (an upgrade of the source's collations can do that), amend them and create it again"
 # What a function raises that doesn't find a name.
 _NOT_FOUND = "undefined_function OR undefined_table OR undefined_object OR undefined_column"
+
+
+def _over_rows(entry: TocEntry) -> str:
+    """Made unless the rows contradict it, which is told."""
+    return do_block(f"BEGIN{_or_told(f'    EXECUTE {literal(entry.sql)};', title(entry), _AMENDS)}\nEND")
 
 
 def _computed(entry: TocEntry) -> str:

@@ -45,7 +45,8 @@ class Facts:
     tables; `extensions` are those installed; `computed` are the indexes on expressions or with a condition, and the
     tables whose checks or generated columns call a user's function; `tables` are the relations, (schema, name), that
     indexes, constraints, triggers and the like belong to; `webhooks` are the triggers and rules that reach out, as the
-    functions `reaching` do, and `reaching_views` the materialized views; `queues` is what pgmq makes with a queue.
+    functions `reaching` do, and `reaching_views` the materialized views; `queues` is what pgmq makes with a queue, and
+    `queue_partitions` the partitions of queues, of which only the rows come back.
     """
 
     managed: frozenset[str]

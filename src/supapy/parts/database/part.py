@@ -32,7 +32,7 @@ from supapy.parts.database import (
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.chosen import pick
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
-from supapy.parts.database.data import Rows, Unreadable, auth_rows, database_rows, storage_rows, unreadable_tables
+from supapy.parts.database.data import Rows, UnreadableTable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
 from supapy.parts.database.holding import hold, refuse_hidden
 from supapy.parts.database.inventory import COMMENTS, read_things, take_inventory, vault_inventory
@@ -182,7 +182,7 @@ class DatabasePart:
 
 
 def _problems(
-    moment: Moment, meant: list[Table], unreadable: list[Unreadable], selection: Selection, managed: Container[str]
+    moment: Moment, meant: list[Table], unreadable: list[UnreadableTable], selection: Selection, managed: Container[str]
 ) -> Iterator[Problem]:
     if begun := unfinished(moment):
         yield Problem("database", "the database as it should be", f"it is half restored: {begun} is on its way in")
@@ -240,7 +240,7 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _archive(moment: Moment, unreadable: list[Unreadable]) -> Iterator[Callable[[], list[TocEntry]]]:
+def _archive(moment: Moment, unreadable: list[UnreadableTable]) -> Iterator[Callable[[], list[TocEntry]]]:
     """What pg_dump says of the schema, in the moment's snapshot: it runs beside the block, and is waited for when what
     this gives is called."""
     tools = moment.project.tools(moment.major)

@@ -17,7 +17,6 @@ _SECRET_SETTINGS = frozenset({"app.settings.jwt_secret", "app.settings.jwt_exp"}
 _PRELOADED = "session_preload_libraries"
 _BY_PLATFORM = "Only a superuser can give it: ask the platform's support."
 
-
 # The roles that a part of a database needs; None for all of it.
 Roles = frozenset[str] | None
 
