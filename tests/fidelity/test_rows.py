@@ -14,19 +14,16 @@ from tests.projects import MAJORS, ClusterFactory, owner
 
 from supapy.errors import SqlError
 from supapy.names import literal, qualified, quoted
+from supapy.project.exact import changed_columns, paired, parse, same
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
     array_lines,
     as_array,
-    changed_columns,
     insert_staged,
     insertable,
-    paired,
-    parse,
     rows_out,
-    same,
     stage,
     staged_keys,
     unknown_columns,

@@ -28,8 +28,8 @@ from supapy.model import Difference, Json, Omission, Proof
 from supapy.parts.storage.by_sql import RowsBySql
 from supapy.parts.storage.listing import LOST_IN_A_BACKUP, RowsAsListed
 from supapy.parts.storage.selection import EVERYTHING, Selection
+from supapy.project.exact import parse
 from supapy.project.project import Project
-from supapy.project.rows import parse
 from supapy.restore import Outcome, restore
 from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject

@@ -15,8 +15,8 @@ from urllib.parse import quote
 from supapy.errors import ApiError, Unreachable
 from supapy.loop import in_thread
 from supapy.model import Json, Piece
+from supapy.project.exact import members
 from supapy.project.http import Download, Http
-from supapy.project.rows import members
 
 # Above this a file goes up in pieces that can be resumed, each but the last of exactly this size (F§1.7).
 TUS_PIECE_BYTES = 6 * 1024 * 1024

@@ -21,9 +21,9 @@ from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import OTHERS
 from supapy.parts.base import Obstacle
 from supapy.project.auth_api import AuthApi
+from supapy.project.exact import members, parse
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import members, parse
 
 MOST_NAMED = 3
 _EQUAL = "users, as the Auth server shows them"

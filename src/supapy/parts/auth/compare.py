@@ -12,9 +12,9 @@ from supapy.parts.auth.document import Document
 from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import LEFT, meant
 from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL, readable
+from supapy.project.exact import Deep, parse, same
 from supapy.project.moment import Moment
 from supapy.project.pumps import usual_jobs
-from supapy.project.rows import Deep, parse, same
 from supapy.project.schema import Table
 
 _EQUAL = "equal"

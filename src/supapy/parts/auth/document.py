@@ -18,9 +18,9 @@ from uuid import UUID
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.parts.auth.tables import FILE, NESTED
 from supapy.parts.base import Source
+from supapy.project.exact import members, parse
 from supapy.project.moment import Moment
 from supapy.project.quick import compact_json_of
-from supapy.project.rows import members, parse
 from supapy.project.schema import Column, Table
 from supapy.stream import lines
 

@@ -17,10 +17,10 @@ from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, readable, wanting
 from supapy.parts.base import Obstacle, Source
+from supapy.project.exact import parse
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
-from supapy.project.rows import parse
 from supapy.project.schema import AUTH_LEFT_OUT, tables_of
 
 # What the manifest counts beside the users.

@@ -14,7 +14,7 @@ from supapy.names import many
 from supapy.parts.auth.document import Document
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
 from supapy.parts.base import Obstacle, Source
-from supapy.project.rows import parse
+from supapy.project.exact import parse
 
 OnConflict = Literal["fail", "skip", "replace"]
 Via = Literal["sql", "api"]

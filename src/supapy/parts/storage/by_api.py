@@ -22,8 +22,8 @@ from supapy.parts.storage.listing import RowsAsListed, mime_types
 from supapy.parts.storage.selection import EVERYTHING, Selection
 from supapy.parts.storage.sending import has_bytes, send
 from supapy.parts.storage.sent import Begun
+from supapy.project.exact import members, paired, parse
 from supapy.project.project import Project
-from supapy.project.rows import members, paired, parse
 
 _WITH_SQL = "Set SUPABASE_DB_URL, and they come back."
 LOST_IN_A_RESTORE = (

@@ -9,8 +9,9 @@ from supapy.model import Json, Omission, Problem
 from supapy.parts.storage.cross_check import cross_check
 from supapy.parts.storage.files import PART, elsewhere, takes_row
 from supapy.parts.storage.selection import EVERYTHING, Scope
+from supapy.project.exact import parse
 from supapy.project.moment import Moment
-from supapy.project.rows import json_of, lines_out, parse
+from supapy.project.rows import json_of, lines_out
 from supapy.project.schema import Column, Table, tables_of
 from supapy.stream import lines
 

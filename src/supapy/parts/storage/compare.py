@@ -20,9 +20,9 @@ from supapy.parts.storage.files import (
 )
 from supapy.parts.storage.index import Index, index_of
 from supapy.parts.storage.selection import Selection
+from supapy.project.exact import changed_columns, paired, parse, same
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import changed_columns, paired, parse, same
 
 # What describes the stored file: another upload of the same bytes has others (F§1.9).
 _OF_THE_FILE = frozenset({"eTag", "contentLength", "httpStatusCode"})

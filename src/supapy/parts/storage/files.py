@@ -10,7 +10,8 @@ from supapy.names import few, many
 from supapy.parts.base import Source
 from supapy.parts.storage.selection import Scope, Selection
 from supapy.project.answers import RETRYABLE
-from supapy.project.rows import array_lines, parse
+from supapy.project.exact import parse
+from supapy.project.rows import array_lines
 from supapy.stream import lines
 
 PART = "storage"

@@ -27,8 +27,8 @@ from supapy.parts.storage.cross_check import NO_SUCH_LIST
 from supapy.parts.storage.files import PART, about_one_object, elsewhere
 from supapy.parts.storage.selection import EVERYTHING, Scope
 from supapy.project.answers import RETRYABLE
+from supapy.project.exact import Deep, Number, compact, paired
 from supapy.project.project import Project
-from supapy.project.rows import Deep, Number, compact, paired
 from supapy.project.schema import Column
 from supapy.project.storage_api import MOST_LISTED, Shown, StorageApi
 

@@ -20,13 +20,13 @@ from supapy.parts.storage.files import PART, saved_buckets, saved_objects
 from supapy.parts.storage.selection import Selection
 from supapy.parts.storage.sending import has_bytes, send
 from supapy.parts.storage.sent import Begun, Sent
+from supapy.project.exact import parse
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.rows import (
     amend_staged,
     insert_staged,
     insertable,
-    parse,
     stage,
     staged_keys,
     unknown_columns,

@@ -33,9 +33,10 @@ from supapy.parts.storage.files import (
 from supapy.parts.storage.index import index_of
 from supapy.parts.storage.load import load
 from supapy.parts.storage.selection import EVERYTHING, Fitting, Scope, Selection
+from supapy.project.exact import parse
 from supapy.project.moment import Moment
 from supapy.project.project import Project
-from supapy.project.rows import as_array, parse
+from supapy.project.rows import as_array
 
 _PLAIN_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 _SIZE = re.compile(r"[0-9]{1,18}")

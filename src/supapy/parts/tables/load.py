@@ -14,11 +14,12 @@ from supapy.errors import IntegrityError, SqlError, UsageError
 from supapy.model import Difference, Entry, Finding, Problem, Progress, Proof, Step
 from supapy.names import few, literal, many, plain_name, quoted, unquoted
 from supapy.parts.base import Obstacle, Source
+from supapy.project.exact import keys_of
 from supapy.project.moment import Moment
 from supapy.project.patterns import Matched, Patterns, Relation, match, user_relations
 from supapy.project.postgres import Session
 from supapy.project.project import Project
-from supapy.project.rows import array_lines, insert_staged, keys_of, rows_out, stage
+from supapy.project.rows import array_lines, insert_staged, rows_out, stage
 from supapy.project.schema import Reader, Table, looked_into_tables, user_tables
 from supapy.stream import fingerprint_of, lines
 

@@ -16,8 +16,8 @@ from supapy.errors import ApiError
 from supapy.model import Json
 from supapy.parts.storage.listing import LOST_IN_A_BACKUP, MOST_LOOKS, OTHER_PAGE, RowsAsListed, array_text, mime_types
 from supapy.parts.storage.selection import EVERYTHING, Selection
+from supapy.project.exact import parse
 from supapy.project.project import Project
-from supapy.project.rows import parse
 from supapy.secret import Secret
 
 AT = "2026-11-22T07:15:00.120Z"
