@@ -62,7 +62,9 @@ class TestBuckets:
         )
 
     def test_unknown_properties_are_ignored(self, target: Target) -> None:
-        target.bucket(owner="nobody", created_at="2001-01-01T00:00:00Z", nonsense=1)
+        bucket = target.bucket(owner="nobody", created_at="2001-01-01T00:00:00Z", nonsense=1)
+        made = target.storage("GET", f"bucket/{bucket}").json()
+        assert (made["owner"], made["created_at"][:4] == "2001", "nonsense" in made) == ("", False, False)
 
     def test_a_limit_given_as_text_is_cut_to_three_digits(self, target: Target) -> None:
         bucket = target.bucket(file_size_limit="1.2345MB")
