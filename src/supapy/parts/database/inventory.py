@@ -31,6 +31,7 @@ from supapy.parts.database.inventory_sql import INVENTORY
 from supapy.parts.database.makers import Makers
 from supapy.parts.database.quiesced import MATERIALIZED_VIEW
 from supapy.parts.database.rules import Selection
+from supapy.parts.database.spelling import settled
 from supapy.project.moment import Moment
 from supapy.project.schema import PG_CLASS
 
@@ -58,6 +59,8 @@ VAULT_SECRETS = "vault secrets"
 LONGEST_TEXT_CHARACTERS = 120
 # Properties that hold passwords, or may.
 _SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
+# Properties that a server prints otherwise once it has read them back; so it does the rows that a publication sends.
+_SQL = frozenset({"definition", "using", "check", "default", "partition key"})
 # What copies are made of.
 _WHOLE = frozenset({"type"})
 # Before a thing's properties its name, catalog, oid and relation stand in the rows of the inventory's queries.
@@ -329,6 +332,7 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
 
 def _plain(properties: Properties) -> Properties:
     """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
+    properties = {key: _spelt(key, value) for key, value in properties.items()}
     plain = {
         key: digest(value)
         if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE
@@ -344,6 +348,14 @@ def _plain(properties: Properties) -> Properties:
         if properties[key]:
             plain[key] = digest(json.dumps(properties[key], sort_keys=True))
     return plain
+
+
+def _spelt(key: str, value: Any) -> Any:
+    if key in _SQL and isinstance(value, str):
+        return settled(value)
+    if key == "tables" and value:
+        return [[table, columns, where and settled(where)] for table, columns, where in value]
+    return value
 
 
 def _short(text: str) -> str:
