@@ -106,13 +106,15 @@ class ApiError(ProjectError):
 
 
 class SqlError(ProjectError):
-    """The database refused a statement (`sqlstate` names why)."""
+    """The database refused a statement (`sqlstate` names why). The `detail` may quote rows, secrets too: it is never
+    shown as it is."""
 
     exit_code = 27
 
-    def __init__(self, message: str, hint: str | None = None, *, sqlstate: str = "") -> None:
+    def __init__(self, message: str, hint: str | None = None, *, sqlstate: str = "", detail: str = "") -> None:
         super().__init__(message, hint)
         self.sqlstate = sqlstate
+        self.detail = detail
 
 
 class Overtaken(SqlError):

@@ -87,7 +87,7 @@ def test_two_users_with_one_address_are_refused_and_nobody_comes(
 ) -> None:
     backup = edited(source, tmp_path, lambda text: text.replace("bob@example.com", "old@example.com"))
     target = project_factory("target")
-    with pytest.raises(RestoreRefused, match="users_email_partial_key") as refused:
+    with pytest.raises(RestoreRefused, match=r"\(email old@example.com\): .*users_email_partial_key") as refused:
         restored(backup, target, AUTH)
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
     assert "half restored" not in str(refused.value.hint)
@@ -172,3 +172,13 @@ def test_users_come_back_from_a_compressed_backup(
     target = project_factory("target")
     assert restored(backup, target, AUTH).is_whole
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(5,)]
+
+
+def test_a_token_that_two_users_would_have_is_not_shown(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    old, again = '"confirmation_token":""', '"confirmation_token":"pending"'
+    backup = edited(source, tmp_path, lambda text: text.replace(old, again, 1))
+    with pytest.raises(RestoreRefused, match=r"key: .*confirmation_token_idx") as refused:
+        restored(backup, project_factory("target"), AUTH)
+    assert "pending" not in str(refused.value)

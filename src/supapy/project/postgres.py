@@ -336,7 +336,10 @@ def _sql_error(error: psycopg.Error) -> SqlError | AccessDenied:
             f"the database refused: {message}", "Connect as the project's postgres role, which supapy is made for."
         )
     sqlstate = error.sqlstate or ""
-    return SqlError(f"the database refused: {message}", remedy(f"{sqlstate} {message}"), sqlstate=sqlstate)
+    detail = error.diag.message_detail or ""
+    return SqlError(
+        f"the database refused: {message}", remedy(f"{sqlstate} {message}"), sqlstate=sqlstate, detail=detail
+    )
 
 
 def remedy(said: str) -> str | None:

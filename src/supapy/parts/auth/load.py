@@ -6,6 +6,7 @@ becomes an object here, and what comes in comes by COPY, as fast as a table can 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from supapy.project.quick import chunks, packed
 T = TypeVar("T")
 # The second is of rows that replace one another.
 _DUPLICATE = ("23505", "21000")
+# Keys that people know a row by; others are tokens.
+_NAMING = re.compile(r"\((id|email|phone|provider_id, provider|domain|entity_id)\)=\((.+)\)")
 _NO_JSON = "22P02"
 _MOVE_ON = f"""
 SELECT pg_catalog.setval('{SEQUENCE}', GREATEST((SELECT max(id) FROM auth.refresh_tokens), last_value),
@@ -61,8 +64,10 @@ class Load:
             except SqlError as error:
                 if error.sqlstate not in _DUPLICATE:
                     raise
+                named = _NAMING.search(error.detail)
                 raise RestoreRefused(
-                    f"two rows would have the same key: {error.message.removeprefix('the database refused: ')}",
+                    f"two rows would have the same key{f' ({named[1]} {named[2]})' if named else ''}: "
+                    f"{error.message.removeprefix('the database refused: ')}",
                     "No user came in. The other row is in the target, or auth_users.json was edited.",
                 ) from None
         return self._problems
