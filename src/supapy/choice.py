@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from supapy.errors import UsageError
 from supapy.events import Listener, ignore
+from supapy.journal import Journal
 from supapy.model import Json
 from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
@@ -168,10 +169,15 @@ def to_save(
 
 
 def to_restore(
-    choice: Choice, *, check_bytes: bool = True, jobs: int | None = None, listener: Listener = ignore
+    choice: Choice,
+    *,
+    check_bytes: bool = True,
+    jobs: int | None = None,
+    listener: Listener = ignore,
+    journal: Journal | None = None,
 ) -> list[Part]:
     """The parts in the order they come back; the database by `jobs` connections, one a core and at most 8 unless told
-    otherwise. The `listener` hears of each table's rows.
+    otherwise. The `listener` hears of each table's rows; the `journal` says what runs before this one have done.
 
     Users and objects go first: the database's foreign keys to them are checked when they are made, and its triggers
     on their tables mustn't see them arrive. The JSON tables are for reading: their rows come back with the database.
@@ -181,7 +187,7 @@ def to_restore(
         # First, for what it needs may be missing, and its database may be started anew.
         parts.append(RootKeyPart())
     if choice.auth:
-        parts.append(AuthPart(people=choice.people))
+        parts.append(AuthPart(people=choice.people, journal=journal))
     if choice.storage:
         parts.append(StoragePart(only=choice.only, check_bytes=check_bytes))
     if choice.from_json:

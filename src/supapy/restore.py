@@ -110,7 +110,7 @@ def make_plan(
         raise RestoreRefused(
             f"the settings lead to project {project.ref}, not to {into}", "Choose its settings with --env-file FILE."
         )
-    parts = to_restore(choice, jobs=jobs, listener=listener)
+    parts = to_restore(choice, jobs=jobs, listener=listener, journal=journal)
     mark = Mark(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), choice.options)
     with project.moment() as moment:
         begun = unfinished(moment) if project.has_database else None

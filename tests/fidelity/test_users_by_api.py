@@ -15,8 +15,11 @@ from tests.projects import ProjectFactory
 
 from supapy.backup import Backup
 from supapy.choice import Choice
+from supapy.errors import Interrupted, RestoreRefused
+from supapy.events import Advanced, Event
 from supapy.model import Difference, Proof
 from supapy.parts.auth import People
+from supapy.parts.auth.people import OnConflict
 from supapy.project.project import Project
 from supapy.restore import Outcome, restore
 from supapy.sandbox.project import SandboxProject
@@ -303,3 +306,36 @@ def test_what_is_saved_is_enough_to_know_everything_of_a_user(pair: Pair) -> Non
     sso = next(user for user in said["users"] if user["id"] == SSO)
     assert sso["is_sso_user"] is True
     assert ANON in {user["id"] for user in said["users"]}
+
+
+@pytest.mark.parametrize("on_conflict", ["fail", "skip"])
+def test_after_a_break_the_same_command_goes_on_and_who_came_before_it_is_no_stranger(
+    pair: Pair, project_factory: ProjectFactory, on_conflict: OnConflict
+) -> None:
+    target, choice = project_factory("target"), auth(on_conflict=on_conflict)
+    as_superuser(
+        target,
+        """CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN NEW.raw_user_meta_data = '{"spoiled": true}'; RETURN NEW; END $$""",
+        "CREATE TRIGGER spoil BEFORE INSERT OR UPDATE ON auth.users FOR EACH ROW EXECUTE FUNCTION public.spoil()",
+    )
+    if on_conflict == "skip":
+        assert posted(target, "/auth/v1/admin/users", {"id": BOB, "email": "bobby@example.com"})[0] == 200
+
+    def breaks(event: Event) -> None:
+        if isinstance(event, Advanced) and "Auth server" in event.stage:
+            raise Interrupted("interrupted")
+
+    with Project(target.url, target.service_key) as project, pytest.raises(Interrupted):
+        restore(pair.backup, project, choice, into="target", confirm=lambda plan: True, listener=breaks)
+    assert as_superuser(target, f"SELECT count(*) > 0 FROM auth.users WHERE id <> '{BOB}'") == [(True,)]
+    outcome = restored(pair.backup, target, choice, into="target")
+    spoiled = {ALICE, OLD, ACTIVE, PHONE} | ({BOB} if on_conflict == "fail" else set())
+    assert {one.name for one in outcome.differences} == {f"auth.users {one}" for one in spoiled}
+    left = [one.count for one in outcome.proofs if one.sort == "users left as they were"]
+    assert left == ([1] if on_conflict == "skip" else [])
+    assert not outcome.problems
+    # It has come to its end: what is there now is anybody's.
+    if on_conflict == "fail":
+        with pytest.raises(RestoreRefused, match="5 users of the backup"):
+            restored(pair.backup, target, choice, into="target")

@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 from tests.fidelity.test_auth import ALICE, ANON, BOB, MORE, OLD, PASSWORD, PEOPLE, SSO
-from tests.fidelity.whole import as_superuser, backed_up, differences, posted, restored
+from tests.fidelity.whole import as_superuser, backed_up, differences, opened, posted, restored
 from tests.projects import ProjectFactory
 
 from supapy.backup import Backup
 from supapy.choice import Choice
-from supapy.errors import RestoreRefused, UsageError
+from supapy.errors import Interrupted, RestoreRefused, UsageError
+from supapy.events import Event, Started
 from supapy.parts.auth import People
-from supapy.restore import Outcome
+from supapy.restore import Outcome, restore
 from supapy.sandbox.project import SandboxProject
 
 OTHER = "77777777-0000-4000-8000-000000000000"
@@ -27,6 +28,13 @@ INSERT INTO auth.sessions (id, user_id) VALUES ('bbbbbbbb-0000-4000-8000-0000000
 CREATE TABLE public.profiles (id uuid PRIMARY KEY REFERENCES auth.users ON DELETE CASCADE);
 INSERT INTO public.profiles VALUES ('{OTHER}');
 """
+# Changes who comes in even while triggers are quiet.
+SPOILS = (
+    """CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN NEW.aud = 'spoiled'; RETURN NEW; END $$""",
+    "CREATE TRIGGER spoil BEFORE INSERT ON auth.users FOR EACH ROW WHEN (NEW.email LIKE 'alice@%') "
+    "EXECUTE FUNCTION public.spoil(); ALTER TABLE auth.users ENABLE ALWAYS TRIGGER spoil",
+)
 
 
 def auth(**said: object) -> Choice:
@@ -83,17 +91,34 @@ def test_skipped_users_stay_as_they_are_with_all_that_is_theirs(backup: Backup, 
 def test_who_comes_out_otherwise_by_the_restore_itself_is_a_difference_also_where_others_are_skipped(
     backup: Backup, target: SandboxProject
 ) -> None:
-    as_superuser(
-        target,
-        """CREATE FUNCTION public.spoil() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN NEW.aud = 'spoiled'; RETURN NEW; END $$""",
-        "CREATE TRIGGER spoil BEFORE INSERT ON auth.users FOR EACH ROW WHEN (NEW.email LIKE 'alice@%') "
-        "EXECUTE FUNCTION public.spoil(); ALTER TABLE auth.users ENABLE ALWAYS TRIGGER spoil",
-    )
+    as_superuser(target, *SPOILS)
     outcome = restored(backup, target, auth(on_conflict="skip"), into="target")
     assert [(one.name, one.kind, one.detail) for one in outcome.differences] == [
         (f"auth.users {ALICE}", "changed", "aud"),
         (f"auth.users {SSO}", "changed", "aud"),
+    ]
+    assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
+
+
+def test_after_a_break_who_came_before_it_is_still_a_difference_and_who_was_there_still_none(
+    source: SandboxProject, target: SandboxProject, tmp_path: Path
+) -> None:
+    choice = Choice(storage=False, people=People(on_conflict="skip"))
+    backup = backed_up(source, tmp_path / "all", choice)
+    as_superuser(target, *SPOILS)
+
+    def breaks(event: Event) -> None:
+        if isinstance(event, Started) and "database" in event.stage:
+            raise Interrupted("interrupted")
+
+    with opened(target) as project, pytest.raises(Interrupted):
+        restore(backup, project, choice, into="target", confirm=lambda plan: True, listener=breaks)
+    assert ids(target) == {ALICE, SSO, ANON, OLD, OTHER}
+    outcome = restored(backup, target, choice, into="target")
+    assert outcome.plan.goes_on
+    assert [(one.name, one.detail) for one in outcome.differences if one.part == "auth"] == [
+        (f"auth.users {ALICE}", "aud"),
+        (f"auth.users {SSO}", "aud"),
     ]
     assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
 

@@ -17,6 +17,7 @@ from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import many
 from supapy.parts.auth.document import Document, each_once
+from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import OTHERS
 from supapy.parts.base import Obstacle
@@ -69,12 +70,15 @@ _NOT_MADE = {
 
 @dataclass(slots=True)
 class ByApi:
-    """A restore through the Auth server. Users who are there already are left, replaced or a reason to refuse."""
+    """A restore through the Auth server. Users who are there already are left, replaced or a reason to refuse, but for
+    those who came by an `earlier` run."""
 
     document: Document
     people: People
+    earlier: Earlier
     _chosen: frozenset[str] | None = None
     _met: dict[str, list[str]] = field(default_factory=dict)
+    _made: set[str] = field(default_factory=set)
 
     def obstacles(self, moment: Moment) -> Iterator[Obstacle]:
         """The users that are there, and those of the backup among them. Reads only."""
@@ -89,8 +93,11 @@ class ByApi:
         for row in map(parse, self._lines()):
             if _unmakable(row):
                 continue
-            if found := _who_are_met(row, taken):
-                self._met[str(row["id"])] = found
+            user, found = str(row["id"]), _who_are_met(row, taken)
+            if found == [user] and self.earlier.is_own_work(user):
+                self._made.add(user)
+            elif found:
+                self._met[user] = found
                 names += [str(row.get("email") or row.get("phone") or row["id"])][: MOST_NAMED - len(names)]
         if self._met:
             yield clash(self.people, len(self._met), names)
@@ -105,7 +112,7 @@ class ByApi:
             if str(row["id"]) in staying:
                 continue  # Nothing is lost of him.
             unmakable = _unmakable(row)
-            users += unmakable is None
+            users += unmakable is None and str(row["id"]) not in self._made
             lost.update([unmakable] if unmakable else _lost(row))
         for mark, (what, remedy) in _NOT_MADE.items():
             if lost[mark]:
@@ -148,6 +155,7 @@ class ByApi:
         return each_once(filter(meant("users", self._chosen), self.document.users()))
 
     def _make_all(self, project: Project, progress: Progress) -> list[Problem]:
+        self.earlier.note(self.staying)
         failed: list[Problem] = []
         lines = (line for line in self._lines() if _unmakable(parse(line)) is None and not self._stays(line))
 
@@ -160,7 +168,8 @@ class ByApi:
         return failed
 
     def _stays(self, line: bytes) -> bool:
-        return self.people.on_conflict != "replace" and str(parse(line)["id"]) in self._met
+        user = str(parse(line)["id"])
+        return user in self._made or (self.people.on_conflict != "replace" and user in self._met)
 
     async def _make(self, project: Project, line: bytes) -> Problem | None:
         row = parse(line)
@@ -293,18 +302,21 @@ def _changed(row: Json, line: bytes, live: Json) -> list[str]:
             changed.append(f"{kind}_confirmed_at")
     if bool(_ban(row)) != bool(live.get("banned_until")):
         changed.append("banned_until")
+    texts = dict(members(line.decode()))
     for key, name in (("raw_user_meta_data", "user_metadata"), ("raw_app_meta_data", "app_metadata")):
-        if row.get(key) and not _holds(live.get(name) or {}, dict(members(line.decode()))[key]):
+        if not _holds(live.get(name) or {}, texts.get(key, "")):
             changed.append(key)
     return changed
 
 
 def _holds(live: Json, saved: str) -> bool:
-    """Whether metadata is what was saved, but for what the server adds of its own."""
+    """Whether metadata is what was saved, if that is an object, else empty; but for what the server adds of its own."""
+    if not saved.startswith("{"):
+        return live.keys() <= _SERVERS_OWN
     try:
         # As the server reads numbers.
         said, live = json.loads(saved, parse_int=float), json.loads(json.dumps(live), parse_int=float)
     except RecursionError:
         # Too deep to be read, so nothing shows that it is the same: told rather than taken for granted.
         return False
-    return not isinstance(said, dict) or ({**live, **said} == live and live.keys() - said.keys() <= _SERVERS_OWN)
+    return bool({**live, **said} == live and live.keys() - said.keys() <= _SERVERS_OWN)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from supapy.names import literal
@@ -29,9 +29,11 @@ _BEHIND = (
 @dataclass(slots=True)
 class Meeting:
     """The saved users against the target's: `same` are there as they were saved, `clashing` differ or are others with
-    the same address, of whom `first` names some; `staying` are the ids of those who don't come for that."""
+    the same address, of whom `first` names some; `staying` are the ids of those who don't come for that. Who
+    `is_own_work`, by his id, isn't among these: he has come already, however he came out."""
 
     on_conflict: OnConflict
+    is_own_work: Callable[[str], bool] = lambda _: False
     same: int = 0
     clashing: int = 0
     first: tuple[str, ...] = ()
@@ -72,7 +74,8 @@ class Meeting:
         )[0]
         self.first = tuple(name for (name,) in session.rows(_FIRST))
         if self.on_conflict == "skip":
-            self.staying = frozenset(one for (one,) in session.rows(f"SELECT id::text FROM {_MET} WHERE NOT same"))
+            found = session.rows(f"SELECT id::text, bool_and(live = id) FROM {_MET} WHERE NOT same GROUP BY id")
+            self.staying = frozenset(one for one, by_id in found if not (by_id and self.is_own_work(one)))
 
     def coming(self, session: Session, name: str, rows: Iterable[bytes]) -> int:
         """How many of a table's saved rows come in, or would; by the session that found them."""

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from supapy.journal import Journal
-from supapy.model import Dump, Finding, Item, Omission, Problem, Step
+from supapy.model import Dump, Finding, Item, Omission, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.auth.by_api import ByApi
 from supapy.parts.auth.compare import Comparison
 from supapy.parts.auth.document import Document
 from supapy.parts.auth.dump import Tally, written
+from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
@@ -33,14 +34,15 @@ _SEALED_REMEDY = (
 
 class AuthPart:
     """auth_users.json, and the tables of schema auth that it stands for. Users are read by `jobs` connections at once;
-    `people` says what a restore is about."""
+    `people` says what a restore is about, and its `journal` what runs before it have done."""
 
     name = "auth"
     side_by_side = False
 
-    def __init__(self, jobs: int | None = None, people: People = EVERYBODY) -> None:
+    def __init__(self, jobs: int | None = None, people: People = EVERYBODY, journal: Journal | None = None) -> None:
         self._jobs = usual_jobs() if jobs is None else jobs
         self._people = people
+        self._journal = journal
         self._meeting: Meeting | None = None
         self._sessions: int | None = None
         self._by_api: ByApi | None = None
@@ -65,7 +67,7 @@ class AuthPart:
         """The users that are there, those among them that are saved as well, and what the target can't do without."""
         document = Document(backup)
         if self._people.via == "api":
-            self._by_api = ByApi(document, self._people)
+            self._by_api = ByApi(document, self._people, self._earlier(backup))
             yield from self._by_api.obstacles(moment)
             return
         yield from _impossible(document, moment)
@@ -73,7 +75,7 @@ class AuthPart:
         if not count:
             return
         yield Obstacle(self.name, many(count, "user"), held=True)
-        self._meeting = Meeting(self._people.on_conflict)
+        self._meeting = Meeting(self._people.on_conflict, self._earlier(backup).is_own_work)
         with moment.project.session() as session:
             self._meeting.find(session, self._load(document, ()).users())
             theirs = filter(meant("sessions", self._chosen(document)), document.rows("sessions"))
@@ -94,13 +96,13 @@ class AuthPart:
             users -= self._meeting.same + (0 if self._meeting.replaces else self._meeting.clashing)
         with_sessions = "" if "sessions" in left_out else ", and sessions"
         title = f"{many(users, 'user')} with identities and factors{with_sessions}"
-        yield Step(self.name, title, partial(load.into, project), users, "users")
+        yield Step(self.name, title, partial(self._into, load, project, self._earlier(backup)), users, "users")
         yield from self._stays_behind(backup, document, project, left_out)
 
     def compare(self, backup: Source, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
         if self._people.via == "api":
-            return ByApi(Document(backup), self._people).compare(moment)
+            return ByApi(Document(backup), self._people, self._earlier(backup)).compare(moment)
         document, left_out = Document(backup), self._left_out(backup, moment.project)
         chosen = self._chosen(document)
         return Comparison(document, chosen, left_out, self._people.staying).findings(moment)
@@ -111,6 +113,13 @@ class AuthPart:
         if self._by_api:
             return self._by_api.staying
         return self._meeting.staying if self._meeting else frozenset()
+
+    def _into(self, load: Load, project: Project, earlier: Earlier, progress: Progress) -> list[Problem]:
+        earlier.note(self.staying)
+        return load.into(project, progress)
+
+    def _earlier(self, backup: Source) -> Earlier:
+        return Earlier(self._journal, backup, self._people)
 
     def _load(self, document: Document, left_out: tuple[str, ...]) -> Load:
         return Load(document, self._chosen(document), left_out, self._meeting)
