@@ -163,6 +163,22 @@ def test_a_sequence_that_moved_is_found(source: Cluster, saved: Saved) -> None:
             connection.execute("SELECT setval('vals.odd', -99, false)")
 
 
+def test_what_the_target_has_besides_is_extra_with_its_grants(source: Cluster, saved: Saved) -> None:
+    strange = (
+        'CREATE TABLE public."Its Own" (a int)',
+        "CREATE FUNCTION public.own(\"A b\" int, text[]) RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE SCHEMA own_schema",
+        "CREATE TYPE public.own_kind AS ENUM ('x')",
+        "CREATE VIEW public.own_view AS SELECT 1 AS one",
+    )
+    with changed(source, f"SET LOCAL ROLE postgres; {'; '.join(strange)}; RESET ROLE") as moment:
+        found = [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
+    assert [one.name for one in found if one.kind != "extra"] == []
+    assert {'grants on TABLE public."Its Own"', "grants on ROUTINE public.own(integer,text[])"} <= {
+        one.name for one in found
+    }
+
+
 @pytest.mark.parametrize("statement", NO_CHANGES)
 def test_what_is_not_the_users_makes_no_difference(source: Cluster, saved: Saved, statement: str) -> None:
     with changed(source, statement) as moment:

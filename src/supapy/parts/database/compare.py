@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -52,23 +53,39 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
         extensions = contents.inventory["extensions"]
         rest = {name: said for name, said in extensions.items() if name not in lacking}
         contents = replace(contents, inventory=contents.inventory | {"extensions": rest})
+    strangers = _strangers(contents.inventory, live)
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.
-        yield from _compare_sort(sort, contents, live, moment.major)
+        yield from _compare_sort(sort, contents, live, moment.major, strangers)
     yield from _compare_rows(backup, contents, moment)
     if asleep := sum(not one.follows for one in read_quiesced(moment)):
         yield Proof("database", "things asleep until `supapy activate`", asleep)
 
 
-def _compare_sort(sort: str, contents: Contents, live: Inventory, major: int) -> Iterator[Finding]:
+def _strangers(saved: Inventory, live: Inventory) -> set[str]:
+    """What only the target has, without the words for its kind, which grants have others for."""
+    return {
+        _KIND.sub("", name)
+        for sort in live
+        if sort != "grants"
+        for name in live[sort].keys() - saved.get(sort, {}).keys()
+    }
+
+
+_KIND = re.compile(r"^(?:grants on )?(?:[A-Z]+ |[a-z]+ )+")
+
+
+def _compare_sort(
+    sort: str, contents: Contents, live: Inventory, major: int, strangers: Container[str]
+) -> Iterator[Finding]:
     saved, found = contents.inventory.get(sort, {}), live.get(sort, {})
     equal = 0
     for name in sorted(saved.keys() | found.keys()):
         one, other = (
             _comparable(sort, named[name], contents.major, major) if name in named else None for named in (saved, found)
         )
-        if sort == "grants":
+        if sort == "grants" and _KIND.sub("", name) not in strangers:
             # An object on which nobody has a privilege isn't listed.
             one, other = one or {}, other or {}
         if one == other and one is not None:
