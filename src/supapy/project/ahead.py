@@ -27,9 +27,8 @@ class Ahead:
         """Read, and give for each group the output of its statements, in pieces; each is to be read to its end before
         the next."""
         statements = list(chain.from_iterable(self._groups))
-        for number, piece in self._session.copies(statements) if statements else ():
-            self._held.write(piece)
-            self._left[number] += len(piece)
+        if statements:
+            self._session.copies(statements, self._hold)
         self._held.seek(0)
         ends = accumulate(map(len, self._groups), initial=0)
         return (Output(self._taken, first, end) for first, end in pairwise(ends))
@@ -37,6 +36,10 @@ class Ahead:
     def close(self) -> None:
         """Let go of what is held."""
         self._held.close()
+
+    def _hold(self, number: int, piece: bytes) -> None:
+        self._held.write(piece)
+        self._left[number] += len(piece)
 
     def _taken(self, number: int) -> bytes:
         if not self._left[number]:

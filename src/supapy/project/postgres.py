@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, cast
 
@@ -216,30 +216,14 @@ class Session:
             if rows:
                 yield b"".join(rows)
 
-    def copies(self, statements: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-        """What several `COPY … TO STDOUT` put out, in pieces of whole lines, each with its statement's place among
-        them. They are sent at once, and to be read to the end: of hundreds of small tables the asking takes most of the
-        time, and by itself the driver asks for one thing at a time."""
+    def copies(self, statements: Sequence[str], take: Callable[[int, bytes], object]) -> None:
+        """Hand over what several `COPY … TO STDOUT` put out, in pieces of whole lines, each with its statement's place
+        among them. They are sent at once: of hundreds of small tables the asking takes most of the time, and by itself
+        the driver asks for one thing at a time."""
         connection = self._connection
         with told():
             connection.pgconn.send_query("; ".join(statements).encode())
-            connection.wait(generators.send(connection.pgconn))
-            for number in range(len(statements)):
-                self._next_result()
-                has_more = True
-                while has_more:
-                    piece, has_more = connection.wait(_piece(connection.pgconn))
-                    if piece:
-                        yield number, piece
-                self._next_result()
-            self._next_result()
-
-    def _next_result(self) -> None:
-        """What the server says next; raises its error, after which it says nothing more."""
-        result = self._connection.wait(generators.fetch(self._connection.pgconn))
-        if result is not None and result.status == ExecStatus.FATAL_ERROR:
-            self._connection.wait(generators.fetch(self._connection.pgconn))
-            raise psycopg.errors.error_from_result(result)
+            connection.wait(_copied(connection.pgconn, len(statements), take))
 
     def copy_in(self, sql: str, pieces: Iterable[bytes]) -> int:
         """Feed a `COPY … FROM STDIN`; gives the number of rows loaded."""
@@ -270,21 +254,36 @@ class Session:
             self.warnings.append(notice.message_primary or "")
 
 
-def _piece(connection: PGconn) -> PQGen[tuple[bytes, bool]]:
-    """The next piece of what a COPY puts out, and whether there may be more."""
-    lines: list[memoryview] = []
-    size = 0
-    while size < PIECE_BYTES:
-        got, line = connection.get_copy_data(1)
-        if got > 0:
-            lines.append(line)
-            size += got
-        elif got == 0:
-            yield Wait.R
-            connection.consume_input()
-        else:
-            return b"".join(lines), False
-    return b"".join(lines), True
+def _copied(connection: PGconn, count: int, take: Callable[[int, bytes], object]) -> PQGen[None]:
+    """What `copies` waits for, to the end."""
+    yield from generators.send(connection)
+    for number in range(count):
+        yield from _result(connection)
+        lines: list[memoryview] = []
+        size = 0
+        while True:
+            got, line = connection.get_copy_data(1)
+            if got > 0:
+                lines.append(line)
+                size += got
+            elif got == 0:
+                yield Wait.R
+                connection.consume_input()
+            if lines and (got < 0 or size >= PIECE_BYTES):
+                take(number, b"".join(lines))
+                lines, size = [], 0
+            if got < 0:
+                break
+        yield from _result(connection)
+    yield from _result(connection)
+
+
+def _result(connection: PGconn) -> PQGen[None]:
+    """What the server says next; raises its error, after which it says nothing more."""
+    result = yield from generators.fetch(connection)
+    if result is not None and result.status == ExecStatus.FATAL_ERROR:
+        yield from generators.fetch(connection)
+        raise psycopg.errors.error_from_result(result)
 
 
 @contextmanager

@@ -161,7 +161,7 @@ class Table:
     @property
     def stored_columns(self) -> tuple[Column, ...]:
         """The columns that can be written: all but the generated ones."""
-        return tuple(column for column in self.columns if not column.generated)
+        return tuple([column for column in self.columns if not column.generated])
 
 
 def managed_schemas(reader: Reader) -> set[str]:

@@ -113,8 +113,7 @@ def test_several_copies_asked_for_at_once_come_one_after_another(session: Sessio
         "COPY (SELECT 2) TO STDOUT",
     ]
     found: list[list[bytes]] = [[] for _ in asked]
-    for number, piece in session.copies(asked):
-        found[number].append(piece)
+    session.copies(asked, lambda number, piece: found[number].append(piece))
     assert [found[0], found[1], found[3]] == [["ü\t\\N\n".encode()], [], [b"2\n"]]
     assert b"".join(found[2]) == (b"x" * 999 + b"\n") * 2000
     assert len(found[2]) > 1
@@ -127,7 +126,7 @@ def test_several_copies_asked_for_at_once_come_one_after_another(session: Sessio
 )
 def test_one_of_several_copies_that_fails_is_told_and_the_others_end(session: Session, wrong: str) -> None:
     with pytest.raises(SqlError, match=r"no_such_table|division by zero"):
-        list(session.copies(["COPY (SELECT 1) TO STDOUT", wrong, "COPY (SELECT 2) TO STDOUT"]))
+        session.copies(["COPY (SELECT 1) TO STDOUT", wrong, "COPY (SELECT 2) TO STDOUT"], lambda *_: None)
     assert session.value("SELECT 1") == 1
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
 from typing import Any, NamedTuple
 
 from supapy.names import qualified
@@ -170,10 +170,12 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
     for (sort, _), (columns, rows) in zip(listings, answers, strict=True):
         keys = columns[_KEYS:]
         # Most columns are like many others: what is the same is made, kept and written once.
-        alike: dict[str, Properties] = {}
-        for name, catalog, oid, relation, *values in rows:
+        alike: dict[Hashable, Properties] = {}
+        for row in rows:
+            name, catalog, oid, relation = row[:_KEYS]
             if (PG_CLASS, relation) in facts.queues:
                 continue  # It comes with its queue, in whatever form the server's pgmq gives it; so do its rules.
+            values = row[_KEYS:]
             changed: Properties = {}
             if sort == "columns" and after_restore:
                 place = values[keys.index("place")]
@@ -183,13 +185,23 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
                 changed["enabled"] = hook.state
             if sort == "views" and name in asleep:
                 changed["filled"] = True
-            sign = f"{values} {changed}"
-            if sign not in alike:
-                alike[sign] = _plain(dict(zip(keys, values, strict=True)) | changed)
-            yield Thing(sort, name, alike[sign], catalog, oid, relation)
+            sign = _sign(values, changed)
+            if (properties := alike.get(sign)) is None:
+                properties = alike[sign] = _plain(dict(zip(keys, values, strict=True)) | changed)
+            yield Thing(sort, name, properties, catalog, oid, relation)
     for hook in webhooks.unmade(moment):
         properties = _plain({"definition": hook.definition, "enabled": hook.state})
         yield Thing(f"{hook.sort}s", hook.title, properties, 0, 0, 0)
+
+
+def _sign(values: tuple[Any, ...], changed: Properties) -> Hashable:
+    """What those have in common that are alike in all. By themselves lists can't be looked up."""
+    sign = (values, *changed.items())
+    try:
+        hash(sign)
+    except TypeError:
+        return f"{sign}"
+    return sign
 
 
 def _sorted(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from supapy.model import Problem
 from supapy.names import few, qualified, quoted
@@ -75,6 +76,7 @@ def naming_columns(moment: Moment, tables: Iterable[Table]) -> Naming:
     ]
 
 
+@lru_cache(maxsize=1024)
 def _may_name(of_type: str) -> bool:
     """Whether a type may have names in it: one of the types above does, and one of the user's may be made of them."""
     return "." in of_type or of_type.removesuffix(_ARRAY) in _CATALOGS

@@ -224,7 +224,7 @@ class Script:
         yield tail
 
     def _texts(self, name: str, texts: Iterable[str | Written], *, part: str = "database") -> Iterator[bytes]:
-        pieces = self._noted(chain([comment(name)], texts, ["\n"]))
+        pieces = gathered(self._noted(chain([comment(name)], texts, ["\n"])))
         return self.segments.write(name, "sql", pieces, part=part)
 
     def _noted(self, texts: Iterable[str | Written]) -> Iterator[bytes]:

@@ -111,7 +111,8 @@ def _texts(data: bytes, at: int, gaps: tuple[int, ...]) -> tuple[int, list[str]]
         sign, length = _INTEGER.unpack_from(data, at + gap)
         begin = at + gap + _INTEGER.size
         at = begin if sign else begin + length
-        found.append(data[begin:at].decode())
+        # Most are empty.
+        found.append(data[begin:at].decode() if at > begin else "")
     if at >= len(data):
         # An entry ends with other things than a text.
         raise IndexError
