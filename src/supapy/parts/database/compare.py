@@ -18,13 +18,13 @@ from supapy.parts.database.facts import read_facts
 from supapy.parts.database.inventory import (
     VAULT_SECRETS,
     Inventory,
-    Properties,
     is_preinstalled,
     live_inventory,
     vault_inventory,
 )
 from supapy.parts.database.inventory_sql import PLATFORM_COLUMNS
 from supapy.parts.database.makers import STATEMENT
+from supapy.parts.database.properties import Properties
 from supapy.parts.database.quiesced import read_quiesced
 from supapy.parts.database.sealed import sealed_in
 from supapy.parts.database.segments import Segment

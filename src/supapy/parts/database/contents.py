@@ -11,8 +11,9 @@ from json.encoder import encode_basestring
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.model import Json
 from supapy.parts.base import Source
-from supapy.parts.database.inventory import Inventory, Made, Properties
+from supapy.parts.database.inventory import Inventory, Made
 from supapy.parts.database.makers import STATEMENT
+from supapy.parts.database.properties import Properties
 from supapy.parts.database.segments import Segment, Statement
 
 FILE = "database.sql"

@@ -6,11 +6,8 @@ things aren't listed, and an owner that can't be given back is the one he become
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Hashable, Iterable, Iterator, Sequence, Set
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from supapy.names import qualified
 from supapy.parts.database import (
@@ -29,13 +26,12 @@ from supapy.parts.database.facts import Facts
 from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
 from supapy.parts.database.makers import Makers
+from supapy.parts.database.properties import Properties, plain, sign
 from supapy.parts.database.quiesced import MATERIALIZED_VIEW
 from supapy.parts.database.rules import Selection
-from supapy.parts.database.spelling import settled
 from supapy.project.moment import Moment
 from supapy.project.schema import PG_CLASS
 
-Properties = dict[str, Any]
 Inventory = dict[str, dict[str, Properties]]
 # By sort and name.
 Made = dict[str, dict[str, int]]
@@ -55,17 +51,8 @@ _BY_NAME = (
     "queues",
 )
 VAULT_SECRETS = "vault secrets"
-# A longer text stands as its digest: the text itself is in database.sql.
-LONGEST_TEXT_CHARACTERS = 120
-# Properties that hold passwords, or may.
-_SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
-# Properties that a server prints otherwise once it has read them back; so it does the rows that a publication sends.
-_SQL = frozenset({"definition", "using", "check", "default", "partition key"})
-# What copies are made of.
-_WHOLE = frozenset({"type"})
 # Before a thing's properties its name, catalog, oid and relation stand in the rows of the inventory's queries.
 _KEYS = 4
-_QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 
 
 class Thing(NamedTuple):
@@ -140,7 +127,7 @@ def live_inventory(moment: Moment, facts: Facts, left_out: set[str], part: Inven
 
 def vault_inventory(secrets: Iterable[vault.VaultSecret]) -> Inventory:
     """The secrets of the vault, where a backup has them: digests of their values."""
-    return {VAULT_SECRETS: {name: _plain(properties) for name, properties in vault.inventory(secrets)}}
+    return {VAULT_SECRETS: {name: plain(properties) for name, properties in vault.inventory(secrets)}}
 
 
 def read_things(moment: Moment, facts: Facts) -> list[Thing]:
@@ -185,23 +172,13 @@ def _things(moment: Moment, facts: Facts) -> Iterator[Thing]:
                 changed["enabled"] = hook.state
             if sort == "views" and name in asleep:
                 changed["filled"] = True
-            sign = _sign(values, changed)
-            if (properties := alike.get(sign)) is None:
-                properties = alike[sign] = _plain(dict(zip(keys, values, strict=True)) | changed)
+            key = sign(values, changed)
+            if (properties := alike.get(key)) is None:
+                properties = alike[key] = plain(dict(zip(keys, values, strict=True)) | changed)
             yield Thing(sort, name, properties, catalog, oid, relation)
     for hook in webhooks.unmade(moment):
-        properties = _plain({"definition": hook.definition, "enabled": hook.state})
+        properties = plain({"definition": hook.definition, "enabled": hook.state})
         yield Thing(f"{hook.sort}s", hook.title, properties, 0, 0, 0)
-
-
-def _sign(values: tuple[Any, ...], changed: Properties) -> Hashable:
-    """What those have in common that are alike in all. By themselves lists can't be looked up."""
-    sign = (values, *changed.items())
-    try:
-        hash(sign)
-    except TypeError:
-        return f"{sign}"
-    return sign
 
 
 def _sorted(
@@ -238,7 +215,7 @@ def _sorted(
         ("subscriptions", subscriptions.inventory(moment) if whole else ()),
         ("queues", queues.inventory(moment) if whole else ()),
     ):
-        inventory[sort] = {name: _plain(properties) for name, properties in named if name not in left_out}
+        inventory[sort] = {name: plain(properties) for name, properties in named if name not in left_out}
     return {sort: named for sort, named in inventory.items() if named}
 
 
@@ -342,46 +319,9 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
             yield f"comment on {name}", {"text": comment}
 
 
-def _plain(properties: Properties) -> Properties:
-    """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
-    properties = {key: _spelt(key, value) for key, value in properties.items()}
-    plain = {
-        key: digest(value)
-        if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE
-        else value
-        for key, value in properties.items()
-        if value is not None
-    }
-    if "owner" in plain:
-        plain["owner"] = platform.owner_after_restore(properties["owner"])
-    if "definition" in plain:
-        plain["meaning"] = _short(_QUALIFIER.sub("", properties["definition"]))
-    for key in _SECRET_PROPERTIES & plain.keys():
-        if properties[key]:
-            plain[key] = digest(json.dumps(properties[key], sort_keys=True))
-    return plain
-
-
-def _spelt(key: str, value: Any) -> Any:
-    if key in _SQL and isinstance(value, str):
-        return settled(value)
-    if key == "tables" and value:
-        return [[table, columns, where and settled(where)] for table, columns, where in value]
-    return value
-
-
-def _short(text: str) -> str:
-    return digest(text) if len(text) > LONGEST_TEXT_CHARACTERS else text
-
-
 def is_preinstalled(name: str) -> bool:
     """Whether a thing is an extension that new projects come with, of which a target may have more or fewer."""
     return name.removeprefix("extension ").strip('"') in platform.PREINSTALLED
-
-
-def digest(text: str) -> str:
-    """A text's SHA-256, marked as such."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
 # Catalogs in which most projects have nothing of their own, as far as that is so: what the server came with has lower
