@@ -98,6 +98,9 @@ create policy buckets_read on storage.buckets for select to app_reader using (pu
 create trigger t_partition after insert on vals.ranged for each row execute function stamp(); create trigger t_instead instead of insert on on_view for each row execute function stamp();
 create trigger t_truncate before truncate on logbook execute function stamp();
 
+comment on trigger t_partition on vals.ranged_old is 'of a piece'; comment on constraint own_number on vals.keyed_1 is 'of a piece'; comment on constraint keyed_to on vals.keyed_1 is 'of a piece';
+comment on type vals.spans is 'of a piece'; comment on type vals.parent is 'of a piece'; comment on type vals.mood[] is 'of a piece'; comment on rule "_RETURN" on on_view is 'of a piece';
+
 create text search dictionary plain_dict (template = pg_catalog.simple, stopwords = english);
 create text search configuration english_plain (copy = pg_catalog.english); alter text search configuration english_plain alter mapping for asciiword with plain_dict;
 create collation "C_like" (provider = libc, locale = 'C');

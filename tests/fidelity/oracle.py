@@ -87,6 +87,13 @@ def privileges(cluster: Cluster) -> State:
     return found
 
 
+def comments(cluster: Cluster) -> State:
+    """Every comment on what isn't the server's own or an extension's, those that pg_dump doesn't know among them."""
+    with superuser(cluster) as connection:
+        connection.execute("SET search_path = ''")
+        return dict(connection.execute(_COMMENTS).fetchall())
+
+
 def rows(cluster: Cluster) -> State:
     """A digest of the rows of every table and materialized view that isn't the server's own, in sorted order."""
     found: State = {}
@@ -150,6 +157,11 @@ SELECT 'defaults of ' || d.defaclrole::regrole
         || ' ' || d.defaclnamespace::regnamespace || ' ' || d.defaclobjtype::text,
     coalesce(x.grantee::regrole || ' ' || x.privilege_type || ' ' || x.is_grantable, 'nobody')
 FROM pg_default_acl d LEFT JOIN LATERAL aclexplode(d.defaclacl) x ON true
+"""
+_COMMENTS = """
+SELECT pg_describe_object(classoid, objoid, objsubid), description FROM pg_description d
+WHERE objoid >= 16384 AND classoid NOT IN ('pg_largeobject'::regclass, 'pg_extension'::regclass)
+    AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = classoid AND e.objid = objoid AND e.deptype = 'e')
 """
 _TABLES = """
 SELECT n.nspname, c.relname, ARRAY(SELECT a.attname FROM pg_attribute a

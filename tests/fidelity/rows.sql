@@ -137,6 +137,7 @@ create type person as (name text, age int); comment on column person.age is 'yea
 create table people of person (name with options not null default 'x', primary key (name)); insert into people values ('p', 1);
 create table measures (id int, at date not null, primary key (id, at)) partition by range (at); create table measures_1 partition of measures default;
 create table of_measures (id int, at date, foreign key (id, at) references measures); insert into measures values (1, '2024-01-01'); insert into of_measures values (1, '2024-01-01');
+create table keyed (id int, n int, constraint own_number check (n > 0), constraint keyed_to foreign key (id) references parent) partition by list (n); create table keyed_1 partition of keyed for values in (1);
 create table stored (big text compression pglz, key text); alter table stored set (toast.autovacuum_enabled = false, toast_tuple_target = 4096);
 alter table stored alter key set not null; create unique index stored_key on stored (key desc nulls last) include (big) with (fillfactor = 80); alter table stored replica identity using index stored_key;
 create index stored_by on stored (lower(big) text_pattern_ops, (length(key))) where key <> ''; alter index stored_by alter column 2 set statistics 300;

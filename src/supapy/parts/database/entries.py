@@ -10,7 +10,7 @@ from supapy.parts.database.facts import Extension, Facts
 from supapy.parts.database.platform import PREINSTALLED
 from supapy.parts.database.rules import title
 from supapy.parts.database.statements import comment, do_block
-from supapy.parts.database.toc import TocEntry
+from supapy.parts.database.toc import Section, TocEntry
 from supapy.parts.database.webhooks import webhook_sql
 
 # How tables keep their rows unless they say otherwise.
@@ -59,6 +59,9 @@ def _sql(entry: TocEntry, facts: Facts) -> str:
         case "EVENT TRIGGER":
             return _event_trigger(entry)
         case "INDEX ATTACH":
+            return _if_made(entry)
+        case "COMMENT" if entry.section is Section.POST_DATA:
+            # Of what something else brings along, which of a part of a database may not be there.
             return _if_made(entry)
         case "COMMENT" if entry.name.startswith(_MAY_BE_GONE + (_MAY_SLEEP if facts.webhooks else ())):
             return _if_made(entry)

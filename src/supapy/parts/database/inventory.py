@@ -22,6 +22,7 @@ from supapy.parts.database import (
     vault,
     webhooks,
 )
+from supapy.parts.database.comments import COMMENTS
 from supapy.parts.database.facts import Facts
 from supapy.parts.database.inherited import places
 from supapy.parts.database.inventory_sql import INVENTORY
@@ -302,13 +303,13 @@ def _comments(moment: Moment, facts: Facts, things: list[Thing], makers: Makers)
     """Those on the given things, but for triggers of the platform's tables, which only their owner can comment on."""
     unowned = {oid for oid, trigger in facts.triggers.items() if trigger.schema in facts.managed - {"extensions"}}
     rows = moment.once(COMMENTS)
-    commented = {oid for _, oid, _, _ in rows}
+    commented = {oid for _, oid, *_ in rows}
     known = {
         (thing.catalog, thing.oid): thing
         for thing in things
         if thing.oid in commented and (thing.sort != "triggers" or thing.oid not in unowned)
     }
-    for catalog, oid, name, comment in rows:
+    for catalog, oid, name, comment, _ in rows:
         if of := known.get((catalog, oid)):
             makers.note("comments", f"comment on {name}", of.catalog, of.oid, of.relation)
             yield f"comment on {name}", {"text": comment}
@@ -333,19 +334,3 @@ _EMPTY = " UNION ALL ".join(
         *("pg_ts_config", "pg_ts_dict", "pg_collation", "pg_conversion"),
     )
 )
-COMMENTS = """
-SELECT d.classoid::bigint, d.objoid::bigint,
-    pg_catalog.pg_describe_object(d.classoid, d.objoid, d.objsubid)
-        || coalesce(' of type ' || nullif(k.contypid, 0)::pg_catalog.regtype, ''), d.description
-FROM pg_catalog.pg_description d
-LEFT JOIN pg_catalog.pg_constraint k
-    ON d.classoid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND k.oid = d.objoid
-LEFT JOIN pg_catalog.pg_extension e ON d.classoid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND e.oid = d.objoid
-LEFT JOIN pg_catalog.pg_available_extensions a ON a.name = e.extname
-WHERE d.description IS DISTINCT FROM a.comment
-    -- Nobody but the superuser says anything about the server's own functions and the like.
-    AND (d.objoid >= 16384 OR d.classoid IN (
-        'pg_catalog.pg_namespace'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass,
-        'pg_catalog.pg_language'::pg_catalog.regclass
-    ))
-"""

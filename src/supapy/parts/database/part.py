@@ -31,11 +31,12 @@ from supapy.parts.database import (
 )
 from supapy.parts.database.choosing import choose
 from supapy.parts.database.chosen import pick
+from supapy.parts.database.comments import COMMENTS, with_forgotten
 from supapy.parts.database.contents import FILE, TOC_FILE, Contents
 from supapy.parts.database.data import Rows, UnreadableTable, auth_rows, database_rows, storage_rows, unreadable_tables
 from supapy.parts.database.facts import Facts, read_facts
 from supapy.parts.database.holding import hold, refuse_hidden
-from supapy.parts.database.inventory import COMMENTS, read_things, take_inventory, vault_inventory
+from supapy.parts.database.inventory import read_things, take_inventory, vault_inventory
 from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.reading import Reading
 from supapy.parts.database.rules import Selection, select
@@ -109,7 +110,8 @@ class DatabasePart:
                 things, granted = read_things(moment, facts), grants.read_grants(moment, facts)
                 names = naming.naming_columns(moment, [rows.table for rows in saved])
                 _ask_ahead(moment)
-                selection = choose(moment, self._patterns, select(entries(), facts), facts)
+                archived = [*with_forgotten(moment, entries())]
+                selection = choose(moment, self._patterns, select(archived, facts), facts)
         self._rowless = selection.rowless
         if not self._patterns.is_everything:
             refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])

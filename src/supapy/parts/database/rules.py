@@ -331,7 +331,7 @@ _RULES: dict[str, Callable[[TocEntry, Facts], tuple[Fate, str]]] = {
 
 
 def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> list[TocEntry]:
-    if entry.kind in ATTRIBUTES:
+    if entry.kind in ATTRIBUTES and entry.section is Section.NONE:
         of = next((seen[needed].entry for needed in entry.needs if needed in seen), None)
         return chosen.post_data if of is None else _section(of, chosen, seen)
     if entry.kind in ("SCHEMA", "EXTENSION"):
