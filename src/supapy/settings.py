@@ -23,7 +23,8 @@ PROJECT_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "SUPABASE_DB_URL": ("SUPABASE_DB_URL",),
 }
 # Only asked for where an old project's key is to be replaced by it.
-ANON_KEY_NAMES = ("SUPABASE_ANON_KEY", "SUPABASE_PUBLISHABLE_KEY")
+ANON_KEY = "SUPABASE_ANON_KEY"
+ANON_KEY_NAMES = (ANON_KEY, "SUPABASE_PUBLISHABLE_KEY")
 # An account's token, not a project's; Supabase's own tools call it so. Asked for by what the platform alone can do.
 ACCESS_TOKEN = "SUPABASE_ACCESS_TOKEN"  # noqa: S105
 # Where that API is, if not at Supabase's own address: a sandbox's.
@@ -67,17 +68,17 @@ def load(env_file: Path | None = None, environment: Mapping[str, str] | None = N
     surroundings = ("the environment", environ)
     both = (filed, surroundings) if env_file else (surroundings, filed)
     naming_the_project = (filed,) if env_file else both
-    found = {name: _first(naming_the_project, names) for name, names in PROJECT_SETTINGS.items()}
+    of_the_project = {**PROJECT_SETTINGS, ANON_KEY: ANON_KEY_NAMES}
+    found = {name: _first(naming_the_project, names) for name, names in of_the_project.items()}
     others = {name: _first(both, (name,)) for name in ("BACKUP_DIR", "SUPAPY_PG_BIN", ACCESS_TOKEN, MANAGEMENT_URL)}
-    anon_key, _ = _first(naming_the_project, ANON_KEY_NAMES)
     backup_dir, pg_bin, access_token, management_url = (value for value, _ in others.values())
     return Settings(
-        values={name: value for name, (value, _) in found.items()},
+        values={name: found[name][0] for name in PROJECT_SETTINGS},
         backup_dir=Path(backup_dir or DEFAULT_BACKUP_DIR).expanduser(),
         pg_bin=Path(pg_bin) if pg_bin else None,
         origin=str(env_file) if env_file else "the environment or .env",
         origins={name: origin for name, (_, origin) in (found | others).items() if origin},
-        anon_key=anon_key,
+        anon_key=found[ANON_KEY][0],
         access_token=access_token,
         management_url=management_url.rstrip("/"),
     )

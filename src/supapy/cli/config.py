@@ -8,7 +8,7 @@ import click
 
 from supapy.cli.shell import Shell
 from supapy.secret import Secret
-from supapy.settings import ACCESS_TOKEN
+from supapy.settings import ACCESS_TOKEN, ANON_KEY, MANAGEMENT_URL
 
 
 @click.command()
@@ -20,10 +20,12 @@ def config(shell: Shell) -> None:
     settings, screen = shell.settings, shell.screen
     url, key, db_url = (settings.values[name] for name in ("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL"))
     values = {
-        "SUPABASE_URL": re.sub(r"//[^/]*@", "//******@", url),
-        "SUPABASE_KEY": Secret(key).masked() if key else "",
+        "SUPABASE_URL": _without_user(url),
+        "SUPABASE_KEY": _masked(key),
+        ANON_KEY: _masked(settings.anon_key),
         "SUPABASE_DB_URL": _without_password(Secret(db_url)) if db_url else "",
-        ACCESS_TOKEN: Secret(settings.access_token).masked() if settings.access_token else "",
+        ACCESS_TOKEN: _masked(settings.access_token),
+        MANAGEMENT_URL: _without_user(settings.management_url),
         "BACKUP_DIR": str(settings.backup_dir),
         "SUPAPY_PG_BIN": str(settings.pg_bin or ""),
     }
@@ -31,6 +33,14 @@ def config(shell: Shell) -> None:
     rows = [(name, shown(value) or "not set", origins[name]) for name, value in values.items()]
     screen.table(("setting", "value", "from"), rows)
     screen.result({name: {"value": value or None, "from": origins[name] or None} for name, value in values.items()})
+
+
+def _without_user(url: str) -> str:
+    return re.sub(r"//[^/]*@", "//******@", url)
+
+
+def _masked(secret: str) -> str:
+    return Secret(secret).masked() if secret else ""
 
 
 def _without_password(db_url: Secret) -> str:

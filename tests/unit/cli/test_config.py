@@ -24,11 +24,14 @@ def test_what_is_not_set_is_told_and_so_is_what_is_by_default(tmp_path: Path) ->
     assert said["SUPABASE_URL"] == {"value": None, "from": None}
     assert said["BACKUP_DIR"] == {"value": "backups", "from": "default"}
     assert list(said) == [
-        *("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL", "SUPABASE_ACCESS_TOKEN", "BACKUP_DIR", "SUPAPY_PG_BIN"),
+        *("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_ANON_KEY", "SUPABASE_DB_URL", "SUPABASE_ACCESS_TOKEN"),
+        *("SUPABASE_MANAGEMENT_URL", "BACKUP_DIR", "SUPAPY_PG_BIN"),
     ]
 
 
 def test_each_setting_tells_its_source_and_its_alias(tmp_path: Path) -> None:
+    anon = config(tmp_path, SUPABASE_PUBLISHABLE_KEY="sb_publishable_x")["SUPABASE_ANON_KEY"]
+    assert (anon["value"][:6], anon["from"]) == ("******", "the environment, as SUPABASE_PUBLISHABLE_KEY")
     (tmp_path / ".env").write_text("SUPABASE_SECRET_KEY=sb_secret_x\nBACKUP_DIR=/mnt/b\nSUPABASE_URL=https://old.co\n")
     said = config(tmp_path, SUPABASE_URL="https://new.co")
     assert said["SUPABASE_URL"] == {"value": "https://new.co", "from": "the environment"}
