@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
+from tests.accepting import accepting
+
 _PIECE_BYTES = 64 * 1024
 
 
@@ -51,30 +53,9 @@ class Line:
 @contextmanager
 def line_to(port: int, cuts: Sequence[int] = ()) -> Iterator[Line]:
     """A line to that port; it has a port of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        line = Line(listener.getsockname()[1], list(cuts))
-        threads: list[threading.Thread] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                thread = threading.Thread(target=_relay, args=(line, client, port), daemon=True)
-                threads.append(thread)
-                thread.start()
-
-        accepting = threading.Thread(target=accept, daemon=True)
-        accepting.start()
-        try:
-            yield line
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            line.cut()
-            for thread in threads:
-                thread.join()
+    line = Line(0, list(cuts))
+    with accepting(lambda client: _relay(line, client, port)) as line.port:
+        yield line
 
 
 def _relay(line: Line, client: socket.socket, port: int) -> None:

@@ -6,9 +6,11 @@ import socket
 import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
+
+from tests.accepting import accepting
 
 
 @dataclass
@@ -61,35 +63,10 @@ class Scripted:
 def scripted(script: Script | Iterable[Reply]) -> Iterator[Scripted]:
     """A server that answers by the script: a function, or one reply for each request in turn."""
     answer = script if callable(script) else _in_turn(script)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Scripted(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        connections: list[socket.socket] = []
-        threads: list[threading.Thread] = []
-
-        def accept() -> None:
-            while True:
-                try:
-                    connection, _ = listener.accept()
-                except OSError:
-                    return
-                connections.append(connection)
-                thread = threading.Thread(target=_serve, args=(server, connection, answer), daemon=True)
-                threads.append(thread)
-                thread.start()
-
-        accepting = threading.Thread(target=accept, daemon=True)
-        accepting.start()
-        try:
-            yield server
-        finally:
-            # Closing alone wouldn't wake the one that waits in accept.
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for connection in connections:
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
+    server = Scripted("")
+    with accepting(lambda connection: _serve(server, connection, answer)) as port:
+        server.url = f"http://127.0.0.1:{port}"
+        yield server
 
 
 def _in_turn(replies: Iterable[Reply]) -> Script:

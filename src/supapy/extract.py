@@ -9,12 +9,8 @@ from fnmatch import fnmatchcase
 from supapy.backup import Backup
 from supapy.errors import NotFound, UsageError
 from supapy.model import Entry
+from supapy.parts.storage.files import BUCKETS, FOLDER, OBJECTS, PART
 from supapy.store.base import Store
-
-PART = "storage"
-FOLDER = "storage/"
-# The part's own lists: they are no objects.
-_LISTS = frozenset({"buckets", "objects"})
 
 
 def extract(backup: Backup, wanted: Sequence[str], target: Store) -> Iterator[tuple[str, str]]:
@@ -25,7 +21,7 @@ def extract(backup: Backup, wanted: Sequence[str], target: Store) -> Iterator[tu
     UsageError before anything is written when one of these fits nothing or a file is there already, IntegrityError
     when a file isn't what was saved.
     """
-    saved = [entry for entry in backup.entries(PART) if entry.name not in _LISTS]
+    saved = [entry for entry in backup.entries(PART) if entry.path not in (BUCKETS, OBJECTS)]
     found = {one: [entry for entry in saved if _fits(entry, one)] for one in wanted}
     for one, entries in found.items():
         if not entries:

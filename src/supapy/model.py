@@ -143,8 +143,7 @@ class Match:
 
 
 Finding = Difference | Proof | Match
-
-
+# Told how much was done since it was told last.
 Progress = Callable[[int], None]
 
 

@@ -25,11 +25,9 @@ from supapy.project.project import Project
 from supapy.store.base import Store
 from supapy.verify import check_files, hold_against
 
-_MEND = "Mend that first, or choose an empty target with --env-file FILE."
-
-
 # The form of a restore's report.
 REPORT_FORMAT = 1
+_MEND = "Mend that first, or choose an empty target with --env-file FILE."
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +125,16 @@ def make_plan(
     steps = [one for one in loaded if isinstance(one, Step)]
     omissions = [one for one in loaded if isinstance(one, Omission)]
     return Plan(
-        *(backup.label, source_ref, project.ref, choice, steps, obstacles, backup.manifest[1], omissions),
-        *(mark if project.has_database and not choice.names_tables else None, bool(begun)),
+        label=backup.label,
+        source_ref=source_ref,
+        target_ref=project.ref,
+        choice=choice,
+        steps=steps,
+        obstacles=obstacles,
+        saved_problems=backup.manifest[1],
+        omissions=omissions,
+        mark=mark if project.has_database and not choice.names_tables else None,
+        goes_on=bool(begun),
     )
 
 
