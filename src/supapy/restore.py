@@ -122,17 +122,15 @@ def make_plan(
     _check_target(project.ref, source_ref, obstacles, into)
     mark = replace(mark, held=tuple((one.part, one.text) for one in obstacles))
     loaded = [one for part in parts for one in part.load(backup, project, journal)]
-    steps = [one for one in loaded if isinstance(one, Step)]
-    omissions = [one for one in loaded if isinstance(one, Omission)]
     return Plan(
         label=backup.label,
         source_ref=source_ref,
         target_ref=project.ref,
         choice=choice,
-        steps=steps,
+        steps=[one for one in loaded if isinstance(one, Step)],
         obstacles=obstacles,
         saved_problems=backup.manifest[1],
-        omissions=omissions,
+        omissions=[one for one in loaded if isinstance(one, Omission)],
         mark=mark if project.has_database and not choice.names_tables else None,
         goes_on=bool(begun),
     )

@@ -59,7 +59,7 @@ def activate(
 
 def _ending(screen: Screen, ref: str, outcome: Awakened) -> int:
     from supapy.cli import render
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.names import many
 
     for problem in outcome.problems:
@@ -88,7 +88,7 @@ def _tell(screen: Screen, one: Sleeper) -> None:
 
 
 def _show(screen: Screen, ref: str, found: list[Sleeper]) -> None:
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.names import many
 
     for one in found:
@@ -101,7 +101,7 @@ def _show(screen: Screen, ref: str, found: list[Sleeper]) -> None:
 
 
 def _describe(screen: Screen, one: Sleeper, lead: str) -> None:
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
 
     screen.say(shown(one.name) + (", which is gone or there already" if one.gone else ""), lead=lead)
     blank = " " * len(lead)

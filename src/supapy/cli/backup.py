@@ -101,7 +101,7 @@ def _told_what_stays(screen: Screen) -> Iterator[Listener]:
 
 def _stays(left: list[Left]) -> str | None:
     """What a run has left, and what it is good for."""
-    from supapy.cli.screen import size
+    from supapy.cli.words import size
     from supapy.names import many
 
     if not left:

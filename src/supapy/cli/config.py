@@ -15,7 +15,7 @@ from supapy.settings import ACCESS_TOKEN, ANON_KEY, MANAGEMENT_URL
 @click.pass_obj
 def config(shell: Shell) -> None:
     """Show the settings and where they come from. Secrets are masked; nothing is asked of the project."""
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
 
     settings, screen = shell.settings, shell.screen
     url, key, db_url = (settings.values[name] for name in ("SUPABASE_URL", "SUPABASE_KEY", "SUPABASE_DB_URL"))

@@ -21,7 +21,7 @@ def doctor(shell: Shell) -> int:
 
     Ends with 0 when nothing failed, else with the exit code of the first check that did.
     """
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.doctor import examine
     from supapy.names import many
 

@@ -31,7 +31,7 @@ def extract(shell: Shell, named: str, keys: tuple[str, ...], target: Path, folde
     A KEY is BUCKET/KEY, BUCKET/FOLDER/ for all that is in it, or a pattern like 'photos/*.jpg'. Each file is checked
     against its digest. What no file system can hold as it is named has another name there; both are told.
     """
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.extract import extract as taken_out
     from supapy.names import many
     from supapy.store.local import LocalStore

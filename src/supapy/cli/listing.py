@@ -16,7 +16,7 @@ from supapy.cli.shell import Shell
 def list_backups(shell: Shell, folder: Path | None) -> None:
     """List the backups there are, newest first."""
     from supapy.cli import render
-    from supapy.cli.screen import shown, size
+    from supapy.cli.words import shown, size
     from supapy.errors import IntegrityError
 
     screen, catalog = shell.screen, shell.catalog(folder)

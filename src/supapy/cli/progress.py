@@ -27,7 +27,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from supapy.cli.screen import shown, size
+from supapy.cli.words import shown, size
 from supapy.events import (
     Advanced,
     BegunAnew,

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from supapy.backup import Backup
-from supapy.cli.screen import Screen, shown, size
+from supapy.cli.screen import Screen
+from supapy.cli.words import shown, size
 from supapy.model import Difference, Json, Omission, Problem, Proof
 from supapy.names import label_time, many
 from supapy.restore import Outcome

@@ -125,7 +125,7 @@ class _Run:
 def _show(screen: Screen, plan: Plan, *, asks: bool) -> None:
     """The plan, before anything is written. Who is asked is shown it also when he wants quiet."""
     from supapy.cli import render
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.names import many
 
     say = partial(screen.say, always=asks)

@@ -46,7 +46,7 @@ def verify(
     """
     from supapy.choice import Choice
     from supapy.cli import render
-    from supapy.cli.screen import shown
+    from supapy.cli.words import shown
     from supapy.model import Difference, Proof
     from supapy.names import many
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from supapy.cli.screen import Screen, shown, size
+from supapy.cli.screen import Screen
+from supapy.cli.words import shown, size
 from supapy.names import many
 
 
