@@ -41,9 +41,8 @@ class Comparison:
             for name, rows in self.document.sections():
                 saved = filter(meant(name, self.chosen), rows)
                 if name in left_out:
-                    for _ in saved:
-                        pass
-                elif name in tables:
+                    continue
+                if name in tables:
                     with Live(moment, tables, name, sessions) as live:
                         yield from self._rows(saved, live)
                 elif sum(1 for _ in saved):

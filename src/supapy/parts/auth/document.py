@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -27,6 +28,10 @@ from supapy.stream import lines
 FORMAT = 3
 # Those of format 2 come by their ids, which is an order like any other.
 READABLE = (2, FORMAT)
+# Names of columns are a few kilobytes.
+LARGEST_HEAD_BYTES = 1024 * 1024
+# Asked for in one query.
+SESSIONS_AT_ONCE = 1000
 _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # How a line begins as it is written.
 _ID = re.compile(rf'{{"id":"?({_UUID}|\d+)[",}}]'.encode())
@@ -88,11 +93,10 @@ class Document:
             if name == table:
                 yield from rows
                 return
-            for _ in rows:
-                pass
 
     def sections(self) -> Iterator[tuple[str, Iterator[bytes]]]:
-        """The tables of the file in order, each with its rows. A table's rows are to be read before the next one's."""
+        """The tables of the file in order, each with its rows, to be read before the next table is asked for or not at
+        all."""
         _ = self.columns
         found = enumerate(lines(self._backup.read(FILE)), 1)
         next(found), next(found)
@@ -102,7 +106,9 @@ class Document:
                 name = key[1].decode()
                 if name != next(expected, None):
                     raise _damaged(f"its table {name} isn't where it should be")
-                yield name, _rows(found)
+                yield name, (rows := _rows(found))
+                # Whoever had no use for the rest.
+                deque(rows, maxlen=0)
             elif line == b"}":
                 ended = True
             elif line or not ended:
@@ -117,10 +123,6 @@ def sessions_back(backup: Source, moment: Moment) -> int:
     while some := list(islice(ids, SESSIONS_AT_ONCE)):
         found += moment.value("SELECT count(*) FROM auth.sessions WHERE id = ANY(%s::text[]::uuid[])", (some,))
     return found
-
-
-# Asked for in one query.
-SESSIONS_AT_ONCE = 1000
 
 
 def id_of(line: bytes) -> str:
@@ -190,10 +192,6 @@ def _parsed_apart(line: bytes, name: str) -> tuple[bytes, list[bytes]]:
     pairs = list(members(line.decode()))
     head = ",".join(f"{json.dumps(key)}:{text}" for key, text in pairs if key != name)
     return f"{{{head}}}".encode(), [text.encode() for key, text in pairs if key == name]
-
-
-# Names of columns are a few kilobytes.
-LARGEST_HEAD_BYTES = 1024 * 1024
 
 
 def _rows(found: Iterator[tuple[int, bytes]]) -> Iterator[bytes]:

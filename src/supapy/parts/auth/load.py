@@ -80,8 +80,6 @@ class Load:
         tables = readable(taker)
         for name, lines in self.document.sections():
             if name in self.left_out:
-                for _ in lines:
-                    pass
                 continue
             nested = NESTED if name == "users" else ()
             named = [one for one in (name, *nested) if one in self.document.columns]

@@ -123,10 +123,7 @@ def beside_users(
         return str(parse(line)["session_id"]) in sessions if name in SESSIONS else chosen is None
 
     for name, rows in sections:
-        if name == "users":
-            for _ in rows:
-                pass
-        else:
+        if name != "users":
             counts[name] = sum(is_theirs(name, line) if some else True for line in rows)
     return counts
 
