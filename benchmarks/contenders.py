@@ -29,7 +29,8 @@ from supapy.loop import side_by_side
 from supapy.model import Item, Piece
 from supapy.project.http import Http
 from supapy.project.project import Project
-from supapy.project.storage_api import TUS_PIECE_BYTES, StorageApi
+from supapy.project.saying import TUS_PIECE_BYTES, Said
+from supapy.project.storage_api import StorageApi
 from supapy.secret import Secret
 from supapy.store.local import LocalStore
 
@@ -140,7 +141,7 @@ def _send(url: str, folder: Path, files: Iterable[tuple[str, int]]) -> None:
 
     async def send(file: tuple[str, int]) -> None:
         name, size = file
-        await api.upload("files", name, partial(store.get, name), size, mimetype="a/b", cache_control="no-cache")
+        await api.upload("files", name, partial(store.get, name), size, Said("a/b", "no-cache"))
 
     try:
         side_by_side(http.loop, files, send, lambda _: None, at_once=AT_ONCE)

@@ -44,6 +44,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.metadata: dict[str, Any] = {}
+        self.source_ref = ""
 
     def entries(self, part: str) -> list[Entry]:
         return []

@@ -12,6 +12,7 @@ from supapy.loop import Loop
 from supapy.model import Piece
 from supapy.project.http import Download, Http
 from supapy.project.project import Project
+from supapy.project.saying import Said
 from supapy.project.storage_api import StorageApi
 
 POLL_S = 0.02
@@ -90,5 +91,5 @@ def put(
     def read(start: int, end: int | None) -> Iterator[bytes]:
         yield content[start:end]
 
-    upload = project.storage.upload(bucket, key, read, len(content), mimetype=mimetype, cache_control=cache)
+    upload = project.storage.upload(bucket, key, read, len(content), Said(mimetype, cache))
     project.loop.run(upload)

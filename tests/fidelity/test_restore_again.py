@@ -19,7 +19,7 @@ from supapy.choice import Choice
 from supapy.errors import AccessDenied
 from supapy.parts.storage.sent import MOST_UNNOTED
 from supapy.project.project import Project
-from supapy.project.storage_api import TUS_PIECE_BYTES
+from supapy.project.saying import TUS_PIECE_BYTES
 from supapy.restore import Outcome, restore
 from supapy.sandbox.api.faults import Fault
 from supapy.sandbox.project import SandboxProject

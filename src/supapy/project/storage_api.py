@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing
 from typing import NamedTuple
@@ -17,9 +16,8 @@ from supapy.loop import in_thread
 from supapy.model import Json, Piece
 from supapy.project.exact import members
 from supapy.project.http import Download, Http
+from supapy.project.saying import TUS_PIECE_BYTES, Said, form_of
 
-# Above this a file goes up in pieces that can be resumed, each but the last of exactly this size (F§1.7).
-TUS_PIECE_BYTES = 6 * 1024 * 1024
 # The server asks with every request, not only the first, whether it may replace what stands there.
 _RESUMABLE = "/storage/v1/upload/resumable"
 # What is noted of an upload may be read back from a file that somebody else wrote.
@@ -27,13 +25,10 @@ _ADDRESS = re.compile(r"[A-Za-z0-9_=-]+")
 _TUS = {"Tus-Resumable": "1.0.0", "x-upsert": "true"}
 # Times in a row that a resumed transfer may get no further before it is given up.
 MOST_STANDSTILLS = 5
-# All headers together may have 16 KB (traps, storage API 9), keys among them; in base64 this becomes 8.
-LARGEST_METADATA_IN_HEADER_BYTES = 6 * 1024
 # The server gives no longer page (F§1.4).
 MOST_LISTED = 1000
 
 _BREAK = re.compile(r"[\r\n]")
-_MAX_AGE = re.compile(r"max-age=(\d+)")
 _JSON = {"Content-Type": "application/json"}
 Read = Callable[[int, int | None], Iterator[bytes]]
 # A row as the server shows it: the text of each member.
@@ -56,22 +51,6 @@ def encoded(key: str) -> str:
 def _segment(text: str) -> str:
     # A dot segment would be resolved on the way, and lead to another object or another bucket.
     return text.replace(".", "%2E") if text in (".", "..") else quote(text, safe="")
-
-
-def in_seconds(cache_control: str) -> bool:
-    """Whether uploads in pieces and forms can say it: a number of seconds, or what they say by themselves (F§1.7)."""
-    return cache_control == "no-cache" or _MAX_AGE.fullmatch(cache_control) is not None
-
-
-def unsaid(size: int, cache_control: str, user_metadata: str | None = None, robots: str | None = None) -> list[str]:
-    """What of all this an upload of that size (bytes) can't say (F§1.6, F§1.7)."""
-    in_pieces = size > TUS_PIECE_BYTES
-    is_long = user_metadata is not None and len(user_metadata.encode()) > LARGEST_METADATA_IN_HEADER_BYTES
-    return [
-        *([f"cache control {cache_control}"] if (in_pieces or is_long) and not in_seconds(cache_control) else []),
-        *(["its user metadata, which are too long"] if in_pieces and is_long else []),
-        *([f"robots tag {robots}"] if in_pieces and robots else []),
-    ]
 
 
 class StorageApi:
@@ -199,59 +178,59 @@ class StorageApi:
         key: str,
         read: Read,
         size: int,
+        said: Said,
         *,
-        mimetype: str,
-        cache_control: str,
-        user_metadata: str | None = None,
-        robots: str | None = None,
         begun: str | None = None,
         note_begun: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range;
-        `user_metadata` is a JSON object as text, `robots` what the header X-Robots-Tag shall say.
+        """Put an object's bytes, over what stands there (F§1.6). `read(start, end)` gives the bytes of that range. What
+        can't be said with so many is left out: `Said.unsaid` tells.
 
         Up to 6 MiB in one request, else resumable (F§1.7): `note_begun` is told the upload's address, and with that as
-        `begun` another run goes on where the server is, or anew where it knows of no such upload. What can't be said
-        so is left out: `unsaid` tells.
+        `begun` another run goes on where the server is, or anew where it knows of no such upload.
         """
-        if size > TUS_PIECE_BYTES:
-            named = {"bucketName": bucket, "objectName": key, "contentType": mimetype}
-            if user_metadata and len(user_metadata.encode()) <= LARGEST_METADATA_IN_HEADER_BYTES:
-                named["metadata"] = user_metadata
-            if age := _MAX_AGE.fullmatch(cache_control):
-                # The one form that can be said here: a number of seconds (F§1.7).
-                named["cacheControl"] = age[1]
-            offset = await self._offset(begun, size) if begun else None
-            if begun is None or offset is None:
-                begun, offset = await self._begin(named, size), 0
-                note_begun(begun)
-            while offset < size:
-                offset = await self._put_piece(f"{_RESUMABLE}/{begun}", read, offset, size)
+        if size <= TUS_PIECE_BYTES:
+            await self._put_whole(bucket, key, b"".join(read(0, None)), said)
             return
-        body = b"".join(read(0, None))
-        headers = {"x-upsert": "true"} | ({"x-robots-tag": robots} if robots else {})
-        if user_metadata and len(user_metadata.encode()) > LARGEST_METADATA_IN_HEADER_BYTES:
-            body, mimetype = _form(body, mimetype, cache_control, user_metadata)
-        elif user_metadata:
-            headers["x-metadata"] = _base64(user_metadata)
+        offset = await self._offset(begun, size) if begun else None
+        if begun is None or offset is None:
+            begun, offset = await self._begin(bucket, key, size, said), 0
+            note_begun(begun)
+        while offset < size:
+            offset = await self._put_piece(f"{_RESUMABLE}/{begun}", read, offset, size)
+
+    async def say_cache_control(self, bucket: str, key: str, said: Said) -> None:
+        """Give an object that is there a cache control which its upload in pieces could not say, by copying it onto
+        itself (measured). Its id and its bytes stay; what is said takes the place of its user metadata."""
+        same = {"bucketId": bucket, "sourceKey": key, "destinationBucket": bucket, "destinationKey": key}
+        metadata = {"cacheControl": said.cache_control, "mimetype": said.mimetype}
+        body = json.dumps({**same, "copyMetadata": False, "metadata": metadata}).encode()
+        headers = _JSON | {"x-upsert": "true"}
+        if said.user_metadata:
+            headers |= {"x-metadata": _base64(said.user_metadata)}
+        await self._http.ask("POST", "/storage/v1/object/copy", body=body, headers=headers)
+
+    async def _put_whole(self, bucket: str, key: str, body: bytes, said: Said) -> None:
+        headers, mimetype = {"x-upsert": "true"}, said.mimetype
+        if said.robots:
+            headers["x-robots-tag"] = said.robots
+        if said.has_long_metadata:
+            body, mimetype = form_of(body, said)
+        elif said.user_metadata:
+            headers["x-metadata"] = _base64(said.user_metadata)
         await self._http.ask(
             "POST",
             f"/storage/v1/object/{_segment(bucket)}/{encoded(key)}",
             body=body,
-            headers=headers | {"Content-Type": mimetype, "Cache-Control": cache_control},
+            headers=headers | {"Content-Type": mimetype, "Cache-Control": said.cache_control},
         )
 
-    async def say_cache_control(
-        self, bucket: str, key: str, cache_control: str, mimetype: str, user_metadata: str | None
-    ) -> None:
-        """Give an object that is there a cache control which its upload in pieces could not say, by copying it onto
-        itself (measured). Its id and its bytes stay; `user_metadata` takes the place of what it has."""
-        same = {"bucketId": bucket, "sourceKey": key, "destinationBucket": bucket, "destinationKey": key}
-        said = {"copyMetadata": False, "metadata": {"cacheControl": cache_control, "mimetype": mimetype}}
-        headers = _JSON | {"x-upsert": "true"} | ({"x-metadata": _base64(user_metadata)} if user_metadata else {})
-        await self._http.ask("POST", "/storage/v1/object/copy", body=json.dumps(same | said).encode(), headers=headers)
-
-    async def _begin(self, named: dict[str, str], size: int) -> str:
+    async def _begin(self, bucket: str, key: str, size: int, said: Said) -> str:
+        named = {"bucketName": bucket, "objectName": key, "contentType": said.mimetype}
+        if said.user_metadata and not said.has_long_metadata:
+            named["metadata"] = said.user_metadata
+        if said.max_age is not None:
+            named["cacheControl"] = said.max_age
         metadata = ",".join(f"{name} {_base64(value)}" for name, value in named.items())
         created = await self._http.ask(
             "POST",
@@ -337,18 +316,6 @@ def _names(found: object, name: str) -> list[str]:
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
-
-
-def _form(body: bytes, mimetype: str, cache_control: str, user_metadata: str) -> tuple[bytes, str]:
-    """An upload as a form, in which much can be said of it, and the form's own type (F§1.6)."""
-    boundary = secrets.token_hex(16)
-    age = _MAX_AGE.fullmatch(cache_control)
-    fields = {"metadata": user_metadata} | ({"cacheControl": age[1]} if age else {})
-    parts = [f'name="{name}"\r\n\r\n{value}'.encode() for name, value in fields.items()]
-    parts.append(f'name="file"; filename="file"\r\nContent-Type: {mimetype}\r\n\r\n'.encode() + body)
-    begin = f"--{boundary}\r\nContent-Disposition: form-data; ".encode()
-    whole = b"".join(begin + part + b"\r\n" for part in parts) + f"--{boundary}--\r\n".encode()
-    return whole, f"multipart/form-data; boundary={boundary}"
 
 
 def _same_version(answer: Download, version: str | None, start: int) -> str | None:

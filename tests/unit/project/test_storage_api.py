@@ -17,7 +17,8 @@ from tests.waiting import WaitingStorage
 
 from supapy.errors import ApiError, Unreachable
 from supapy.project.http import FIRST_PIECE_BYTES, Http
-from supapy.project.storage_api import MOST_STANDSTILLS, TUS_PIECE_BYTES, encoded
+from supapy.project.saying import TUS_PIECE_BYTES, Said
+from supapy.project.storage_api import MOST_STANDSTILLS, encoded
 from supapy.secret import Secret
 
 CONTENT = random.Random(1).randbytes(8 * FIRST_PIECE_BYTES + 7)
@@ -286,7 +287,7 @@ class Tus:
 
 
 def upload(storage: WaitingStorage, content: bytes) -> None:
-    storage.upload("b", "k/é", reader(content), len(content), mimetype="text/x", cache_control="max-age=7")
+    storage.upload("b", "k/é", reader(content), len(content), Said("text/x", "max-age=7"))
 
 
 def test_a_small_file_goes_up_in_one_request_over_what_stands_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from supapy.errors import ApiError
@@ -11,7 +12,7 @@ from supapy.parts.base import Source
 from supapy.parts.storage.files import PART, about_one_object, metadata_of
 from supapy.parts.storage.sent import Begun
 from supapy.project.project import Project
-from supapy.project.storage_api import TUS_PIECE_BYTES, in_seconds, unsaid
+from supapy.project.saying import TUS_PIECE_BYTES, Said
 
 
 async def has_bytes(backup: Source, project: Project, path: str, bucket: str, key: str, etag: str, size: str) -> bool:
@@ -47,8 +48,8 @@ async def send(
     metadata = metadata_of(row)
     key, path = row["name"], row["path"]
     size = backup.size(path)
-    cache_control = _header(metadata.get("cacheControl"), "no-cache")
     mimetype = _header(metadata.get("mimetype"), "application/octet-stream")
+    said = Said(mimetype, _header(metadata.get("cacheControl"), "no-cache"), user_metadata, robots)
     this = (backup.sha256(path), bucket, key, mimetype)
     try:
         await project.storage.upload(
@@ -56,10 +57,7 @@ async def send(
             key,
             _reader(backup, path, progress),
             size,
-            mimetype=mimetype,
-            cache_control=cache_control,
-            user_metadata=user_metadata,
-            robots=robots,
+            said,
             begun=begun.address(*this),
             note_begun=partial(begun.note, *this),
         )
@@ -67,24 +65,21 @@ async def send(
         if not about_one_object(error):
             raise
         return Problem(PART, f"{bucket}/{key}", f"the server didn't take it: {error.message}")
-    lacking = unsaid(size, cache_control, user_metadata, robots)
-    if size > TUS_PIECE_BYTES and not in_seconds(cache_control):
-        others = unsaid(size, "no-cache", user_metadata, robots)
-        short = user_metadata if not unsaid(size, "no-cache", user_metadata) else None
-        if await _said_later(project, bucket, key, cache_control, mimetype, short):
-            lacking = others
+    lacking, others = said.unsaid(size), said.usual_cache_control.unsaid(size)
+    # It is there by now, so that its cache control can be said in another way.
+    if size > TUS_PIECE_BYTES and lacking != others and await _said_later(project, bucket, key, said):
+        lacking = others
     if lacking:
         reason = f"an upload of {size:,} bytes can't say all of it, so it is served without: {', '.join(lacking)}"
         return Problem(PART, f"{bucket}/{key}", reason)
     return None
 
 
-async def _said_later(
-    project: Project, bucket: str, key: str, cache_control: str, mimetype: str, user_metadata: str | None
-) -> bool:
+async def _said_later(project: Project, bucket: str, key: str, said: Said) -> bool:
     """Whether the server could be told the cache control once the object was there. It copies nothing above 5 GB."""
     try:
-        await project.storage.say_cache_control(bucket, key, cache_control, mimetype, user_metadata)
+        short = replace(said, user_metadata=None) if said.has_long_metadata else said
+        await project.storage.say_cache_control(bucket, key, short)
     except ApiError as error:
         if not about_one_object(error):
             raise

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from supapy.loop import side_by_side
 from supapy.project.project import Project
+from supapy.project.saying import Said
 from supapy.secret import Secret
 
 # A user whose password is known, so that a restored project can be asked to sign him in.
@@ -72,6 +73,5 @@ async def _upload(project: Project, upload: tuple[str, str, bytes, str]) -> None
         key,
         lambda start, end: iter([content[start:end]]),
         len(content),
-        mimetype=mimetype,
-        cache_control="max-age=3600",
+        Said(mimetype, "max-age=3600"),
     )
