@@ -82,9 +82,10 @@ class Choice:
     @property
     def takes_the_place(self) -> bool:
         """Whether the target can take the source's place afterwards: not by some tables, by files in another bucket, or
-        by some users alone."""
+        by some users or files alone."""
         some_users_alone = self.people.users and not (self.database or self.storage)
-        return not (self.names_tables or self.only.to_bucket or some_users_alone)
+        some_files_alone = not self.only.is_everything and not (self.database or self.auth)
+        return not (self.names_tables or self.only.to_bucket or some_users_alone or some_files_alone)
 
     @property
     def options(self) -> Options:

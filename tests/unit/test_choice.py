@@ -74,3 +74,13 @@ def test_in_which_order_it_was_said_is_all_the_same() -> None:
     some = Choice(only=Selection(buckets=("b", "a", "a")), tables=Patterns(tables=("y", "x")))
     other = replace(some, only=Selection(buckets=("a", "b")), tables=Patterns(tables=("x", "y")))
     assert some.options == other.options == {"--bucket": ["a", "b"], "--table": ["x", "y"]}
+
+
+def test_the_targets_place_is_taken_by_what_is_whole() -> None:
+    some_files, some_users = Selection(prefixes=("a",)), People(users=("a",))
+    assert USUAL.takes_the_place
+    assert Choice(only=some_files).takes_the_place
+    assert Choice(people=some_users).takes_the_place
+    assert not Choice(database=False, auth=False, only=some_files).takes_the_place
+    assert not Choice(database=False, storage=False, people=some_users).takes_the_place
+    assert not Choice(tables=Patterns(tables=("a",))).takes_the_place

@@ -47,6 +47,17 @@ AUTH_SERVER = Identity("supabase_auth_admin", search_path="auth")
 SUPERUSER = Identity("none")
 
 
+def shown_time(column: str) -> str:
+    """SQL: a time as the Storage server shows it, in UTC with milliseconds."""
+    return f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
+
+
+# The three of an object.
+OBJECT_TIMES = ", ".join(
+    f"{shown_time(column)} as {column}" for column in ("updated_at", "created_at", "last_accessed_at")
+)
+
+
 class Session:
     """A connection in the hands of one request. Statements commit by themselves outside `transaction()`."""
 

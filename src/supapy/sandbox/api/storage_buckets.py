@@ -12,15 +12,13 @@ from aiohttp import web
 
 from supapy.sandbox.api import refusals, rules, schema
 from supapy.sandbox.api.call import Call
-from supapy.sandbox.api.database import STORAGE_SERVER, Session
+from supapy.sandbox.api.database import STORAGE_SERVER, Session, shown_time
 
-_TIME = """to_char({0} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as {0}"""
 _COLUMNS = ", ".join(
     (
         "id, name, coalesce(owner::text, '') as owner, public",
         "file_size_limit, allowed_mime_types",
-        _TIME.format("created_at"),
-        _TIME.format("updated_at"),
+        *(f"{shown_time(column)} as {column}" for column in ("created_at", "updated_at")),
     )
 )
 _ORDERS = ("asc", "desc")

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from supapy.sandbox.api import refusals, rules
 from supapy.sandbox.api.call import Answer, Call, Download
-from supapy.sandbox.api.database import STORAGE_SERVER
+from supapy.sandbox.api.database import STORAGE_SERVER, shown_time
 from supapy.sandbox.api.files import Stored
 
 # One query: the bucket whether or not the object is there.
@@ -19,10 +19,9 @@ _FIND = """
     select b.public, o.id, o.version, o.metadata ->> 'xRobotsTag' as robots
     from storage.buckets b left join storage.objects o on o.bucket_id = b.id and o.name = %s where b.id = %s
 """
-_FIND_INFO = """
+_FIND_INFO = f"""
     select b.public, o.id::text, o.name, o.version, o.bucket_id, o.metadata, o.user_metadata,
-           to_char(o.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as updated_at,
-           to_char(o.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at
+           {shown_time("o.updated_at")} as updated_at, {shown_time("o.created_at")} as created_at
     from storage.buckets b left join storage.objects o on o.bucket_id = b.id and o.name = %s where b.id = %s
 """
 _VISIBLE = "select 1 from storage.objects where bucket_id = %s and name = %s"

@@ -12,16 +12,13 @@ from aiohttp import web
 
 from supapy.sandbox.api import refusals, rules, schema
 from supapy.sandbox.api.call import Call
+from supapy.sandbox.api.database import OBJECT_TIMES, shown_time
 
 _DEFAULT_V1 = 100
 _MOST_V1 = 1500
 _MOST_V2 = 1000
 _V2_COLUMNS = ("name", "updated_at", "created_at")
 
-_TIMES = ", ".join(
-    f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as {column}"""
-    for column in ("updated_at", "created_at", "last_accessed_at")
-)
 _NO_TIMES = "null::text as updated_at, null::text as created_at, null::text as last_accessed_at"
 
 # `%(whole)s` is folder and search together, `%(folder)s` the part that is cut off the names. Case is folded, as on the
@@ -35,7 +32,7 @@ _V1 = f"""
       from found where cut > 0 group by 2
     )
     select substr(name, length(%(folder)s) + 1) as name, id, updated_at, created_at, last_accessed_at, metadata from (
-      select name, id::text, {_TIMES}, metadata, false as folder, lower(name) as path, {{sort}} as sort
+      select name, id::text, {OBJECT_TIMES}, metadata, false as folder, lower(name) as path, {{sort}} as sort
       from found where cut = 0
       union all
       select name, null, {_NO_TIMES}, null, true, path, null from folders
@@ -43,7 +40,7 @@ _V1 = f"""
 """
 
 _V2_FLAT = f"""
-    select id::text, name, metadata, {_TIMES}, {{sort}} as sort from storage.objects
+    select id::text, name, metadata, {OBJECT_TIMES}, {{sort}} as sort from storage.objects
     where bucket_id = %(bucket)s and name like %(pattern)s {{after}}
     order by {{order}} limit %(limit)s
 """
@@ -53,7 +50,7 @@ _V2_FOLDERS = f"""
       select *, position('/' in substr(name, length(%(prefix)s) + 1)) as cut from storage.objects
       where bucket_id = %(bucket)s and name like %(pattern)s
     ), entry as (
-      select name, id::text, metadata, {_TIMES}, {{sort}} as sort from found where cut = 0
+      select name, id::text, metadata, {OBJECT_TIMES}, {{sort}} as sort from found where cut = 0
       union all
       select left(name, length(%(prefix)s) + cut), null, null, {_NO_TIMES}, min({{sort}})
       from found where cut > 0 group by 1
@@ -156,8 +153,7 @@ def _page(prefix: str, column: str, order: str, folders: bool, cursor: _Cursor |
     lost; turned round it comes again, and a walk may never end. A flat page sorted by a time is in order of
     microseconds and goes on from a millisecond: rows of one millisecond are lost, or come twice.
     """
-    time = f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"""
-    sort = time if column != "name" else "null::text"
+    sort = shown_time(column) if column != "name" else "null::text"
     compare = ">" if order == "asc" else "<"
     name, ordering = 'name collate "C"', f'name collate "C" {order}'
     last = _LAST_OF_FOLDERS[order] if folders else "%(last)s"

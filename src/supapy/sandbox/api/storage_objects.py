@@ -12,18 +12,14 @@ from psycopg.types.json import Jsonb
 
 from supapy.sandbox.api import refusals, rules, schema
 from supapy.sandbox.api.call import Call
-from supapy.sandbox.api.database import STORAGE_SERVER
+from supapy.sandbox.api.database import OBJECT_TIMES, STORAGE_SERVER
 from supapy.sandbox.api.files import Stored, now_text
 from supapy.sandbox.api.storage_upload import check_permission, complete, decoded_metadata
 
 _MOST_AT_ONCE = 1000
-_TIMES = ", ".join(
-    f"""to_char({column} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as {column}"""
-    for column in ("updated_at", "created_at", "last_accessed_at")
-)
 _ROW = f"""
     name, bucket_id, coalesce(owner::text, '') as owner, coalesce(owner_id, '') as owner_id,
-    coalesce(version, '') as version, id::text, {_TIMES}, metadata, user_metadata
+    coalesce(version, '') as version, id::text, {OBJECT_TIMES}, metadata, user_metadata
 """
 _FIND = "from storage.objects where bucket_id = %s and name = %s"
 
