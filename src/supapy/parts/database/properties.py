@@ -18,7 +18,7 @@ LONGEST_TEXT_CHARACTERS = 120
 # Properties that hold passwords, or may.
 _SECRET_PROPERTIES = frozenset({"password", "users", "secret"})
 # Properties that a server prints otherwise once it has read them back; so it does the rows that a publication sends.
-_SQL = frozenset({"definition", "using", "check", "default", "partition key"})
+_SQL = frozenset({"definition", "using", "check", "default", "partition key", "tables"})
 # What copies are made of.
 _WHOLE = frozenset({"type"})
 _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
@@ -26,7 +26,7 @@ _QUALIFIER = re.compile(r'(?:"(?:[^"]|"")*"|\w+)\.')
 
 def plain(properties: Properties) -> Properties:
     """The properties as they are compared: no secrets, no long texts, no nulls, owners as a restore leaves them."""
-    properties = {key: _spelt(key, value) for key, value in properties.items()}
+    properties = properties | {key: _spelt(properties[key]) for key in _SQL & properties.keys()}
     made = {
         key: digest(value)
         if isinstance(value, str) and len(value) > LONGEST_TEXT_CHARACTERS and key not in _WHOLE
@@ -44,12 +44,10 @@ def plain(properties: Properties) -> Properties:
     return made
 
 
-def _spelt(key: str, value: Any) -> Any:
-    if key in _SQL and isinstance(value, str):
+def _spelt(value: str | list[list[Any]] | None) -> str | list[list[Any]] | None:
+    if isinstance(value, str):
         return settled(value)
-    if key == "tables" and value:
-        return [[table, columns, where and settled(where)] for table, columns, where in value]
-    return value
+    return value and [[table, columns, where and settled(where)] for table, columns, where in value]
 
 
 def _short(text: str) -> str:
