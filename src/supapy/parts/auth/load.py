@@ -31,6 +31,9 @@ _DUPLICATE = ("23505", "21000")
 # Keys that people know a row by; others are tokens.
 _NAMING = re.compile(r"\((id|email|phone|provider_id, provider|domain|entity_id)\)=\((.+)\)")
 _NO_JSON = "22P02"
+# Of a table the server looks at 300 times as many rows: enough to count them by, and done in a hundredth of a second.
+# Of one column alone, so that it goes on to look at all of them when it comes to it.
+SAMPLE = 10
 _MOVE_ON = f"""
 SELECT pg_catalog.setval('{SEQUENCE}', GREATEST((SELECT max(id) FROM auth.refresh_tokens), last_value),
     is_called OR EXISTS (SELECT FROM auth.refresh_tokens)) FROM {SEQUENCE}
@@ -60,6 +63,7 @@ class Load:
                         self.meeting.make_room(maker, taker)
                     self._take_in(maker, taker, progress)
                     taker.execute(_MOVE_ON)
+                    self._let_count(taker)
                     self._problems += orphans(taker)
             except SqlError as error:
                 if error.sqlstate not in _DUPLICATE:
@@ -71,6 +75,14 @@ class Load:
                     "No user came in. The other row is in the target, or auth_users.json was edited.",
                 ) from None
         return self._problems
+
+    def _let_count(self, taker: Session) -> None:
+        """Have the server reckon with the rows that came in. A vacuum amid the load saw pages and no row in them: the
+        next queries, a comparison's among them, would read a million users from end to end for every few of them."""
+        tables = readable(taker)
+        counted = [f"{tables[name].sql} (id)" for name in self.document.columns if name in tables]
+        taker.execute(f"SET LOCAL default_statistics_target = {SAMPLE}")
+        taker.execute(f"ANALYZE {', '.join(counted)}")
 
     def users(self) -> Iterator[bytes]:
         """The lines of the users that are meant."""
