@@ -18,7 +18,7 @@ from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart
 from supapy.project.mark import Options
 from supapy.project.moment import Moment
-from supapy.project.patterns import ALL_TABLES, Patterns, match, user_relations
+from supapy.project.patterns import ALL_TABLES, Patterns, match, user_relations, user_schemas
 from supapy.project.postgres import no_database
 from supapy.project.project import Project
 
@@ -117,7 +117,7 @@ class Choice:
     def check_in(self, moment: Moment) -> None:
         """Raises UsageError when a pattern fits nothing of what is there at that moment."""
         if self.database and not self.tables.is_everything:
-            match(moment, self.tables, user_relations(moment))
+            match(moment, self.tables, user_relations(moment), user_schemas(moment))
 
     def within(self, metadata: Json) -> Choice:
         """The same, without what a backup doesn't have. Raises UsageError when nothing is left.

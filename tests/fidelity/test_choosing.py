@@ -162,6 +162,28 @@ def test_a_schema_is_saved_with_what_it_needs(shop: Shop, tmp_path: Path) -> Non
     assert {one.table["table"] for one in Contents.of(saved).row_segments} >= {"prices_old", "prices_new", "orders"}
 
 
+def test_a_schema_without_tables_is_one_as_well(shop: Shop, tmp_path: Path) -> None:
+    part = DatabasePart(patterns=Patterns(schemas=("tool?",)))
+    by_script, picked = shop.clusters(shop.major), shop.clusters(shop.major)
+    saved = save(shop.source, shop.major, tmp_path, part)
+    assert psql(by_script, shop.major, saved.script).returncode == 0
+    with project_of(picked, shop.major) as project:
+        (step,) = steps_of(shop.whole, project, part)
+        assert "function tools.half(integer)" in step.title
+        assert list(step.apply(lambda _: None)) == []
+    for target in (by_script, picked):
+        assert run(target, "SELECT tools.half(8), 1 OPERATOR(tools.===) 1") == [(4, True)]
+    assert differences(part, shop.whole, picked, shop.major) == []
+
+
+def test_what_indexes_and_views_need_comes_along(shop: Shop) -> None:
+    part, target = DatabasePart(patterns=Patterns(tables=("log.words", "log.same"))), shop.clusters(shop.major)
+    run(target, "CREATE ROLE app_reader")
+    assert restored(part, shop.whole, target, shop.major) == []
+    assert differences(part, shop.whole, target, shop.major) == []
+    assert run(target, "SELECT same FROM log.same") == [(True,)]
+
+
 def test_what_is_excluded_takes_along_what_stands_on_it(shop: Shop, tmp_path: Path) -> None:
     patterns = Patterns(excluded=("log.events", "shop.prices"), without_rows=("public.notes",))
     part, target = DatabasePart(patterns=patterns), shop.clusters(shop.major)

@@ -94,11 +94,18 @@ def user_relations(reader: Reader) -> list[Relation]:
     return [Relation(*row) for row in reader.rows(_RELATIONS, (sorted(managed_schemas(reader) - {"extensions"}),))]
 
 
-def match(reader: Reader, patterns: Patterns, relations: Sequence[Relation]) -> Matched:
-    """Which of the relations are meant. Raises UsageError for a pattern that none fits, or that is no pattern.
+def user_schemas(reader: Reader) -> list[str]:
+    """The user's schemas, those that hold no table as well."""
+    return [name for (name,) in reader.rows(_SCHEMAS, (sorted(managed_schemas(reader)),))]
+
+
+def match(reader: Reader, patterns: Patterns, relations: Sequence[Relation], schemas: Iterable[str] = ()) -> Matched:
+    """Which of the relations are meant, and of their schemas and those named besides. Raises UsageError for a pattern
+    that none fits, or that is no pattern.
 
     The reader is a database: its regular expressions are the ones that count.
     """
+    places = {*schemas, *(one.schema for one in relations)}
     visible = _visible(reader, relations)
     wholes = {one.key: one.whole for one in relations}
 
@@ -108,13 +115,13 @@ def match(reader: Reader, patterns: Patterns, relations: Sequence[Relation]) -> 
             keys |= _fitting(reader, option, pattern, relations, visible)
         return frozenset(key for key in wholes if _is_of(key, keys, wholes))
 
-    schemas: set[str] = set()
+    meant: set[str] = set()
     for pattern in patterns.schemas:
-        schemas |= _fitting_schemas(reader, pattern, relations)
+        meant |= _fitting_schemas(reader, pattern, places)
     tables, excluded = found("--table", patterns.tables), found("--exclude-table", patterns.excluded)
-    if patterns.tables and not schemas and not tables - excluded:
+    if patterns.tables and not tables - excluded:
         raise UsageError("--exclude-table leaves nothing of what --table chose", "Leave one of the two out.")
-    return Matched(frozenset(schemas), tables, excluded, found("--exclude-table-data", patterns.without_rows))
+    return Matched(frozenset(meant), tables, excluded, found("--exclude-table-data", patterns.without_rows))
 
 
 def _is_of(key: int | None, keys: set[int], wholes: dict[int, int | None]) -> bool:
@@ -145,14 +152,14 @@ def _fitting(
     return keys
 
 
-def _fitting_schemas(reader: Reader, pattern: str, relations: Sequence[Relation]) -> set[str]:
+def _fitting_schemas(reader: Reader, pattern: str, places: set[str]) -> set[str]:
     pieces = expressions(pattern)
     if len(pieces) > 1:
         raise UsageError(f"--schema {pattern}: too many dots", "Say the name of a schema, in double quotes with a dot.")
-    schemas = _equal(reader, "--schema", pattern, pieces[0], {one.schema for one in relations})
+    schemas = _equal(reader, "--schema", pattern, pieces[0], places)
     if not schemas:
         raise UsageError(
-            f"--schema {pattern}: no schema of that name holds tables of yours",
+            f"--schema {pattern}: no schema of yours has that name",
             "A name with capitals needs double quotes. The platform's schemas belong to its own parts.",
         )
     return schemas
@@ -210,6 +217,10 @@ WITH usual AS MATERIALIZED (
     FROM pg_catalog.pg_settings WHERE name = 'search_path'
 )
 SELECT pg_catalog.current_schemas(false)::text[] FROM usual
+"""
+_SCHEMAS = """
+SELECT nspname FROM pg_catalog.pg_namespace
+WHERE nspname <> ALL (%s) AND nspname !~ '^pg_' AND nspname <> 'information_schema'
 """
 _RELATIONS = """
 SELECT c.oid::bigint, n.nspname, c.relname, i.inhparent::bigint

@@ -19,7 +19,7 @@ from supapy.parts.database.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.rules import ATTRIBUTES, RELATIONS, Selection, title
 from supapy.parts.database.toc import TocEntry
 from supapy.project.moment import Moment
-from supapy.project.patterns import Matched, Patterns, Relation, match, user_relations
+from supapy.project.patterns import Matched, Patterns, Relation, match, user_relations, user_schemas
 from supapy.project.schema import PG_CLASS
 
 # What holds rows, or shows those of others: no piece of a table is worth one. Nor a publication, which holds many.
@@ -61,7 +61,7 @@ def choose(moment: Moment, patterns: Patterns, found: Selection, facts: Facts) -
     if patterns.is_everything:
         return found
     every = user_relations(moment)
-    matched = match(moment, patterns, every)
+    matched = match(moment, patterns, every, user_schemas(moment))
     chosen = _some(found, matched) if patterns.takes_some else _but_some(found, matched)
     chosen.rowless = _rowless(every, matched, chosen, patterns)
     chosen.unasked = [*_unasked(patterns, chosen, matched, every), *_unknown_needs(chosen, facts)]

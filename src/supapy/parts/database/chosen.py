@@ -106,7 +106,8 @@ def pick(backup: Source, patterns: Patterns, reader: Reader) -> Picked:
     whole = Contents.of(backup)
     every = {one.id: one for one in whole.statements}
     relations = _relations(whole)
-    matched = match(reader, patterns, relations)
+    schemas = {one.name if one.kind == "SCHEMA" else one.schema for one in every.values()} - {""}
+    matched = match(reader, patterns, relations, schemas)
     ids = _named(every, relations, patterns, matched)
     behind: list[Statement] = []
     if patterns.takes_some:
@@ -225,6 +226,8 @@ def is_there(reader: Reader, one: Statement) -> bool:
             query, name = _ROUTINE, [one.schema, one.name]
         case "COLLATION":
             query = "SELECT pg_catalog.to_regcollation(%s) IS NOT NULL"
+        case kind if kind in _NAMED_IN:
+            query, name = _IN_CATALOG.format(*_NAMED_IN[kind]), [one.name, one.schema]
         case kind if kind in RELATIONS:
             query = "SELECT pg_catalog.to_regclass(%s) IS NOT NULL"
         case _:
@@ -264,6 +267,18 @@ def _narrowed(whole: Contents, ids: Set[int], patterns: Patterns, matched: Match
     return replace(narrowed, left_out=[*whole.left_out, *gone])
 
 
+# Kinds without a function that looks them up: their catalog, and what the names of its columns begin with. Of operators
+# any of the name will do.
+_NAMED_IN = {
+    "OPERATOR": ("pg_operator", "opr"),
+    "CONVERSION": ("pg_conversion", "con"),
+    "TEXT SEARCH CONFIGURATION": ("pg_ts_config", "cfg"),
+    "TEXT SEARCH DICTIONARY": ("pg_ts_dict", "dict"),
+}
+_IN_CATALOG = """
+SELECT EXISTS (SELECT FROM pg_catalog.{0} c JOIN pg_catalog.pg_namespace n ON n.oid = c.{1}namespace
+    WHERE c.{1}name = %s AND n.nspname = %s)
+"""
 # By the text that pg_dump has for it: to look up one with a type that isn't there is an error before PostgreSQL 16.
 _ROUTINE = """
 SELECT EXISTS (

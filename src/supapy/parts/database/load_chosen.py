@@ -66,6 +66,8 @@ def steps(backup: Source, project: Project, patterns: Patterns, quiesce: Quiesce
     rows = picked.contents.row_segments
     count = sum(segment.table["rows"] for segment in rows)
     title = f"{many(len(rows), 'table')} with {many(count, 'row')}: {few(map(_title, rows))}"
+    if not rows:
+        title = few([f"{one.kind.lower()} {name_of(one)}" for one in picked.statements if one.table is None])
     total = sum(segment.length for segment in rows)
     yield Step("database", title, partial(_run, picked, project, quiesce), total, "bytes")
 
