@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, chain, pairwise
 from tempfile import SpooledTemporaryFile
 
+from supapy.model import Piece
 from supapy.project.postgres import PIECE_BYTES, Session
 from supapy.project.pumps import Output
 
@@ -37,7 +38,10 @@ class Ahead:
         """Let go of what is held."""
         self._held.close()
 
-    def _hold(self, number: int, piece: bytes) -> None:
+    def _hold(self, number: int, piece: Piece) -> None:
+        if self._held.tell() + len(piece) > MOST_IN_MEMORY_BYTES:
+            # Before it is written: the file of itself looks afterwards, when memory has taken in all of it.
+            self._held.rollover()
         self._held.write(piece)
         self._left[number] += len(piece)
 

@@ -23,6 +23,7 @@ from psycopg.pq.abc import PGconn
 from psycopg.waiting import Wait
 
 from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
+from supapy.model import Piece
 from supapy.secret import Secret
 
 Row = tuple[Any, ...]
@@ -216,7 +217,7 @@ class Session:
             if rows:
                 yield b"".join(rows)
 
-    def copies(self, statements: Sequence[str], take: Callable[[int, bytes], object]) -> None:
+    def copies(self, statements: Sequence[str], take: Callable[[int, Piece], object]) -> None:
         """Hand over what several `COPY … TO STDOUT` put out, in pieces of whole lines, each with its statement's place
         among them. They are sent at once: of hundreds of small tables the asking takes most of the time, and by itself
         the driver asks for one thing at a time."""
@@ -230,7 +231,8 @@ class Session:
         with told(), self._connection.cursor() as cursor:
             with cursor.copy(sql) as copy:
                 for piece in pieces:
-                    copy.write(piece)
+                    # The driver cuts what is large, and of bytes it would make copies.
+                    copy.write(memoryview(piece))
             return cursor.rowcount
 
     @contextmanager
@@ -254,14 +256,13 @@ class Session:
             self.warnings.append(notice.message_primary or "")
 
 
-def _copied(connection: PGconn, count: int, take: Callable[[int, bytes], object]) -> PQGen[None]:
+def _copied(connection: PGconn, count: int, take: Callable[[int, Piece], object]) -> PQGen[None]:
     """What `copies` waits for, to the end."""
     yield from generators.send(connection)
     for number in range(count):
         yield from _result(connection)
-        lines: list[memoryview] = []
-        size = 0
-        while True:
+        lines, size, got = list[memoryview](), 0, 0
+        while got >= 0:
             got, line = connection.get_copy_data(1)
             if got > 0:
                 lines.append(line)
@@ -270,10 +271,11 @@ def _copied(connection: PGconn, count: int, take: Callable[[int, bytes], object]
                 yield Wait.R
                 connection.consume_input()
             if lines and (got < 0 or size >= PIECE_BYTES):
-                take(number, b"".join(lines))
+                # A large line is neither copied nor kept: it may be as large as all that there is room for.
+                for piece in lines if len(lines[-1]) >= PIECE_BYTES else [b"".join(lines)]:
+                    take(number, piece)
+                del line, piece
                 lines, size = [], 0
-            if got < 0:
-                break
         yield from _result(connection)
     yield from _result(connection)
 

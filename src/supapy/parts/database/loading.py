@@ -88,10 +88,12 @@ _RESTRICTED = ("backslash commands are restricted", "\\unrestrict: wrong key")
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A stretch of the script, [start, end) in bytes, that psql runs as one transaction."""
+    """A stretch of the script, [start, end) in bytes, that psql runs as one transaction, with statements around it."""
 
     start: int
     end: int
+    first: str = ""
+    last: str = ""
 
 
 class Loader:
@@ -188,10 +190,10 @@ class Loader:
     def schema(self, progress: Progress) -> list[Problem]:
         """All that comes before the rows."""
         if self._fits_one_transaction():
-            units = [Unit(self._before[0].offset, _end(self._before[-1]))]
+            units = [Unit(self._before[0].offset, _end(self._before[-1]), last=_KEEP)]
         else:
             units = list(self._schema_in_pieces())
-        return self._run(units, progress, last=_KEEP)
+        return self._run(units, progress)
 
     def _schema_in_pieces(self) -> Iterator[Unit]:
         for segment in self._before:
@@ -206,7 +208,7 @@ class Loader:
                 _end(segment),
             ]
             for start, end in itertools.pairwise(cuts):
-                yield Unit(start, end)
+                yield Unit(start, end, last=_KEEP)
 
     def rows(self, progress: Progress) -> list[Problem]:
         """The rows, by all connections, then what stands before the indexes: sequences and large objects."""
@@ -250,11 +252,13 @@ class Loader:
         with self._pumps(USUAL_PATH) as pumps:
             # Done again where it was done, which costs little and changes nothing.
             pumps.give(*(_analyze(one) for one in self._contents.row_segments if not one.table["where"]))
-            units = [Unit(one.offset, _end(one)) for one in between if one.name != "statistics"]
-            problems = self._run(units, progress)
-            pumps.settle()
-        unit = Unit(self._after[last].offset, _end(self._after[-1]))
-        return problems + self._run([unit], progress, first=_FETCH, last=RELOAD)
+
+            def units() -> Iterator[Unit]:
+                yield from (Unit(one.offset, _end(one)) for one in between if one.name != "statistics")
+                pumps.settle()
+                yield Unit(self._after[last].offset, _end(self._after[-1]), _FETCH, RELOAD)
+
+            return self._run(units(), progress)
 
     def _pumps(self, more: str = "") -> LoadingPumps:
         return LoadingPumps(self._project.db_url, self._jobs, [OPENING + _LATER_DURABLE + self._quiesce + more])
@@ -267,19 +271,18 @@ class Loader:
                 return [], lambda _: ""
             return mark.done(session), mark.note
 
-    def _run(self, units: list[Unit], progress: Progress, *, first: str = "", last: str = "") -> list[Problem]:
-        """Have psql run what isn't done of them; `first` and `last` are statements around those of each, within its
-        transaction."""
+    def _run(self, units: Iterable[Unit], progress: Progress) -> list[Problem]:
+        """Have psql run what isn't done of them."""
         done, note = self._noted
-        left = [unit for unit in units if not mark.is_in(unit.start, unit.end, done)]
 
         def script() -> Iterator[bytes]:
-            for unit in left:
-                yield f"BEGIN;\n{first}".encode()
-                yield from self._read(unit.start, unit.end, progress)
-                yield f"{last}{note([(unit.start, unit.end)])}\nCOMMIT;\n".encode()
+            for unit in units:
+                if not mark.is_in(unit.start, unit.end, done):
+                    yield f"BEGIN;\n{unit.first}".encode()
+                    yield from self._read(unit.start, unit.end, progress)
+                    yield f"{unit.last}{note([(unit.start, unit.end)])}\nCOMMIT;\n".encode()
 
-        return run_script(self._project, script(), self._quiesce) if left else []
+        return run_script(self._project, script(), self._quiesce)
 
     def _read(self, start: int, end: int, progress: Progress) -> Iterator[bytes]:
         for piece in self._backup.read(FILE, start, end):
