@@ -23,18 +23,28 @@ from supapy.secret import Secret
 from supapy.store.local import LocalStore
 from supapy.verify import check_files
 
-# More than is read ahead, so that a backup is amid its rows when it is cut.
-ROWS = "CREATE TABLE public.large AS SELECT i AS id, repeat(md5(i::text), 30) AS note FROM generate_series(1, 60000) i"
+# More than is read ahead, so that a backup is amid its rows when it is cut; and enough to be cut by the byte.
+MANY_ROWS, FEW_ROWS = 60_000, 12_000
+ROWS = "SELECT i AS id, repeat(md5(i::text), 30) AS note FROM generate_series(1, {}) i"
 
 
-@pytest.fixture(scope="module")
-def source(server_folder: Path) -> Iterator[SandboxProject]:
+def filled(server_folder: Path, count: int) -> Iterator[SandboxProject]:
     with ExitStack() as cleanup:
         project = ProjectFactory(server_folder, cleanup)("source")
         fill(project)
         with owner(project.database) as connection:
-            connection.execute(ROWS.encode())
+            connection.execute(f"CREATE TABLE public.large AS {ROWS.format(count)}".encode())
         yield project
+
+
+@pytest.fixture(scope="module")
+def source(server_folder: Path) -> Iterator[SandboxProject]:
+    yield from filled(server_folder, MANY_ROWS)
+
+
+@pytest.fixture(scope="module")
+def small_source(server_folder: Path) -> Iterator[SandboxProject]:
+    yield from filled(server_folder, FEW_ROWS)
 
 
 def over(line: Line, sandbox: SandboxProject) -> Secret:
@@ -85,7 +95,7 @@ def test_a_table_that_is_emptied_as_the_backup_begins_means_another_moment(
     def empty() -> None:
         with owner(source.database) as connection:
             connection.execute("TRUNCATE public.large")
-            connection.execute(ROWS.replace("CREATE TABLE public.large AS", "INSERT INTO public.large").encode())
+            connection.execute(f"INSERT INTO public.large {ROWS.format(MANY_ROWS)}".encode())
 
     first = once(empty)
 
@@ -106,31 +116,34 @@ def test_a_table_that_is_emptied_as_the_backup_begins_means_another_moment(
 
 
 # Among the first answers, among the catalogs, among the rows, among those as JSON.
-PLACES = [2_000, 200_000, 30_000_000, 75_000_000]
+PLACES = [2_000, 200_000, 6_000_000, 15_000_000]
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_a_line_that_breaks_anywhere_twice_costs_nothing_but_time(
-    source: SandboxProject, tmp_path: Path, place: int
+    small_source: SandboxProject, tmp_path: Path, place: int
 ) -> None:
     heard: list[Event] = []
     catalog = Catalog(LocalStore(tmp_path))
-    with line_to(source.database.port, [place, place]) as line, opened(source, over(line, source)) as project:
+    with (
+        line_to(small_source.database.port, [place, place]) as line,
+        opened(small_source, over(line, small_source)) as project,
+    ):
         backup = back_up(project, catalog, Choice(), heard.append, sleep=lambda _: None)
         assert line.cuts == []
     # Connections that were being made at the first cut may meet the second one before the backup has begun anew.
     assert len([event for event in heard if isinstance(event, BegunAnew)]) in (1, 2)
     assert catalog.labels() == [backup.label]
-    assert differences(backup, source, Choice()) == []
+    assert differences(backup, small_source, Choice()) == []
 
 
-def test_a_line_that_breaks_a_third_time_ends_the_backup(source: SandboxProject, tmp_path: Path) -> None:
+def test_a_line_that_breaks_a_third_time_ends_the_backup(small_source: SandboxProject, tmp_path: Path) -> None:
     heard: list[Event] = []
     catalog = Catalog(LocalStore(tmp_path))
     with (
         # More than three: several connections of one moment may break.
-        line_to(source.database.port, [200_000] * 12) as line,
-        opened(source, over(line, source)) as project,
+        line_to(small_source.database.port, [200_000] * 12) as line,
+        opened(small_source, over(line, small_source)) as project,
         pytest.raises(ConnectionLost),
     ):
         back_up(project, catalog, Choice(), heard.append, sleep=lambda _: None)
@@ -138,9 +151,9 @@ def test_a_line_that_breaks_a_third_time_ends_the_backup(source: SandboxProject,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_says_that_it_begins_anew(source: SandboxProject, tmp_path: Path) -> None:
-    with line_to(source.database.port, [200_000]) as line:
-        supapy = Commands(tmp_path, settings_of(source) | {"SUPABASE_DB_URL": over(line, source).reveal()})
+def test_the_command_says_that_it_begins_anew(small_source: SandboxProject, tmp_path: Path) -> None:
+    with line_to(small_source.database.port, [200_000]) as line:
+        supapy = Commands(tmp_path, settings_of(small_source) | {"SUPABASE_DB_URL": over(line, small_source).reveal()})
         ran = supapy("backup")
     assert (ran.code, ran.err) == (0, "")
     (said,) = [one for one in ran.out.splitlines() if "another moment" in one]
