@@ -36,6 +36,8 @@ CHANGES: dict[str, tuple[str, ...]] = {
         "table vals.ranged_old",
         *(f"table vals.ranged_old: column {name}" for name in ("at", "id", "payload")),
         "index vals.ranged_old_at_id_idx",
+        # The partition's own copy of its parent's trigger goes with it.
+        "comment on trigger t_partition on table vals.ranged_old",
     ),
     "ALTER TABLE app.orders DROP CONSTRAINT orders_total_check": (
         "table app.orders: constraint orders_total_check",
