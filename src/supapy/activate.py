@@ -23,6 +23,11 @@ _URL = re.compile(
 _CALLER = re.compile(r"(?<=://)[^/?#]*@")
 _JWT = re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+")
 _API_KEY = re.compile(r"\bsb_(secret|publishable)_[\w-]+")
+# What an SQL command says in so many letters may be a secret; where quotes are escaped it isn't known what is one.
+_LITERAL = re.compile(r"'[^']*'|\$(\w*)\$.*?\$\1\$", re.DOTALL)
+_ESCAPED = "\\'"
+# Of a command as much as tells what it is.
+LONGEST_COMMAND_CHARACTERS = 60
 # What an address is made of: nothing that could end an SQL literal.
 _ADDRESS = re.compile(r"[\w.:/@%?&=~+#\[\]-]+")
 MASK = "******"
@@ -32,7 +37,7 @@ MASK = "******"
 class Sleeper:
     """One thing that sleeps, for people. `urls` are those in it and in the functions it calls, `old_urls` those of them
     that lead to the project it comes from; `keys` says what keys stand in it; `gone` that nothing is left to wake: it
-    is gone, or was made by hand."""
+    is gone, or was made by hand. `runs` is when a job does what, without its literals, which may be secrets."""
 
     name: str
     sort: str
@@ -42,6 +47,7 @@ class Sleeper:
     keys: list[str]
     functions: list[str]
     gone: bool
+    runs: str
 
 
 @dataclass(slots=True)
@@ -185,7 +191,17 @@ def _sleeper(one: Asleep, how: Rewriting | None = None) -> Sleeper:
         name for name, text in one.functions if _URL.search(text) or _JWT.search(text) or _API_KEY.search(text)
     ]
     what, keys = one.what, list(dict.fromkeys(keys))
-    return Sleeper(what.name, what.sort, what.source, urls, old, keys, functions, one.text is None)
+    return Sleeper(what.name, what.sort, what.source, urls, old, keys, functions, one.text is None, _runs(one))
+
+
+def _runs(one: Asleep) -> str:
+    """When a job runs, and what."""
+    if one.schedule is None or one.text is None:
+        return ""
+    command = "" if _ESCAPED in one.text else " ".join(_LITERAL.sub("'…'", one.text).split())
+    if len(command) > LONGEST_COMMAND_CHARACTERS:
+        command = command[:LONGEST_COMMAND_CHARACTERS] + "…"
+    return f"{one.schedule}: {command}" if command else one.schedule
 
 
 def _leads_to(url: str, host: str) -> bool:

@@ -14,7 +14,7 @@ from supapy.model import Json
 from supapy.names import literal, many, quoted
 from supapy.parts.auth import ids_meant, sessions_back, sessions_saved
 from supapy.parts.database.contents import TOC_FILE, Contents
-from supapy.parts.database.quiesced import SUBSCRIPTION
+from supapy.parts.database.quiesced import SUBSCRIPTION, Quiesce
 from supapy.parts.database.sealed import new_ids, not_back, saved_ids, sealed_in
 from supapy.parts.database.vault import SEALED
 from supapy.project.moment import Moment
@@ -59,6 +59,10 @@ def cut_over(
         finders = (_OF_USERS if choice.auth and moved and (users != 0 or choice.whole_database) else ()) + _FINDERS
         finders += _SCANNERS if moved and scan_urls else ()
         found += [(what, partial(_in_moment, project, find, backup, choice, moved)) for what, find in finders]
+    elif choice.auth and moved and users != 0:
+        found.append(("who is still signed in", partial(_signed_out, backup, choice)))
+    if choice.auth and moved and choice.takes_the_place and users != 0:
+        found.append(("the Auth server's settings", _auth_settings))
     found.append(("what the backup never had", partial(_by_hand, backup, choice)))
     return [duty for what, find in found for duty in _told(what, find)]
 
@@ -101,6 +105,16 @@ def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> It
         yield Duty("webhooks", "Switch Database Webhooks on in the dashboard (Integrations) before webhooks are woken")
 
 
+def _unseen(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.brings_what_acts and choice.quiesce is Quiesce.ALL and moment.rows(_WAYS_OUT)):
+        return
+    if names := tuple(name for (name,) in moment.rows(_BY_TEXT)):
+        text = (
+            "These triggers are awake, and run statements that their functions build as text (EXECUTE), in which a call"
+        )
+        yield Duty("unseen", f"{text} out of the database isn't seen. Disable those that call what they mustn't", names)
+
+
 def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     if not moment.value("SELECT EXISTS (SELECT FROM auth.users)"):
         return
@@ -108,19 +122,41 @@ def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> It
     if came:
         text = f"{many(came, 'session')} came back: they are good only once this project has the old signing keys"
         yield Duty("sessions", f"{text} or JWT secret; else users sign in anew")
-    elif choice.people.is_everybody or sessions_saved(backup, choice.people):
+    else:
+        yield from _signed_out(backup, choice)
+
+
+def _signed_out(backup: Backup, choice: Choice) -> Iterator[Duty]:
+    if choice.people.is_everybody or sessions_saved(backup, choice.people):
         yield Duty("sessions", "Users sign in anew, with their old passwords: no session came back")
+
+
+def _auth_settings() -> Iterator[Duty]:
+    text = (
+        "Set the Auth server up as the old one was (Authentication: URLs, e-mail templates, SMTP, hooks): mails that "
+    )
+    yield Duty("auth settings", f"{text}people ask for lead elsewhere until then. No backup has its settings")
 
 
 def _providers(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     ids = ids_meant(backup, choice.people)
-    rows = moment.rows(_PROVIDERS, (None if ids is None else list(ids),))
+    there = {table.name for table in tables_of(moment, "auth") if table.readable}
+    ways = " UNION ALL ".join(query for table, query in _WAYS if table in there)
+    rows = moment.rows(_PROVIDERS.format(ways=ways), (None if ids is None else list(ids),))
     found = [f"{provider} ({many(count, 'user')})" for provider, count in rows]
     if found:
         text = (
             "Set up these ways to sign in, with their secrets and the new callback address (Authentication > Providers)"
         )
         yield Duty("providers", text, tuple(found))
+
+
+def _apps(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.people.is_everybody and moment.rows(_HAS_APPS)):
+        return
+    if apps := tuple(name for (name,) in moment.rows(_APPS)):
+        text = "Give this project's address to the apps that people sign in to with their accounts here (OAuth server)"
+        yield Duty("oauth clients", text, apps)
 
 
 def _functions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
@@ -191,9 +227,11 @@ Finder = Callable[[Backup, Moment, Choice, bool], Iterator[Duty]]
 _OF_USERS: tuple[tuple[str, Finder], ...] = (
     ("who is still signed in", _sessions),
     ("ways to sign in", _providers),
+    ("apps that people sign in to", _apps),
 )
 _FINDERS: tuple[tuple[str, Finder], ...] = (
     ("whether webhooks can run", _webhooks),
+    ("triggers that build statements as text", _unseen),
     ("Edge Functions that are called", _functions),
     ("secrets of the vault", _vault),
 )
@@ -205,11 +243,41 @@ _WAITS_FOR_WEBHOOKS = """
 SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
     AND pg_catalog.to_regproc('supabase_functions.http_request') IS NULL
 """
-_PROVIDERS = """
-SELECT CASE WHEN starts_with(provider, 'sso:') THEN 'SSO' ELSE provider END, count(DISTINCT user_id)
-FROM auth.identities, (SELECT %s::text[]) AS meant(ids)
-WHERE provider <> 'email' AND (ids IS NULL OR user_id::text = ANY (ids)) GROUP BY 1 ORDER BY 1
+_WAYS_OUT = "SELECT FROM pg_catalog.pg_extension WHERE extname IN ('pg_net', 'http', 'dblink')"
+_BY_TEXT = """
+SELECT pg_catalog.format('trigger %I on %I.%I', t.tgname, n.nspname, c.relname)
+FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
+    AND p.prosrc ~* '\\mexecute\\s+(?!function|procedure)' AND p.oid >= 16384
+    AND pg_catalog.pg_get_userbyid(p.proowner) !~ '^supabase_'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1
 """
+# How people sign in, by the table that says so; a provider that nobody has come by yet is one, too.
+_WAYS = (
+    (
+        "identities",
+        "SELECT CASE WHEN starts_with(provider, 'sso:') THEN 'SSO' ELSE provider END, user_id FROM auth.identities "
+        "WHERE provider <> 'email'",
+    ),
+    ("sso_providers", "SELECT 'SSO', NULL FROM auth.sso_providers"),
+    ("custom_oauth_providers", "SELECT identifier, NULL FROM auth.custom_oauth_providers"),
+    ("webauthn_credentials", "SELECT 'passkeys', user_id FROM auth.webauthn_credentials"),
+    (
+        "mfa_factors",
+        "SELECT 'second factor by ' || factor_type, user_id FROM auth.mfa_factors "
+        "WHERE factor_type <> 'totp' AND status = 'verified'",
+    ),
+)
+_PROVIDERS = """
+SELECT way, count(DISTINCT user_id) FROM ({ways}) AS ways (way, user_id), (SELECT %s::text[]) AS meant (ids)
+WHERE ids IS NULL OR user_id::text = ANY (ids) GROUP BY 1 ORDER BY 1
+"""
+# Older Auth servers have no such table.
+_HAS_APPS = "SELECT WHERE pg_catalog.to_regclass('auth.oauth_clients') IS NOT NULL"
+_APPS = "SELECT coalesce(client_name, id::text) FROM auth.oauth_clients WHERE deleted_at IS NULL ORDER BY 1"
 _NAME = "'/functions/v1/([A-Za-z][A-Za-z0-9_-]*)'"
 _CALLED = f"""
 SELECT (regexp_matches(prosrc, {_NAME}, 'g'))[1] FROM pg_catalog.pg_proc WHERE oid >= 16384

@@ -86,6 +86,10 @@ def test_what_sleeps_is_shown_with_what_it_calls_and_no_key(supapy: Setup) -> No
     names = {one["name"] for one in said["asleep"]}
     assert {'trigger "on order" on public.orders', "trigger welcome on auth.users"} <= names
     assert ("cron job nightly" in names) == has_cron(MAJOR)
+    if has_cron(MAJOR):
+        assert "runs  5 * * * *: VACUUM" in ran.out
+        (nightly,) = [one["runs"] for one in said["asleep"] if one["name"] == "cron job nightly"]
+        assert nightly == "0 3 * * *: SELECT net.http_post('…')"
     # Functions of one name are told apart by nothing in a text: all count.
     through = next(one for one in said["asleep"] if one["name"] == "trigger through on public.orders")
     assert through["functions"] == ["public.told(integer)"]

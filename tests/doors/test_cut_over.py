@@ -30,6 +30,15 @@ INSERT INTO auth.identities (provider_id, user_id, identity_data, provider) VALU
 CREATE TABLE public.links (id int, href text, more jsonb, "odd ""name" text[]);
 INSERT INTO public.links SELECT n, '{url}/rest/' || n, '{{"u": "{url}"}}', ARRAY['x'] FROM generate_series(1, 5) n;
 INSERT INTO public.links VALUES (6, 'https://elsewhere.example', NULL, ARRAY['{url}/a']);
+INSERT INTO auth.oauth_clients
+    (id, registration_type, redirect_uris, grant_types, client_name, token_endpoint_auth_method)
+    VALUES (gen_random_uuid(), 'manual', 'https://app.example', 'authorization_code', 'The App', 'none');
+INSERT INTO auth.sso_providers (id, resource_id) VALUES (gen_random_uuid(), 'corp');
+INSERT INTO auth.mfa_factors (id, user_id, friendly_name, factor_type, status, created_at, updated_at)
+    VALUES (gen_random_uuid(), '11111111-1111-4111-8111-111111111111', '', 'phone', 'verified', now(), now());
+CREATE FUNCTION public.builds() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN EXECUTE format('SELECT %I.%I(%L)', 'net', 'http_post', 'https://example.com'); RETURN NEW; END $$;
+CREATE TRIGGER built AFTER INSERT ON public.links FOR EACH ROW EXECUTE FUNCTION public.builds();
 """
 
 
@@ -62,7 +71,9 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
     assert url in duties["keys"]["text"]
     assert "trigger welcome on auth.users" in duties["asleep"]["names"]
     assert duties["sessions"]["text"].startswith("Users sign in anew")
-    assert duties["providers"]["names"] == ["google (1 user)"]
+    assert duties["providers"]["names"] == ["SSO (0 users)", "google (1 user)", "second factor by phone (1 user)"]
+    assert duties["oauth clients"]["names"] == ["The App"]
+    assert duties["unseen"]["names"] == ["trigger built on public.links"]
     called = {"mail", "told", "welcome"} | ({"digest"} if has_cron(MAJOR) else set())
     assert set(duties["functions"]["names"]) == called
     (moved,) = duties["vault"]["names"]
@@ -75,7 +86,8 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
         "auth.users.raw_user_meta_data: 1 row",
     ]
     assert set(duties) == {
-        *("keys", "asleep", "sessions", "providers", "functions", "vault", "addresses"),
+        *("keys", "asleep", "unseen", "sessions", "providers", "oauth clients", "auth settings", "functions", "vault"),
+        "addresses",
     }
     report = json.loads(Path(ran.result["report"]).read_text())
     assert report["metadata"]["cut_over"] == ran.result["cut_over"]
@@ -171,7 +183,12 @@ def test_some_users_alone_or_none_take_nobodys_place_and_only_whose_session_ends
         assert duties("--on-conflict", "replace", "--user", bob, "--via", "api") == set()
         with owner(target.database) as connection:
             connection.execute("TRUNCATE auth.users CASCADE")
-        assert duties() == {"keys", "sessions", "providers"}
+        assert duties() == {"keys", "sessions", "providers", "auth settings"}
+        with owner(target.database) as connection:
+            connection.execute("TRUNCATE auth.users CASCADE")
+        without = {name: value for name, value in settings_of(target).items() if name != "SUPABASE_DB_URL"}
+        commands = Commands(tmp_path_factory.mktemp("by-api"), without)
+        assert duties("--via", "api") == {"keys", "sessions", "auth settings"}
 
 
 def test_into_its_own_project_only_what_applies_there_is_said(server_folder: Path, tmp_path: Path) -> None:

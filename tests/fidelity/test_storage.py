@@ -526,3 +526,15 @@ def test_an_upload_whose_answers_are_lost_comes_through(
     target.api.faults.append(Fault(method="PATCH", times=1, read_bytes=100_000))
     target.api.faults.append(Fault(method="POST", path="/object/b/01", times=3, cut_after_bytes=3, reset=True))
     assert restored(backup, target, STORAGE).is_whole
+
+
+def test_uploads_that_have_not_come_to_their_end_are_named(project_factory: ProjectFactory, tmp_path: Path) -> None:
+    sandbox = project_factory("uploading")
+    as_superuser(
+        sandbox,
+        "INSERT INTO storage.buckets (id, name) VALUES ('b', 'b')",
+        "INSERT INTO storage.s3_multipart_uploads (id, upload_signature, bucket_id, key, version) "
+        "VALUES ('1', 's', 'b', 'k', 'v'), ('2', 's', 'b', 'l', 'v')",
+    )
+    _, problems, omissions = backed_up(sandbox, tmp_path, STORAGE).manifest
+    assert (problems, [one.name for one in omissions]) == ([], ["2 uploads under way"])

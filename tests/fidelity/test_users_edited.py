@@ -104,6 +104,8 @@ def test_a_field_that_nobody_knows_is_named_and_the_rest_comes(
         (f"auth.users {BOB}", "colour is no column of auth.users")
     ]
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(5,)]
+    plan = restored(backup, project_factory("by-api"), BY_API).plan
+    assert "fields that this version doesn't know (colour) of 1 user" in {one.name for one in plan.omissions}
 
 
 def test_what_was_edited_in_good_form_comes_as_it_stands(

@@ -105,6 +105,8 @@ def _describe(screen: Screen, one: Sleeper, lead: str) -> None:
 
     screen.say(shown(one.name) + (", which is gone or there already" if one.gone else ""), lead=lead)
     blank = " " * len(lead)
+    if one.runs:
+        screen.say(shown(one.runs), lead=f"{blank}runs  ")
     for url in one.urls:
         old = url in one.old_urls
         screen.say(shown(url) + (", of the old project" if old else ""), "yellow" if old else "", lead=f"{blank}calls ")

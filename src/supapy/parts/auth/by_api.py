@@ -19,10 +19,10 @@ from supapy.names import many
 from supapy.parts.auth.document import Document, each_once
 from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
-from supapy.parts.auth.tables import OTHERS
+from supapy.parts.auth.tables import NESTED, NEVER_NULL, OTHERS
 from supapy.parts.base import Obstacle
 from supapy.project.auth_api import AuthApi
-from supapy.project.exact import members, parse
+from supapy.project.exact import Deep, members, parse
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 
@@ -45,6 +45,20 @@ _KEPT_AS = {
     "raw_user_meta_data": "user_metadata",
     "raw_app_meta_data": "app_metadata",
 }
+# What a user's row may have that is kept, told to be lost, or the server's own (F§2.5).
+_FIELDS = frozenset(
+    {
+        *_KEPT_AS,
+        *NEVER_NULL,
+        *NESTED,
+        *("instance_id", "encrypted_password", "is_super_admin", "is_sso_user", "is_anonymous"),
+        *("email_change_confirm_status", "created_at", "updated_at", "deleted_at", "banned_until", "last_sign_in_at"),
+        *("email_confirmed_at", "phone_confirmed_at", "invited_at", "confirmation_sent_at", "recovery_sent_at"),
+        *("email_change_sent_at", "phone_change_sent_at", "reauthentication_sent_at"),
+    }
+)
+# Metadata as it is read: a text is an object too deep to be one.
+_OBJECTS = (dict, Deep, type(None))
 # The server keeps numbers as floats; what only looks like one is counted as well.
 _LONG_NUMBER = re.compile(r"\d[\d.]{15,}")
 # What the server itself writes into metadata of who is made by it.
@@ -54,9 +68,14 @@ _LOST = {
     "times": ("times (created, confirmed, invited, last signed in)", "They begin anew."),
     "factors": ("MFA factors", "These people sign in without them, and set them up again."),
     "passkeys": ("passkeys", "These people sign in otherwise, and make new ones."),
-    "identities": ("identities of other providers", "The server links them when these people sign in by them again."),
+    "identities": (
+        "identities of other providers ({providers})",
+        "Set these ways to sign in up: the server links them when these people sign in by them again.",
+    ),
     "hash": ("passwords whose hash the server doesn't take", "These people set a new one: recovery by e-mail."),
-    "changes": ("changes of address under way", "These people begin anew."),
+    "changes": ("confirmations, recoveries and changes of address under way", "These people begin anew."),
+    "shape": ("metadata that is no JSON object", "Use SQL."),
+    "unknown": ("fields that this version doesn't know ({unknown})", "Use SQL."),
     "super": ("marks as a super admin", "Set them by SQL."),
     "numbers": ("numbers of more than 15 digits in metadata", "The server rounds them: use SQL."),
 }
@@ -105,7 +124,7 @@ class ByApi:
     def load(self, project: Project) -> Iterator[Step | Omission]:
         """What is lost, counted; then the one step."""
         self._choose()
-        users = 0
+        users, providers, unknown = 0, set[str](), set[str]()
         lost: Counter[str] = Counter()
         staying = self.staying
         for row in map(parse, self._lines()):
@@ -114,12 +133,16 @@ class ByApi:
             unmakable = _unmakable(row)
             users += unmakable is None and str(row["id"]) not in self._made
             lost.update([unmakable] if unmakable else _lost(row))
+            if not unmakable:
+                providers |= _other_providers(row)
+                unknown |= row.keys() - _FIELDS
         for mark, (what, remedy) in _NOT_MADE.items():
             if lost[mark]:
                 yield Omission("auth", f"{what}: {lost[mark]:,}", remedy)
         for mark, (what, remedy) in _LOST.items():
             if lost[mark]:
-                yield Omission("auth", f"{what} of {many(lost[mark], 'user')}", remedy)
+                named = what.format(providers=", ".join(sorted(providers)), unknown=", ".join(sorted(unknown)))
+                yield Omission("auth", f"{named} of {many(lost[mark], 'user')}", remedy)
         for name, count in beside_users(self.document.sections(), self._chosen, staying).items():
             if name in OTHERS and count:
                 yield Omission("auth", f"{many(count, 'row')} of auth.{name}", "The server takes none: use SQL.")
@@ -247,22 +270,31 @@ def _unmakable(row: Json) -> str | None:
 
 def _lost(row: Json) -> Iterator[str]:
     """Marks of what a user has and the server can't be given."""
-    identities = row.get("identities") or []
-    others = isinstance(identities, str) or any(one.get("provider") not in ("email", "phone") for one in identities)
     hashed = str(row.get("encrypted_password") or "")
     has = {
         "times": True,
         "factors": bool(row.get("mfa_factors")),
         "passkeys": bool(row.get("webauthn_credentials")),
-        "identities": others,
+        "identities": bool(_other_providers(row)),
         "hash": bool(hashed and not _HASHES.match(hashed)),
-        "changes": bool(row.get("email_change") or row.get("phone_change")),
+        "changes": any(row.get(column) for column in NEVER_NULL),
+        "shape": any(not isinstance(row.get(key), _OBJECTS) for key in ("raw_user_meta_data", "raw_app_meta_data")),
+        "unknown": bool(row.keys() - _FIELDS),
         "super": bool(row.get("is_super_admin")),
         "numbers": any(
             _LONG_NUMBER.search(str(row.get(key, ""))) for key in ("raw_user_meta_data", "raw_app_meta_data")
         ),
     }
     return (mark for mark, there in has.items() if there)
+
+
+def _other_providers(row: Json) -> set[str]:
+    """Whom a user's identities are of that the server doesn't make by itself."""
+    identities = row.get("identities") or []
+    if isinstance(identities, str):
+        return {"unknown"}  # Too deep to be read.
+    named = {str(one.get("provider")) for one in identities} - {"email", "phone"}
+    return {"SSO" if name.startswith(_SSO) else name for name in named}
 
 
 def _body(row: Json, line: bytes) -> bytes:

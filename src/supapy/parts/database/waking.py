@@ -30,11 +30,13 @@ _CALL = re.compile(r'(?:"((?:[^"]|"")+)"|(\w+))\s*\(')
 @dataclass(frozen=True, slots=True)
 class Asleep:
     """One thing that sleeps. `text` is what it does: a job's command, or what makes a trigger, a rule, …; None when the
-    thing itself is gone, or what isn't to be there yet is. `functions` are the user's own that this calls: (name,
-    definition), nearest first. `followers` wake with it: what a partition's copy of the trigger is to be."""
+    thing itself is gone, or what isn't to be there yet is. `schedule` is a job's. `functions` are the user's own that
+    this calls: (name, definition), nearest first. `followers` wake with it: what a partition's copy of the trigger is
+    to be."""
 
     what: Quiesced
     text: str | None
+    schedule: str | None = None
     functions: tuple[tuple[str, str], ...] = ()
     followers: tuple[Quiesced, ...] = ()
 
@@ -58,7 +60,7 @@ def read_asleep(session: Session) -> list[Asleep]:
         text = _text(session, one)
         called = _called(f"{text or ''} {one.routine or ''}", bodies)
         followers = tuple(other for other in listed if other.follows and _leads(session, one, other))
-        found.append(Asleep(one, text, tuple(called), followers))
+        found.append(Asleep(one, text, _schedule(session, one), tuple(called), followers))
     return found
 
 
@@ -79,6 +81,12 @@ def _text(session: Session, one: Quiesced) -> str | None:
     if one.sort == EVENT_TRIGGER:
         return _optional(session.value(_EVENT_TRIGGER, (one.trigger,)))
     return _optional(session.value(_RULE if one.sort == RULE else _TRIGGER, (one.trigger, one.relation)))
+
+
+def _schedule(session: Session, one: Quiesced) -> str | None:
+    if one.sort != CRON_JOB:
+        return None
+    return _optional(session.value("SELECT schedule FROM cron.job WHERE jobid = %s", (one.job,)))
 
 
 def _is_there(session: Session, one: Quiesced) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 from supapy.model import Json, Omission, Problem
+from supapy.names import many
 from supapy.parts.storage.cross_check import cross_check
 from supapy.parts.storage.files import PART, elsewhere, takes_row
 from supapy.parts.storage.selection import EVERYTHING, Scope
@@ -14,6 +15,9 @@ from supapy.project.moment import Moment
 from supapy.project.rows import json_of, lines_out
 from supapy.project.schema import Column, Table, tables_of
 from supapy.stream import lines
+
+# Where the S3 protocol's uploads in parts are noted (F§1.9).
+_UPLOADS = "s3_multipart_uploads"
 
 
 class RowsBySql:
@@ -59,7 +63,7 @@ class RowsBySql:
         return {one: self._moment.value(f"SELECT count(*) FROM storage.{one}") for one in ("buckets", "objects")}
 
     def remarks(self) -> Iterator[Problem | Omission]:
-        """Buckets whose contents lie elsewhere (F§1.14), and older versions."""
+        """Buckets whose contents lie elsewhere (F§1.14), older versions, and uploads that haven't come to their end."""
         for kind, names in self._elsewhere().items():
             if names:
                 yield elsewhere(kind, names)
@@ -68,6 +72,9 @@ class RowsBySql:
         if every > current:
             older = f"{every - current:,} older versions and delete markers of objects"
             yield Omission(PART, older, "Only each object's current version is saved.")
+        if _UPLOADS in self._tables and (begun := self._moment.value(f"SELECT count(*) FROM storage.{_UPLOADS}")):
+            remedy = "They are no objects yet: whoever sends one goes on in this project, or begins anew in another."
+            yield Omission(PART, f"{many(begun, 'upload')} under way", remedy)
 
     def columns(self, table: str) -> Sequence[Column]:
         """Those the table has."""
