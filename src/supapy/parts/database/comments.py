@@ -58,4 +58,5 @@ WHERE d.description IS DISTINCT FROM a.comment
         'pg_catalog.pg_namespace'::pg_catalog.regclass, 'pg_catalog.pg_extension'::pg_catalog.regclass,
         'pg_catalog.pg_language'::pg_catalog.regclass
     ))
+ORDER BY d.classoid, d.objoid, d.objsubid
 """
