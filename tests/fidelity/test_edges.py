@@ -390,3 +390,42 @@ def test_the_rows_of_every_table_are_told_as_they_come_in(cluster_factory: Clust
     counted = {event.table: event.rows for event in heard if isinstance(event, TableEnded)}
     assert counted == {f"public.t{n}": n for n in range(1, 110)} | {"public.large": 9000, "public.empty": 0}
     assert {event.stage for event in moved} == {steps[1].title}
+
+
+def test_what_moves_rows_of_a_foreign_table_reaches_out(cluster_factory: ClusterFactory, tmp_path: Path) -> None:
+    source, target = cluster_factory(), cluster_factory()
+    with owner(source) as connection:
+        connection.execute(
+            """
+            CREATE EXTENSION postgres_fdw SCHEMA extensions;
+            CREATE SERVER away FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'example.invalid');
+            CREATE SCHEMA far; CREATE TABLE public.orders (id int);
+            CREATE FOREIGN TABLE far.sent (id int) SERVER away; CREATE FOREIGN TABLE far.orders (id int) SERVER away;
+            CREATE TABLE public.t (id int); CREATE TABLE public.sent_too (id int);
+            CREATE RULE copied AS ON INSERT TO public.t DO ALSO INSERT INTO far.orders VALUES (NEW.id);
+            CREATE RULE kept AS ON UPDATE TO public.t DO ALSO INSERT INTO public.orders VALUES (NEW.id);
+            """
+        )
+        for name, statement in {
+            "writes": "INSERT INTO far.sent VALUES (NEW.id)",
+            "writes_short": "UPDATE\n  sent SET id = 1",
+            "reads": 'PERFORM 1 FROM "far" . orders',
+            "reads_here": "PERFORM 1 FROM orders JOIN public.orders o USING (id)",
+            "writes_here": "INSERT INTO sent_too VALUES (1)",
+        }.items():
+            connection.execute(
+                f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS "
+                f"$$ BEGIN {statement}; RETURN NEW; END $$; "
+                f"CREATE TRIGGER {name} AFTER DELETE ON public.t FOR EACH ROW EXECUTE FUNCTION {name}()".encode()
+            )
+    saved = save(source, DEFAULT_MAJOR, tmp_path)
+    done = psql(target, DEFAULT_MAJOR, saved.script)
+    assert (done.returncode, done.stderr) == (0, "")
+    with superuser(target) as connection:
+        asleep = connection.execute("SELECT name FROM _supapy.quiesced").fetchall()
+    assert {name for (name,) in asleep} == {
+        "rule copied on public.t",
+        "trigger writes on public.t",
+        "trigger writes_short on public.t",
+        "trigger reads on public.t",
+    }

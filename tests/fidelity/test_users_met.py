@@ -88,6 +88,19 @@ def test_skipped_users_stay_as_they_are_with_all_that_is_theirs(backup: Backup, 
     assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
 
 
+def test_what_keeps_a_skipped_user_signed_in_is_no_difference(backup: Backup, target: SandboxProject) -> None:
+    as_superuser(target, f"INSERT INTO auth.users (id, email) VALUES ('{ALICE}', 'al@example.com')")
+    outcome = restored(backup, target, auth(on_conflict="skip", sessions=True), into="target")
+    assert as_superuser(target, f"SELECT count(*) FROM auth.sessions WHERE user_id = '{ALICE}'") == [(0,)]
+    assert outcome.is_whole
+    claim = "DELETE FROM auth.mfa_amr_claims"
+    as_superuser(target, "DELETE FROM auth.users", claim)
+    assert restored(backup, target, auth(sessions=True), into="target").is_whole
+    as_superuser(target, claim)
+    found = differences(backup, target, auth(sessions=True))
+    assert [one.name.partition(" ")[0] for one in found] == ["auth.mfa_amr_claims"], "else it is one"
+
+
 def test_who_comes_out_otherwise_by_the_restore_itself_is_a_difference_also_where_others_are_skipped(
     backup: Backup, target: SandboxProject
 ) -> None:

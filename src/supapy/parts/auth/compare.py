@@ -4,7 +4,7 @@ equal aren't parsed."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
@@ -31,6 +31,7 @@ class Comparison:
     left_out: tuple[str, ...]
     staying: frozenset[str]
     _left: int = 0
+    _left_sessions: set[str] = field(default_factory=set)
 
     def findings(self, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
@@ -75,7 +76,11 @@ class Comparison:
             return _EQUAL
         if str(was.get("id" if name == "users" else "user_id")) in self.staying:
             self._left += name == "users"
+            if name == "sessions":
+                self._left_sessions.add(str(was["id"]))
             return LEFT
+        if str(was.get("session_id")) in self._left_sessions:
+            return LEFT  # A claim of a session doesn't say whose it is.
         return Difference("auth", f"auth.{name} {was['id']}", "changed" if now else "missing", ", ".join(changed))
 
     def _strays(self, live: Live) -> Iterator[Difference]:

@@ -48,6 +48,20 @@ class Webhook:
         return _title(self.sort, self.name, self.relation)
 
 
+def _reaching_out(moment: Moment) -> re.Pattern[str]:
+    """What a text has that reaches out: such calls, and names of foreign tables where rows come from or go to. Without
+    a schema a name counts where no other table has it."""
+    far = moment.rows(_FOREIGN_TABLES)
+    if not far:
+        return _REACHES_OUT
+    names = "|".join(
+        rf'(?:"?{re.escape(schema)}"?\s*\.\s*){"" if shared else "?"}"?{re.escape(table)}"?'
+        for schema, table, shared in far
+    )
+    moved = rf'\b(?:INTO|UPDATE|FROM|JOIN|USING|ONLY|TRUNCATE|TABLE)\s+(?:{names})(?![\w$"])'
+    return re.compile(f"{_REACHES_OUT.pattern}|{moved}", re.IGNORECASE)
+
+
 def _title(sort: str, name: str, relation: str) -> str:
     return f"{sort} {name} on {relation}" if relation else f"{sort} {name}"
 
@@ -55,7 +69,8 @@ def _title(sort: str, name: str, relation: str) -> str:
 def read_webhooks(moment: Moment, managed: frozenset[str], reaching: frozenset[int]) -> dict[tuple[int, int], Webhook]:
     """All of them by (catalog, oid), but for those that sleep by not being there; what calls one of the `reaching`
     functions reaches out."""
-    rules = ((RULE, *row) for row in moment.rows(_RULES) if _REACHES_OUT.search(row[6]) or reaching & set(row[8]))
+    reaches_out = _reaching_out(moment)
+    rules = ((RULE, *row) for row in moment.rows(_RULES) if reaches_out.search(row[6]) or reaching & set(row[8]))
     triggers = ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in reaching)
     theirs = (sorted(platform.EVENT_TRIGGERS), platform.PLATFORM_ROLE_PATTERN)
     events = ((EVENT_TRIGGER, *row) for row in moment.rows(_EVENT_TRIGGERS, theirs) if row[8][0] in reaching)
@@ -113,7 +128,8 @@ def webhook_sql(hook: Webhook) -> str:
 def reaching_functions(moment: Moment) -> frozenset[int]:
     """The oids of functions that reach out, themselves or by others that they call."""
     bodies = {oid: (name, body) for oid, name, body in moment.rows(_FUNCTIONS)}
-    reaching = {oid for oid, (name, body) in bodies.items() if name == _HTTP_REQUEST or _REACHES_OUT.search(body)}
+    reaches_out = _reaching_out(moment)
+    reaching = {oid for oid, (name, body) in bodies.items() if name == _HTTP_REQUEST or reaches_out.search(body)}
     new = set(reaching)
     while new:
         names = {bodies[oid][0].rpartition(".")[2] for oid in new}
@@ -123,6 +139,11 @@ def reaching_functions(moment: Moment) -> frozenset[int]:
     return frozenset(reaching) | {oid for oid, name in moment.rows(_OF_EXTENSIONS) if _REACHES_OUT.search(f"{name}(")}
 
 
+_FOREIGN_TABLES = """
+SELECT n.nspname, c.relname, EXISTS (SELECT FROM pg_catalog.pg_class o WHERE o.relname = c.relname AND o.relkind <> 'f')
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'f' ORDER BY 1, 2
+"""
 _HTTP_REQUEST = "supabase_functions.http_request"
 _VIEW = "v"
 _IS_LASTING = """
