@@ -11,6 +11,7 @@ from supapy.errors import IntegrityError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
 from supapy.model import Difference, Finding, Match
 from supapy.names import few
+from supapy.parts.base import comparing
 from supapy.project.project import Project
 
 
@@ -53,8 +54,8 @@ def hold_against(
     choice = replace((choice or Choice()).within(backup.metadata), vault_root_key=False)
     choice.check(project)
     with project.moment() as moment:
-        for part in to_restore(choice, check_bytes=check_bytes):
-            stage = f"comparing {part.name}"
+        for part in to_restore(choice, check_bytes=check_bytes, listener=listener):
+            stage = comparing(part.name)
             listener(Started(stage))
             for finding in part.compare(backup, moment):
                 if isinstance(finding, Difference) and finding.kind == "extra" and not extras:

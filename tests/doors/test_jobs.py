@@ -45,7 +45,8 @@ def test_a_backup_by_one_connection_is_equal_to_one_by_many(supapy: Commands, so
 
 def test_a_program_hears_of_every_table_on_its_way(supapy: Commands) -> None:
     told = supapy("--json", "backup", "--no-storage", "--no-auth").objects
-    for stage in ("database", "tables"):
+    told += supapy("--json", "verify").objects
+    for stage in ("database", "tables", "comparing database"):
         about = [one for one in told if one.get("stage") == stage]
         ended = {one["table"]: one["rows"] for one in about if one["event"] == "tableended"}
         assert (ended["public.trips"], ended["public.stops"]) == (20, 20)

@@ -57,6 +57,11 @@ class Obstacle:
     hint: str = ""
 
 
+def comparing(part: str) -> str:
+    """The stage in which a part is compared."""
+    return f"comparing {part}"
+
+
 class Part(Protocol):
     """One kind of content of a project.
 

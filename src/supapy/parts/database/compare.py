@@ -7,9 +7,10 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from supapy.events import Expected, Listener, TableBegun, TableEnded, TableMoved, ignore
 from supapy.model import Difference, Finding, Proof
 from supapy.names import qualified
-from supapy.parts.base import Source
+from supapy.parts.base import Source, comparing
 from supapy.parts.database import vault
 from supapy.parts.database.contents import FILE, Contents
 from supapy.parts.database.data import copy_statement, database_rows
@@ -32,6 +33,7 @@ from supapy.project.moment import Moment
 from supapy.project.schema import Table
 from supapy.stream import NO_ROWS, fingerprint
 
+STAGE = comparing("database")
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
 MAINTAIN_SINCE = 17
 # Sorts whose values may be secrets: a difference names the property only.
@@ -39,8 +41,9 @@ _QUIET_SORTS = frozenset({"settings", "roles", "foreign servers", "subscriptions
 LONGEST_SHOWN_CHARACTERS = 60
 
 
-def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Finding]:
-    """Every difference in schema and rows, and what was found equal; of what `contents` says of the backup."""
+def compare(backup: Source, moment: Moment, contents: Contents, listener: Listener = ignore) -> Iterator[Finding]:
+    """Every difference in schema and rows, and what was found equal; of what `contents` says of the backup. The
+    `listener` hears of each table's rows."""
     part = contents.inventory if contents.is_part else None
     live = live_inventory(moment, read_facts(moment), set(contents.left_out), part)
     sealed = [] if contents.is_part else sealed_in(backup, contents)
@@ -58,7 +61,7 @@ def compare(backup: Source, moment: Moment, contents: Contents) -> Iterator[Find
         if sort == PLATFORM_COLUMNS:
             continue  # What stands on them is compared.
         yield from _compare_sort(sort, contents, live, moment.major, strangers)
-    yield from _compare_rows(backup, contents, moment)
+    yield from _compare_rows(backup, contents, moment, listener)
     if asleep := sum(not one.follows for one in read_quiesced(moment)):
         yield Proof("database", "things asleep until `supapy activate`", asleep)
 
@@ -144,20 +147,27 @@ def _shown(key: str, *values: Any) -> str:
     return f"{key}: saved {saved}, found {found}"
 
 
-def _compare_rows(backup: Source, contents: Contents, moment: Moment) -> Iterator[Finding]:
+def _compare_rows(backup: Source, contents: Contents, moment: Moment, listener: Listener) -> Iterator[Finding]:
     """Table by table; what a hash-partitioned table routes by itself counts as a whole."""
     live: dict[tuple[str, str], list[Table]] = {}
     for rows in database_rows(moment, set()):
         live.setdefault(rows.table.load_into, []).append(rows.table)
+    targets = _by_target(contents.row_segments)
+    # Those of a table or column that is missing, which was told already, aren't looked at.
+    there = {target: segments for target, segments in targets.items() if _has(live.get(target), segments)}
+    sizes = {target: sum(one.table["rows_length"] for one in segments) for target, segments in there.items()}
+    # All are read twice: here and there.
+    listener(Expected(STAGE, 2 * sum(sizes.values())))
     equal = 0
-    for target, segments in _by_target(contents.row_segments).items():
+    for target, segments in there.items():
+        name = ".".join(target)
+        listener(TableBegun(STAGE, name))
         columns, where = segments[0].table["columns"], segments[0].table["where"]
-        tables = live.get(target, [])
-        if not tables or any(not {column.name for column in table.columns} >= set(columns) for table in tables):
-            continue  # The missing table or column was told already.
-        saved = sum((fingerprint(saved_rows(backup, segment)) for segment in segments), NO_ROWS)
-        live_rows = (moment.copy_out(copy_statement(table.sql, columns, where)) for table in tables)
-        found = sum(map(fingerprint, live_rows), NO_ROWS)
+        ours = (_told(saved_rows(backup, segment), name, listener, counted=False) for segment in segments)
+        saved = sum(map(fingerprint, ours), NO_ROWS)
+        copies = (moment.copy_out(copy_statement(table.sql, columns, where)) for table in live[target])
+        found = sum((fingerprint(_told(copy, name, listener, counted=True)) for copy in copies), NO_ROWS)
+        listener(TableEnded(STAGE, name, found.rows, sizes[target]))
         if saved == found:
             equal += saved.rows
         else:
@@ -165,6 +175,20 @@ def _compare_rows(backup: Source, contents: Contents, moment: Moment) -> Iterato
             yield Difference("database", f"rows of {qualified(*target)}", "changed", detail)
     if equal:
         yield Proof("database", "rows", equal)
+
+
+def _has(tables: list[Table] | None, segments: list[Segment]) -> bool:
+    """Whether all of the tables have the columns of the saved rows."""
+    columns = set(segments[0].table["columns"])
+    return bool(tables) and all({column.name for column in table.columns} >= columns for table in tables or ())
+
+
+def _told(pieces: Iterable[bytes], table: str, listener: Listener, *, counted: bool) -> Iterator[bytes]:
+    """The same pieces; their rows are `counted` in one of the two places."""
+    for piece in pieces:
+        rows, size = (piece.count(b"\n"), len(piece)) if counted else (0, 0)
+        listener(TableMoved(STAGE, table, rows, size, len(piece)))
+        yield piece
 
 
 def _by_target(segments: Iterable[Segment]) -> dict[tuple[str, str], list[Segment]]:

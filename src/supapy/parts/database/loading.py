@@ -147,8 +147,8 @@ class Loader:
 
     @property
     def made_over_rows(self) -> int:
-        """How many statements there are that make something over the rows."""
-        return len(post_data.statements_of(self._contents, self._post_data))
+        """How many statements there are that make something over the rows, with what stands before them."""
+        return 1 + len(post_data.statements_of(self._contents, self._post_data))
 
     def goes_at_once(self) -> bool:
         """Whether all of it may be one transaction, so that it happens as a whole or not at all."""

@@ -179,8 +179,8 @@ class DatabasePart:
         if self._side:
             return self._side.compare(backup, moment)
         if self._patterns.is_everything:
-            return compare.compare(backup, moment, Contents.of(backup))
-        return compare.compare(backup, moment, pick(backup, self._patterns, moment).contents)
+            return compare.compare(backup, moment, Contents.of(backup), self._listener)
+        return compare.compare(backup, moment, pick(backup, self._patterns, moment).contents, self._listener)
 
 
 def _problems(
