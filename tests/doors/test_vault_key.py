@@ -196,20 +196,24 @@ def test_a_database_that_does_not_use_the_new_key_yet_is_to_be_restarted(saved: 
     assert "Restart the project" in str(refused.value.hint)
 
 
-def test_a_target_whose_vault_is_off_is_told(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("DROP EXTENSION supabase_vault", "its Vault is switched off"),
+        (
+            "ALTER FUNCTION vault._crypto_aead_det_decrypt RENAME TO _another",
+            "its Vault is older than version 0.3, and can't open them",
+        ),
+    ],
+)
+def test_a_target_whose_vault_is_off_or_too_old_is_told(
+    saved: Path, target: SandboxProject, tmp_path: Path, statement: str, told: str
+) -> None:
     with superuser(target.database) as connection:
-        connection.execute("DROP EXTENSION supabase_vault")
+        connection.execute(statement.encode())
     ran = restored(tmp_path, saved, account(target))
     assert ran.code == 60
-    assert "its Vault is switched off" in ran.err
-
-
-def test_a_target_whose_vault_is_too_old_is_told(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
-    with superuser(target.database) as connection:
-        connection.execute("ALTER FUNCTION vault._crypto_aead_det_decrypt RENAME TO _another")
-    ran = restored(tmp_path, saved, account(target))
-    assert ran.code == 60
-    assert "its Vault is older than version 0.3, and can't open them" in ran.err
+    assert told in ran.err
 
 
 def test_the_option_is_for_the_whole_database(saved: Path, target: SandboxProject, tmp_path: Path) -> None:
