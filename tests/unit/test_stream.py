@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supapy.errors import Unreadable
-from supapy.stream import Meter, lines
+from supapy.stream import Meter, lines, newlines
 
 MD5_OF_ABC = "900150983cd24fb0d6963f7d28e17f72"
 
@@ -58,3 +58,8 @@ def test_lines_do_not_hang_on_how_the_text_was_cut(pieces: list[bytes]) -> None:
     text = b"".join(pieces)
     expected = text.split(b"\n")
     assert list(lines(pieces)) == (expected if expected[-1] else expected[:-1])
+
+
+@given(st.binary(max_size=50))
+def test_newlines_are_counted_in_whatever_holds_them(piece: bytes) -> None:
+    assert newlines(piece) == newlines(bytearray(piece)) == piece.count(b"\n")

@@ -8,6 +8,7 @@ from supapy.events import Listener, TableBegun, TableEnded, TableMoved
 from supapy.project.pumps import Output
 from supapy.project.schema import Table
 from supapy.project.stretches import Stretches
+from supapy.stream import newlines
 
 
 class Moving:
@@ -30,7 +31,7 @@ class Moving:
         self._listener(TableBegun(self._stage, self._name))
         told = 0
         for piece in self._output:
-            rows = piece.count(b"\n")
+            rows = newlines(piece)
             self.rows += rows
             self.bytes += len(piece)
             done = self._stretches.size * self._output.read // len(self._stretches.clauses)

@@ -31,7 +31,7 @@ from supapy.parts.database.sealed import sealed_in
 from supapy.parts.database.segments import Segment
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
-from supapy.stream import NO_ROWS, fingerprint
+from supapy.stream import NO_ROWS, fingerprint, newlines
 
 STAGE = comparing("database")
 # The major from which tables know the privilege MAINTAIN: a backup of an older server says nothing of it.
@@ -186,7 +186,7 @@ def _has(tables: list[Table] | None, segments: list[Segment]) -> bool:
 def _told(pieces: Iterable[bytes], table: str, listener: Listener, *, counted: bool) -> Iterator[bytes]:
     """The same pieces; their rows are `counted` in one of the two places."""
     for piece in pieces:
-        rows, size = (piece.count(b"\n"), len(piece)) if counted else (0, 0)
+        rows, size = (newlines(piece), len(piece)) if counted else (0, 0)
         listener(TableMoved(STAGE, table, rows, size, len(piece)))
         yield piece
 
