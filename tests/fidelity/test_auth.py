@@ -74,6 +74,29 @@ INSERT INTO auth.audit_log_entries (id, payload, created_at) VALUES
 INSERT INTO auth.one_time_tokens (id, user_id, token_type, token_hash, relates_to)
 VALUES (gen_random_uuid(), '{BOB}', 'confirmation_token', 'hash', 'bob@example.com');
 """
+# One by phone, one who has not confirmed, one who is deleted; and a row in each table that had none.
+RARE = f"""
+INSERT INTO auth.users (instance_id, id, aud, role, email, phone, encrypted_password, phone_confirmed_at, deleted_at,
+  confirmation_token, recovery_token, email_change_token_new, email_change, created_at, updated_at)
+SELECT '00000000-0000-0000-0000-000000000000', (repeat(n::text, 8) || '-0000-4000-8000-000000000000')::uuid,
+  'authenticated', 'authenticated', email, phone, '', CASE WHEN phone > '' THEN now() END, gone,
+  coalesce('pending' || email, ''), '', '', '', now(), now()
+FROM (VALUES (6, NULL, '4955555', NULL), (7, 'new@example.com', NULL, NULL), (8, NULL, NULL, now()))
+  AS rare (n, email, phone, gone);
+INSERT INTO auth.webauthn_credentials (id, user_id, credential_id, public_key, attestation_type, transports) VALUES
+ (gen_random_uuid(), '{ALICE}', '\\x00ff', '\\x04', 'none', '["usb"]');
+INSERT INTO auth.sso_providers (id, resource_id, created_at) VALUES ('{SSO}', 'corp', now());
+INSERT INTO auth.sso_domains (id, sso_provider_id, domain) VALUES (gen_random_uuid(), '{SSO}', 'corp.example');
+INSERT INTO auth.saml_providers (id, sso_provider_id, entity_id, metadata_xml, attribute_mapping) VALUES
+ (gen_random_uuid(), '{SSO}', 'https://idp.example', '<a b="c">\u2028</a>', '{{"keys": {{"email": "mail"}}}}');
+INSERT INTO auth.oauth_clients
+  (id, client_secret_hash, registration_type, redirect_uris, grant_types, client_name, token_endpoint_auth_method)
+VALUES ('{BOB}', 'hash', 'manual', 'https://app.example', 'authorization_code', 'The "App"', 'none');
+INSERT INTO auth.oauth_consents (id, user_id, client_id, scopes) VALUES
+ (gen_random_uuid(), '{ALICE}', '{BOB}', 'email');
+INSERT INTO auth.custom_oauth_providers (id, provider_type, identifier, name, client_id, client_secret, scopes, issuer)
+VALUES (gen_random_uuid(), 'oidc', 'custom:corp', 'Corp', 'c', 'secret', '{{"openid", "a b"}}', 'https://idp.example');
+"""
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +104,7 @@ def pair(server_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with ExitStack() as cleanup:
         projects = ProjectFactory(server_folder, cleanup)
         source, target = projects("source"), projects("target")
-        as_superuser(source, PEOPLE, MORE)
+        as_superuser(source, PEOPLE, MORE, RARE)
         as_superuser(target, ARRIVALS)
         folder = tmp_path_factory.mktemp("backups")
         backup = backed_up(source, folder, AUTH)
@@ -95,12 +118,14 @@ def rows(sandbox: SandboxProject, table: str) -> list[str]:
 def test_the_restore_says_that_everything_is_back(pair: Pair) -> None:
     assert (pair.outcome.problems, pair.outcome.differences) == ([], [])
     proofs = {proof.sort: proof.count for proof in pair.outcome.proofs}
-    assert proofs == {"users": 5, "sessions": 1, "refresh_tokens": 3, "mfa_amr_claims": 1, "audit_log_entries": 1}
+    rare = dict.fromkeys(("oauth_clients", "oauth_consents", "sso_providers", "sso_domains", "saml_providers"), 1)
+    often = {"users": 8, "sessions": 1, "refresh_tokens": 3, "mfa_amr_claims": 1, "audit_log_entries": 1}
+    assert proofs == often | rare | {"custom_oauth_providers": 1}
 
 
 @pytest.mark.parametrize("table", [*NESTED, *OTHERS])
 def test_every_row_that_belongs_to_signing_in_is_the_same(pair: Pair, table: str) -> None:
-    assert rows(pair.target, table) == rows(pair.source, table)
+    assert rows(pair.target, table) == rows(pair.source, table) != []
 
 
 def test_every_user_is_the_same_to_the_last_field(pair: Pair) -> None:
@@ -145,12 +170,12 @@ def test_the_file_is_json_that_a_person_can_read(pair: Pair) -> None:
     assert {factor["secret"] for factor in users[ALICE]["mfa_factors"]} == {"JBSWY3DPEHPK3PXP", "OTHER"}
     assert users[ANON].keys().isdisjoint({"identities", "email", "invited_at"}), "what is NULL or empty is left out"
     assert "one_time_tokens" not in said
-    assert pair.backup.count("auth", "users") == 5
+    assert pair.backup.count("auth", "users") == 8
 
 
 def test_a_second_restore_over_the_first_changes_nothing(pair: Pair) -> None:
     tables = ["users", *NESTED, "mfa_amr_claims"]
-    with pytest.raises(RestoreRefused, match="5 users"):
+    with pytest.raises(RestoreRefused, match="8 users"):
         restored(pair.backup, pair.target, AUTH)
     restored(pair.backup, pair.target, AUTH, into=pair.target.ref)
     before = [rows(pair.target, table) for table in tables]
@@ -238,14 +263,38 @@ def test_columns_that_the_target_lacks_are_problems_and_those_it_has_more_take_t
     target = project_factory("target", 17)
     as_superuser(
         target,
-        "ALTER TABLE auth.users DROP COLUMN banned_until",
+        "ALTER TABLE auth.users DROP COLUMN last_sign_in_at",
         "ALTER TABLE auth.users DROP COLUMN invited_at",
         "DROP TABLE auth.mfa_amr_claims",
         "ALTER TABLE auth.users ADD COLUMN fresh jsonb NOT NULL DEFAULT '{}', ADD COLUMN newer text DEFAULT 'x'",
     )
     outcome = restored(backup, target, AUTH)
-    assert {problem.name for problem in outcome.problems} == {"auth.users.banned_until", "auth.mfa_amr_claims"}
+    assert {problem.name for problem in outcome.problems} == {"auth.users.last_sign_in_at", "auth.mfa_amr_claims"}
     assert as_superuser(target, "SELECT DISTINCT fresh::text, newer FROM auth.users") == [("{}", "x")]
+
+
+@pytest.mark.parametrize(
+    ("older", "said"),
+    [
+        ("ALTER TABLE auth.users DROP COLUMN banned_until", "auth.users"),
+        ("DROP TABLE auth.mfa_factors CASCADE", "auth.mfa_factors"),
+        (
+            "UPDATE pg_enum SET enumlabel = 'other' WHERE enumlabel = 'verified' "
+            "AND enumtypid = 'auth.factor_status'::regtype",
+            'enum auth.factor_status: "verified"',
+        ),
+    ],
+)
+def test_a_target_that_could_not_keep_out_who_is_kept_out_gets_nobody(
+    people: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, older: str, said: str
+) -> None:
+    backup, target = backed_up(people, tmp_path / "backups", AUTH), project_factory("target")
+    as_superuser(target, older)
+    with pytest.raises(RestoreRefused, match="too old") as refused:
+        restored(backup, target, AUTH)
+    assert said in str(refused.value)
+    assert "Upgrade the target" in str(refused.value.hint)
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
 
 
 @pytest.mark.parametrize("depth", [100, 400, 2500])

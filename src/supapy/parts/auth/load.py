@@ -20,7 +20,7 @@ from supapy.parts.auth.orphans import orphans
 from supapy.parts.auth.people import meant
 from supapy.parts.auth.plain import Plain
 from supapy.parts.auth.tables import NESTED, SEQUENCE, readable
-from supapy.parts.auth.target import Made, Target
+from supapy.parts.auth.target import OLDER, Made, Target
 from supapy.project.postgres import Session
 from supapy.project.project import Project
 from supapy.project.quick import chunks, packed
@@ -52,7 +52,8 @@ class Load:
     _problems: list[Problem] = field(default_factory=list)
 
     def into(self, project: Project, progress: Progress) -> list[Problem]:
-        """Do it. Raises RestoreRefused, with nothing written, when two users would have one id or address."""
+        """Do it. Raises RestoreRefused, with nothing written, when two users would have one id or address, or where who
+        is kept out could come in."""
         with project.session() as maker, project.session() as taker:
             try:
                 with taker.transaction():
@@ -66,6 +67,8 @@ class Load:
                     self._let_count(taker)
                     self._problems += orphans(taker)
             except SqlError as error:
+                if error.sqlstate == _NO_JSON and "enum" in error.message:
+                    raise RestoreRefused(f"the target's Auth server is too old: {error.message}", OLDER) from None
                 if error.sqlstate not in _DUPLICATE:
                     raise
                 named = _NAMING.search(error.detail)

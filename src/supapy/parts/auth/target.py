@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 
+from supapy.errors import RestoreRefused
 from supapy.model import Problem
 from supapy.names import literal, many, quoted
 from supapy.parts.auth.meeting import Meeting
@@ -108,6 +109,13 @@ class Target:
         if not texts:
             return []
         stage_packed(maker, texts)
+        for condition in self._let_in:
+            if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
+                raise RestoreRefused(
+                    "the target's Auth server is too old for this backup: by what it lacks people are kept out who "
+                    f"could sign in there (banned, deleted, or asked for a second factor: auth.{self.name})",
+                    OLDER,
+                )
         for condition, problem in list(self.lost.items()):
             if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
                 del self.lost[condition]
@@ -154,6 +162,11 @@ class Target:
                     reason = f"the target hasn't the OAuth clients of {many(left, 'row')}: left out"
                     yield Problem("auth", "auth.oauth_consents", reason)
         yield from self._found
+
+    @property
+    def _let_in(self) -> list[str]:
+        """Conditions on staged lines: that here somebody would be let in who is kept out."""
+        return [condition for column, condition in _KEPT_OUT.get(self.name, {}).items() if column not in self.values]
 
     @property
     def _names(self) -> str:
@@ -214,6 +227,15 @@ def _is_text(column: Column) -> bool:
     return column.type == "json" or column.type.endswith("[]")
 
 
+OLDER = "No user came in. Upgrade the target first (Settings > Infrastructure)."
+# Columns by which somebody is kept out, and the condition on a saved row that somebody is.
+_KEPT_OUT = {
+    "users": {
+        "banned_until": "(one.line ->> 'banned_until')::timestamptz > now()",
+        "deleted_at": "one.line -> 'deleted_at' IS NOT NULL",
+    },
+    "mfa_factors": {"status": "one.line ->> 'status' = 'verified'"},
+}
 # What a table's rows refer to in schema auth, as conditions that it is there.
 _REFERENCES = """
 SELECT pg_catalog.format('(t.%%1$I IS NULL OR EXISTS (SELECT FROM %%2$s k WHERE k.%%3$I = t.%%1$I))',
