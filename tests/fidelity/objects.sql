@@ -7,7 +7,8 @@ comment on role app_reader is 'reads; it''s all';
 alter role app_login set statement_timeout = '7s'; alter role app_login set search_path = "My Schema", public;
 alter role anon set statement_timeout = '4s'; alter role authenticated in database postgres set work_mem = '5MB';
 alter database postgres set datestyle = 'German'; alter database postgres set timezone = 'Asia/Tokyo';
-alter role postgres set work_mem = '6MB'; alter role authenticator set pgrst.db_schemas = 'public, "My Schema"';
+alter role postgres set work_mem = '6MB'; alter role postgres set quote_all_identifiers = on; alter role postgres set array_nulls = off;
+alter role postgres set standard_conforming_strings = off; alter role postgres set transform_null_equals = on; alter role authenticator set pgrst.db_schemas = 'public, "My Schema"';
 alter role authenticated reset statement_timeout; alter role service_role set search_path = '';
 create role app_md5 login password 'md5a3556571e93b0d20722ba62be61e8c2d' valid until 'infinity';
 select current_setting('server_version_num')::int >= 170000 as modern \gset

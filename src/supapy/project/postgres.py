@@ -54,6 +54,11 @@ SETTINGS: Mapping[str, str] = {
     "bytea_output": "hex",
     "xmloption": "content",
     "extra_float_digits": "3",
+    # Amounts of money, list items that say NULL, backslashes and names: what a database or a role may have otherwise.
+    "lc_monetary": "C",
+    "array_nulls": "on",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
     "search_path": "",
     "row_security": "off",
     # A compiled query saves nothing in catalogs and ranges of tables, and costs a tenth of a second each.
