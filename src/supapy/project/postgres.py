@@ -24,6 +24,7 @@ from psycopg.waiting import Wait
 
 from supapy.errors import AccessDenied, ConnectionLost, SqlError, Unreachable, UsageError, WrongConnection
 from supapy.model import Piece
+from supapy.project.usual import settings
 from supapy.secret import Secret
 
 Row = tuple[Any, ...]
@@ -35,40 +36,12 @@ logging.getLogger("psycopg").addHandler(logging.NullHandler())
 CONNECT_TIMEOUT_S = 15
 # The moment's connection is silent while files are fetched; what stands between forgets silent ones after minutes.
 KEEPALIVE_AFTER_S = 60
-# A table that someone holds an exclusive lock on stops a backup after this long, not for ever.
-LOCK_TIMEOUT_S = 120
 # What a server that may be gone is given to cancel a statement.
 CANCEL_TIMEOUT_S = 3
 # One piece handed on: large enough that the cost per piece vanishes, small enough to stay in the cache.
 PIECE_BYTES = 256 * 1024
 # The transaction pooler (F§4.1): nothing set on it lasts longer than one transaction.
 TRANSACTION_POOLER_PORT = "6543"
-
-# What the text form of a value depends on, and what could cut a read short (F§4.2). Rounded floats, filtered rows and
-# a two-minute limit are the platform's defaults, all three fatal to a backup.
-SETTINGS: Mapping[str, str] = {
-    "client_encoding": "UTF8",
-    "datestyle": "ISO",
-    "intervalstyle": "postgres",
-    "timezone": "UTC",
-    "bytea_output": "hex",
-    "xmloption": "content",
-    "extra_float_digits": "3",
-    # Amounts of money, list items that say NULL, backslashes and names: what a database or a role may have otherwise.
-    "lc_monetary": "C",
-    "array_nulls": "on",
-    "standard_conforming_strings": "on",
-    "quote_all_identifiers": "off",
-    "search_path": "",
-    "row_security": "off",
-    # A compiled query saves nothing in catalogs and ranges of tables, and costs a tenth of a second each.
-    "jit": "off",
-    "statement_timeout": "0",
-    "idle_in_transaction_session_timeout": "0",
-    "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-}
-# Since 17 a role may also be given so long for a whole transaction: a moment is one.
-_SINCE_17: Mapping[str, str] = {"transaction_timeout": "0"}
 
 _DISK = "The project's disk is full: enlarge it in the dashboard (Settings > Compute and Disk), or free some space."
 _LIMIT = "The server's limit on temporary files is too low for this: have temp_file_limit raised."
@@ -95,11 +68,6 @@ POOLER_HINT = (
     "Use the session pooler's string (port 5432, user postgres.<ref>) from the dashboard: "
     "Connect > Session pooler; it is reachable over IPv4."
 )
-
-
-def settings(major: int) -> Mapping[str, str]:
-    """What every connection to a server of that major sets: `SETTINGS`, and what newer servers know besides."""
-    return {**SETTINGS, **_SINCE_17} if major >= 17 else SETTINGS
 
 
 def parse(dsn: Secret) -> dict[str, str]:

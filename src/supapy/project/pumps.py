@@ -24,8 +24,9 @@ from typing import IO, Protocol
 
 from supapy.model import Piece
 from supapy.project.pgtools import PgTools
-from supapy.project.postgres import Session, connect, settings
+from supapy.project.postgres import Session, connect
 from supapy.project.programs import GRACE_S, PSQL_ARGUMENTS, failure, running
+from supapy.project.usual import settings
 from supapy.secret import Secret
 
 # More connections than this a small project doesn't spare; its other users need some (F§4.1).

@@ -11,7 +11,8 @@ import pytest
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, superuser
 
 from supapy.errors import AccessDenied, SqlError, SupapyError, Unreachable, UsageError, WrongConnection
-from supapy.project.postgres import PIECE_BYTES, Session, _why_not, connect, environment, parse, settings
+from supapy.project.postgres import PIECE_BYTES, Session, _why_not, connect, environment, parse
+from supapy.project.usual import settings
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 

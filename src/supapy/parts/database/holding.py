@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from supapy.errors import AccessDenied, Overtaken, SqlError
 from supapy.names import few
 from supapy.project.moment import Moment
-from supapy.project.postgres import LOCK_TIMEOUT_S, numbers
+from supapy.project.postgres import numbers
 from supapy.project.schema import Table
+from supapy.project.usual import LOCK_TIMEOUT_S
 
 _LOCK_NOT_AVAILABLE = "55P03"
 _UNDEFINED_TABLE = "42P01"

@@ -27,10 +27,11 @@ from supapy.parts.database.segments import Segment
 from supapy.parts.database.statements import analyze_sql
 from supapy.project import mark
 from supapy.project.loading import LoadingPumps, Work
-from supapy.project.postgres import LOCK_TIMEOUT_S, Session
+from supapy.project.postgres import Session
 from supapy.project.programs import Message, psql
 from supapy.project.project import Project
 from supapy.project.schema import MARK_SCHEMA
+from supapy.project.usual import LOCK_TIMEOUT_S
 
 # Rows that a server takes in about a second: less than this comes in as one transaction, all or nothing.
 LARGE_BYTES = 64 * 1024 * 1024

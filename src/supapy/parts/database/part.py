@@ -46,11 +46,11 @@ from supapy.parts.database.toc import TocEntry, read_toc
 from supapy.project.mark import unfinished
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns
-from supapy.project.postgres import LOCK_TIMEOUT_S
 from supapy.project.programs import beside
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.project.schema import Table
+from supapy.project.usual import LOCK_TIMEOUT_S
 
 
 class DatabasePart:
