@@ -40,6 +40,9 @@ from supapy.verify import hold_against
 AUTH = Choice(database=False, storage=False)
 # 0.8 times the speed of COPY.
 AT_MOST = 1.25
+# A tenth of a second passes before the first user is read, however many there are. Beside half a second of COPY's it
+# counts, beside five it doesn't.
+QUICK_SLACK = 1.2
 MOST_MEMORY_MB = 200
 TABLES = ("users", "identities")
 # A user as a sign-up by e-mail leaves him, with what an app keeps of him.
@@ -189,7 +192,7 @@ def memory_of(work: str, folder: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the users, about a minute")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the users, wider bounds, under a minute")
     parser.add_argument("--users", type=int, help="how many instead of a million")
     parser.add_argument("--only", choices=["dump", "load", "memory"], help="one kind of figure")
     parser.add_argument("--memory-of", nargs=2, metavar=("WORK", "FOLDER"), help=argparse.SUPPRESS)
@@ -197,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if said.memory_of:
         memory_of(said.memory_of[0], Path(said.memory_of[1]))
         return 0
-    tools, board = find_or_install(MAJOR), Board(slack=1)
+    tools, board = find_or_install(MAJOR), Board(QUICK_SLACK if said.quick else 1)
     users, rounds = said.users or (100_000 if said.quick else 1_000_000), 3
     print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {rounds} rounds")
     in_memory = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > users * 10_000
