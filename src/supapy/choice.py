@@ -135,7 +135,7 @@ class Choice:
 
     def having_met(self, parts: Iterable[Part]) -> Choice:
         """The same with what the parts found in the target before anything was written."""
-        staying = frozenset(one for part in parts if isinstance(part, AuthPart) for one in part.staying)
+        staying = next((part.staying for part in parts if isinstance(part, AuthPart)), ())
         return replace(self, people=replace(self.people, staying=staying))
 
     def into(self, *, same_project: bool) -> Choice:

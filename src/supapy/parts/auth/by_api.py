@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +18,7 @@ from supapy.model import Difference, Finding, Json, Omission, Problem, Progress,
 from supapy.names import many
 from supapy.parts.auth.document import Document, each_once
 from supapy.parts.auth.earlier import Earlier
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, OTHERS
 from supapy.parts.base import Obstacle
@@ -95,9 +96,9 @@ class ByApi:
     document: Document
     people: People
     earlier: Earlier
-    _chosen: frozenset[str] | None = None
+    _chosen: Ids | None = None
     _met: dict[str, list[str]] = field(default_factory=dict)
-    _made: set[str] = field(default_factory=set)
+    _made: Ids = field(default_factory=Ids)
 
     def obstacles(self, moment: Moment) -> Iterator[Obstacle]:
         """The users that are there, and those of the backup among them. Reads only."""
@@ -166,9 +167,9 @@ class ByApi:
             yield Difference("auth", many(extra, "user"), "extra")
 
     @property
-    def staying(self) -> frozenset[str]:
+    def staying(self) -> Ids:
         """The ids of the saved users whose place was found taken, and is left so."""
-        return frozenset(self._met if self.people.on_conflict == "skip" else ())
+        return Ids(self._met if self.people.on_conflict == "skip" else ())
 
     def _choose(self) -> None:
         if self._chosen is None and not self.people.is_everybody:
@@ -239,7 +240,7 @@ def _only(user: Json) -> set[str]:
     return _own({**user, "email": None} if is_sso else user)
 
 
-async def _compared(project: Project, staying: frozenset[str], line: bytes) -> Difference | str:
+async def _compared(project: Project, staying: Collection[str], line: bytes) -> Difference | str:
     """What differs, else the sort of proof that the user counts for."""
     row = parse(line)
     place = f"auth.users {row['id']}"

@@ -3,7 +3,7 @@ equal aren't parsed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +27,9 @@ class Comparison:
     `staying` ones the target's own were left as they were: what is theirs is no difference."""
 
     document: Document
-    chosen: frozenset[str] | None
+    chosen: Collection[str] | None
     left_out: tuple[str, ...]
-    staying: frozenset[str]
+    staying: Collection[str]
     _left: int = 0
     _left_sessions: set[str] = field(default_factory=set)
 

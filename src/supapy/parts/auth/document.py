@@ -17,6 +17,7 @@ from itertools import islice
 from uuid import UUID
 
 from supapy.errors import IntegrityError, UnknownFormat
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.tables import FILE, NESTED
 from supapy.parts.base import Source
 from supapy.project.exact import members, parse
@@ -138,12 +139,11 @@ def id_of(line: bytes) -> str:
 
 def each_once(users: Iterable[bytes]) -> Iterator[bytes]:
     """The same lines. Raises IntegrityError naming the first user that comes again."""
-    seen = set[str]()
+    seen = Ids()
     for line in users:
         user = id_of(line)
-        if user in seen:
+        if not seen.add(user):
             raise twice(user)
-        seen.add(user)
         yield line
 
 

@@ -7,7 +7,7 @@ becomes an object here, and what comes in comes by COPY, as fast as a table can 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -46,7 +46,7 @@ class Load:
     the target may hold users already, the `meeting` says what becomes of them."""
 
     document: Document
-    chosen: frozenset[str] | None
+    chosen: Collection[str] | None
     left_out: tuple[str, ...]
     meeting: Meeting | None
     _problems: list[Problem] = field(default_factory=list)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from supapy.names import literal
 from supapy.parts.auth.document import by_id, row_of, twice
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.people import OnConflict
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
 from supapy.project.postgres import Session
 from supapy.project.quick import stage_chunks
 from supapy.project.rows import STAGE
 from supapy.project.schema import Table
+from supapy.stream import lines
 
 MOST_NAMED = 3
 _SAVED = "pg_temp.supapy_saved"
@@ -37,7 +39,7 @@ class Meeting:
     same: int = 0
     clashing: int = 0
     first: tuple[str, ...] = ()
-    staying: frozenset[str] = frozenset()
+    staying: Collection[str] = ()
 
     @property
     def replaces(self) -> bool:
@@ -75,8 +77,14 @@ class Meeting:
         )[0]
         self.first = tuple(name for (name,) in session.rows(_FIRST))
         if self.on_conflict == "skip":
-            found = session.rows(f"SELECT id::text, bool_and(live = id) FROM {_MET} WHERE NOT same GROUP BY id")
-            self.staying = frozenset(one for one, by_id in found if not (by_id and self.is_own_work(one)))
+            self.staying = Ids(self._staying(session))
+
+    def _staying(self, session: Session) -> Iterator[str]:
+        found = f"SELECT id, bool_and(live = id) FROM {_MET} WHERE NOT same GROUP BY id"
+        for line in lines(session.copy_out(f"COPY ({found}) TO STDOUT")):
+            one, _, by_id = line.decode().partition("\t")
+            if not (by_id == "t" and self.is_own_work(one)):
+                yield one
 
     def coming(self, session: Session, name: str, rows: Iterable[bytes]) -> int:
         """How many of a table's saved rows come in, or would; by the session that found them."""

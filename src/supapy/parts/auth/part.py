@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 
 from supapy.journal import Journal
@@ -13,6 +13,7 @@ from supapy.parts.auth.compare import Comparison
 from supapy.parts.auth.document import Document
 from supapy.parts.auth.dump import Tally, written
 from supapy.parts.auth.earlier import Earlier
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.load import Load
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
@@ -46,7 +47,7 @@ class AuthPart:
         self._meeting: Meeting | None = None
         self._sessions: int | None = None
         self._by_api: ByApi | None = None
-        self._found: frozenset[str] | None = None
+        self._found: Ids | None = None
 
     def dump(self, moment: Moment) -> Dump:
         """The one file, and a word on what isn't in it."""
@@ -108,11 +109,11 @@ class AuthPart:
         return Comparison(document, chosen, left_out, self._people.staying).findings(moment)
 
     @property
-    def staying(self) -> frozenset[str]:
+    def staying(self) -> Collection[str]:
         """The ids of the saved users whose place was found taken, and is left so."""
         if self._by_api:
             return self._by_api.staying
-        return self._meeting.staying if self._meeting else frozenset()
+        return self._meeting.staying if self._meeting else ()
 
     def _into(self, load: Load, project: Project, earlier: Earlier, progress: Progress) -> list[Problem]:
         earlier.note(self.staying)
@@ -124,7 +125,7 @@ class AuthPart:
     def _load(self, document: Document, left_out: tuple[str, ...]) -> Load:
         return Load(document, self._chosen(document), left_out, self._meeting)
 
-    def _chosen(self, document: Document) -> frozenset[str] | None:
+    def _chosen(self, document: Document) -> Ids | None:
         if self._people.is_everybody:
             return None
         if self._found is None:

@@ -12,6 +12,7 @@ from supapy.errors import UsageError
 from supapy.model import Json
 from supapy.names import many
 from supapy.parts.auth.document import Document
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
 from supapy.parts.base import Obstacle, Source
 from supapy.project.exact import parse
@@ -39,7 +40,7 @@ class People:
     sessions: bool | None = None
     audit_log: bool | None = None
     via: Via = "sql"
-    staying: frozenset[str] = frozenset()
+    staying: Collection[str] = ()
 
     @property
     def is_everybody(self) -> bool:
@@ -71,10 +72,10 @@ class People:
         wanted = same_project if self.sessions is None else self.sessions
         return wanted and self.via == "sql"
 
-    def chosen(self, users: Iterable[Json]) -> frozenset[str]:
+    def chosen(self, users: Iterable[Json]) -> Ids:
         """The ids of the users that are meant. Raises UsageError naming what nobody answers to."""
         patterns = [re.compile(translate(text.lower().removeprefix("+"))) for text in self.users]
-        unmet, found = dict(zip(self.users, patterns, strict=True)), set()
+        unmet, found = dict(zip(self.users, patterns, strict=True)), Ids()
         for user in users:
             names = [str(user.get(key) or "").lower() for key in ("id", "email", "phone")]
             if any(pattern.match(name) for pattern in patterns for name in names):
@@ -85,7 +86,7 @@ class People:
                 f"no user of the backup is {', '.join(unmet)}",
                 "Give an id, an e-mail address, a phone number or a glob of these, as in --user '*@example.com'.",
             )
-        return frozenset(found)
+        return found
 
 
 EVERYBODY = People()
@@ -106,11 +107,11 @@ def clash(people: People, count: int, first: Iterable[str]) -> Obstacle:
 
 
 def beside_users(
-    sections: Iterable[tuple[str, Iterator[bytes]]], chosen: frozenset[str] | None, staying: Collection[str] = ()
+    sections: Iterable[tuple[str, Iterator[bytes]]], chosen: Collection[str] | None, staying: Collection[str] = ()
 ) -> dict[str, int]:
     """How many saved rows each table beside the users has of those who come: of the `chosen` ones (None means all)
     but for those whose place is taken by `staying` users. What is nobody's comes where all users are meant."""
-    counts, sessions = dict[str, int](), set[str]()
+    counts, sessions = dict[str, int](), Ids()
     some = chosen is not None or bool(staying)
 
     def is_theirs(name: str, line: bytes) -> bool:
@@ -133,12 +134,12 @@ def sessions_saved(backup: Source, people: People) -> int:
     return beside_users(Document(backup).sections(), ids_meant(backup, people)).get("sessions", 0)
 
 
-def ids_meant(backup: Source, people: People) -> frozenset[str] | None:
+def ids_meant(backup: Source, people: People) -> Ids | None:
     """The ids of the saved users that are meant; None for everybody."""
     return None if people.is_everybody else people.chosen(map(parse, Document(backup).users()))
 
 
-def meant(name: str, chosen: frozenset[str] | None) -> Callable[[bytes], bool]:
+def meant(name: str, chosen: Collection[str] | None) -> Callable[[bytes], bool]:
     """Tells whether a line of a table belongs to a chosen user; every one does where all users are meant, and where a
     table doesn't say whose its rows are."""
     if chosen is None or name not in ("users", *OF_A_USER):
