@@ -9,6 +9,7 @@ from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
 from supapy.parts.auth.document import Document
+from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import LEFT, meant
 from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL, readable
@@ -31,7 +32,7 @@ class Comparison:
     left_out: tuple[str, ...]
     staying: Collection[str]
     _left: int = 0
-    _left_sessions: set[str] = field(default_factory=set)
+    _left_sessions: Ids = field(default_factory=Ids)
 
     def findings(self, moment: Moment) -> Iterator[Finding]:
         """Every saved row against the live one, by its id."""
