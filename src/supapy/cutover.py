@@ -199,11 +199,25 @@ def _by_hand(backup: Backup, choice: Choice) -> Iterator[Duty]:
             yield Duty("not in the backup", f"{omission.name}. {omission.remedy}")
 
 
+def _needle(backup: Backup) -> str:
+    """What all addresses of the old project have: a hosted one answers at several names, which begin with its ref."""
+    host, ref = _host(backup), backup.source_ref
+    return f"{ref}." if host.startswith(f"{ref}.") else host
+
+
+def _definitions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not (choice.brings_what_acts and moved):
+        return
+    needle = _needle(backup)
+    if names := tuple(name for (name,) in moment.rows(_DEFINED, {"needle": needle})):
+        text = (
+            f"These have the old project's address in them ({needle.rstrip('.')}): define them anew with this project's"
+        )
+        yield Duty("definitions", text, names)
+
+
 def _addresses(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
-    host = _host(backup)
-    ref = backup.source_ref
-    # A hosted project answers at several names, all of which begin with its ref.
-    needle = f"{ref}." if host.startswith(f"{ref}.") else host
+    needle = _needle(backup)
     auth = [table for table in tables_of(moment, "auth") if table.name in _AUTH_TABLES]
     found = [place for table in (*user_tables(moment), *auth) for place in _holding(moment, table, needle)]
     if found:
@@ -233,6 +247,7 @@ _FINDERS: tuple[tuple[str, Finder], ...] = (
     ("whether webhooks can run", _webhooks),
     ("triggers that build statements as text", _unseen),
     ("Edge Functions that are called", _functions),
+    ("what is defined with the old address", _definitions),
     ("secrets of the vault", _vault),
 )
 _SCANNERS: tuple[tuple[str, Finder], ...] = (("rows with the old address", _addresses),)
@@ -253,6 +268,16 @@ WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
     AND pg_catalog.pg_get_userbyid(p.proowner) !~ '^supabase_'
     AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
         WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
+ORDER BY 1
+"""
+_DEFINED = """
+SELECT 'function ' || p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
+WHERE p.oid >= 16384 AND p.prokind IN ('f', 'p')
+    AND strpos(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc), %(needle)s) > 0
+UNION ALL SELECT 'view ' || c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c
+WHERE c.oid >= 16384 AND c.relkind IN ('v', 'm') AND strpos(pg_catalog.pg_get_viewdef(c.oid), %(needle)s) > 0
+UNION ALL SELECT pg_catalog.pg_describe_object(d.tableoid, d.oid, 0) FROM pg_catalog.pg_attrdef d
+WHERE d.oid >= 16384 AND strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), %(needle)s) > 0
 ORDER BY 1
 """
 # How people sign in, by the table that says so; a provider that nobody has come by yet is one, too.

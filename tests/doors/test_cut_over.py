@@ -36,6 +36,9 @@ INSERT INTO auth.oauth_clients
 INSERT INTO auth.sso_providers (id, resource_id) VALUES (gen_random_uuid(), 'corp');
 INSERT INTO auth.mfa_factors (id, user_id, friendly_name, factor_type, status, created_at, updated_at)
     VALUES (gen_random_uuid(), '11111111-1111-4111-8111-111111111111', '', 'phone', 'verified', now(), now());
+CREATE FUNCTION public.asks() RETURNS text LANGUAGE sql AS $$ SELECT '{url}/functions/v1/asked' $$;
+CREATE VIEW public.pictures AS SELECT '{url}/a.png' || id AS href FROM public.links;
+CREATE TABLE public.drawn (href text DEFAULT '{url}/none');
 CREATE FUNCTION public.builds() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN EXECUTE format('SELECT %I.%I(%L)', 'net', 'http_post', 'https://example.com'); RETURN NEW; END $$;
 CREATE TRIGGER built AFTER INSERT ON public.links FOR EACH ROW EXECUTE FUNCTION public.builds();
@@ -73,8 +76,13 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
     assert duties["sessions"]["text"].startswith("Users sign in anew")
     assert duties["providers"]["names"] == ["SSO (0 users)", "google (1 user)", "second factor by phone (1 user)"]
     assert duties["oauth clients"]["names"] == ["The App"]
+    assert duties["definitions"]["names"] == [
+        "default value for column href of table public.drawn",
+        "function public.asks()",
+        "view public.pictures",
+    ]
     assert duties["unseen"]["names"] == ["trigger built on public.links"]
-    called = {"mail", "told", "welcome"} | ({"digest"} if has_cron(MAJOR) else set())
+    called = {"asked", "mail", "told", "welcome"} | ({"digest"} if has_cron(MAJOR) else set())
     assert set(duties["functions"]["names"]) == called
     (moved,) = duties["vault"]["names"]
     assert moved.startswith("stripe: ")
@@ -86,7 +94,18 @@ def test_the_sheet_says_what_is_left_and_nothing_else(
         "auth.users.raw_user_meta_data: 1 row",
     ]
     assert set(duties) == {
-        *("keys", "asleep", "unseen", "sessions", "providers", "oauth clients", "auth settings", "functions", "vault"),
+        *(
+            "definitions",
+            "keys",
+            "asleep",
+            "unseen",
+            "sessions",
+            "providers",
+            "oauth clients",
+            "auth settings",
+            "functions",
+            "vault",
+        ),
         "addresses",
     }
     report = json.loads(Path(ran.result["report"]).read_text())
