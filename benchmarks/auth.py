@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
-from database import MAJOR, MEMORY, Board, server, turns
+from measuring import MAJOR, MEMORY, Board, server, turns
 
 from supapy.back_up import back_up
 from supapy.backup import Backup

@@ -10,46 +10,37 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
-import psycopg
+from database_load import large_load
+from measuring import MAJOR, MEMORY, Board, Contender, fill, peak_mb, program, server, turns
 
 from supapy.catalog import Catalog
 from supapy.frames import LEVEL
 from supapy.parts.database.part import DatabasePart
 from supapy.project.pgtools import PgTools, find_or_install
-from supapy.project.postgres import environment
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
 from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 from supapy.store.local import LocalStore
 
-MAJOR = 17
 LINE_BYTES_PER_SECOND = 10_000_000
 LINE_JOBS = 8
-# Where there is room, so that it isn't the disk that is measured.
-MEMORY = Path("/dev/shm")
-BYTES_A_ROW = 281
-
-Contender = Callable[[], object]
 
 
 @dataclass(frozen=True)
 class Size:
     """How much there is to do; and by what factor ratios may be larger, where so little is done that what each program
-    needs to begin weighs more. A line's time hardly varies, so that few rounds are enough for it; that of a fifth of a
-    second does."""
+    needs to begin weighs more. A line's time hardly varies, so that few rounds are enough for it; a fifth of a
+    second's does."""
 
     rounds: int
     line_rounds: int
@@ -68,56 +59,6 @@ SMALL_TABLES = 500
 ROWS_A_SMALL_TABLE = (20, 1000)
 
 
-@dataclass
-class Board:
-    """What was measured, printed as it comes. Ratios may be larger by a factor of `slack`."""
-
-    slack: float
-    held: int = 0
-    short: int = 0
-
-    def row(self, work: str, against: str, ratio: float, at_most: float, detail: str) -> None:
-        """A ratio, held against what it may be."""
-        at_most *= self.slack
-        self._say(f"{work:<44} {against:<24} {ratio:6.2f} x  at most {at_most:g}", ratio <= at_most, detail)
-
-    def amount(self, work: str, found: float, at_most: float, unit: str) -> None:
-        """An amount, held against what it may be."""
-        self._say(f"{work:<44} {'':<24} {found:6.0f} {unit} at most {at_most:g}", found <= at_most, "")
-
-    def _say(self, text: str, holds: bool, detail: str) -> None:
-        self.held += holds
-        self.short += not holds
-        print(f"{'held ' if holds else 'SHORT'}  {text}  {detail}".rstrip(), flush=True)
-
-
-class Times(dict[str, float]):
-    """The median time of each contender, in seconds."""
-
-    def __init__(self, taken: dict[str, list[float]]) -> None:
-        super().__init__({name: median(times) for name, times in taken.items()})
-        self._taken = taken
-
-    def ratio(self, one: str, other: str) -> float:
-        """The median of the rounds' ratios: within a round the machine is about as fast for one as for the other, from
-        one round to the next it may not be."""
-        return median(mine / theirs for mine, theirs in zip(self._taken[one], self._taken[other], strict=True))
-
-
-def turns(contenders: Mapping[str, Contender], rounds: int, between: Contender = lambda: None) -> Times:
-    """How long each takes; in every round each has its turn, and each round begins with another one. What is done
-    `between` two turns isn't counted."""
-    times: dict[str, list[float]] = {name: [] for name in contenders}
-    order = list(contenders)
-    for number in range(rounds):
-        for name in order[number % len(order) :] + order[: number % len(order)]:
-            between()
-            begin = time.perf_counter()
-            contenders[name]()
-            times[name].append(time.perf_counter() - begin)
-    return Times(times)
-
-
 def dump(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
     """A backup of the database, as `supapy backup --compress` makes it but for the JSON tables: files written, counted,
     hashed and durable, and removed again."""
@@ -128,20 +69,6 @@ def dump(db_url: Secret, tools: PgTools, folder: Path, jobs: int) -> None:
             draft.take_all(dumped)
         draft.commit({})
     catalog.discard(draft.label)
-
-
-def program(tools: PgTools, db_url: Secret, *arguments: str | Path) -> Contender:
-    """One of PostgreSQL's programs; its output is thrown away where it isn't told to write a file."""
-
-    def run() -> None:
-        subprocess.run(
-            [tools.path(str(arguments[0])), *arguments[1:]],
-            env={**tools.environment, **environment(db_url)},
-            stdout=subprocess.DEVNULL,
-            check=True,
-        )
-
-    return run
 
 
 def pg_dump(tools: PgTools, db_url: Secret, folder: Path, *options: str) -> Contender:
@@ -156,38 +83,6 @@ def pg_dump(tools: PgTools, db_url: Secret, folder: Path, *options: str) -> Cont
             target.unlink()
 
     return run
-
-
-def fill(connection: psycopg.Connection, table: str, megabytes: int) -> None:
-    """A table of about that size as COPY's text: keys, times, numbers, short and longer texts, arrays, JSON."""
-    connection.execute(
-        f"""
-        CREATE TABLE {table} AS
-        SELECT i AS id, gen_random_uuid() AS owner, now() - i * interval '1 second' AS at, i * 1.25 AS amount,
-            'name ' || i AS name, repeat(md5(i::text), 4) AS note, ARRAY['a', i::text] AS tags,
-            jsonb_build_object('n', i, 'deep', jsonb_build_array(i, NULL)) AS body
-        FROM generate_series(1, {megabytes * 1_000_000 // BYTES_A_ROW}) i
-        """.encode()
-    )
-
-
-@contextmanager
-def server(folder: Path, tools: PgTools, name: str) -> Iterator[tuple[Cluster, psycopg.Connection]]:
-    """A fresh project's database."""
-    root = folder / name
-    root.mkdir()
-    cluster = Cluster(root, tools)
-    cluster.create()
-    cluster.start()
-    try:
-        with psycopg.connect(cluster.dsn.reveal(), autocommit=True) as connection:
-            connection.execute("SET search_path = public, extensions")
-            # The role's own two minutes are too few for filling a table beside other work.
-            connection.execute("SET statement_timeout = 0")
-            yield cluster, connection
-    finally:
-        cluster.stop()
-        shutil.rmtree(root)
 
 
 @contextmanager
@@ -265,6 +160,11 @@ def _small_tables(board: Board, folder: Path, tools: PgTools, size: Size, rows: 
     board.row(work, "pg_dump -Fc, zstd", found.ratio("ours", "pg_dump"), 1.1, detail)
 
 
+def loaded_table(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+    """One large table, back into a project."""
+    large_load(board, folder, tools, size.load_mb, size.rounds)
+
+
 def memory(board: Board, folder: Path, tools: PgTools, megabytes: int) -> None:
     """The largest amount of memory that a dump by eight connections takes, in a process that does nothing else."""
     with server(folder, tools, "huge") as (cluster, connection):
@@ -282,16 +182,8 @@ def memory_of(jobs: int, folder: Path) -> None:
     print(peak_mb())
 
 
-def peak_mb() -> float:
-    """The most memory that this process has held, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1024 / (1024 if sys.platform == "darwin" else 1)
-
-
 def run(size: Size, only: str | None = None) -> int:
     """Measure all, or one of them; gives the exit code."""
-    from database_load import large_load  # it stands on what is here
-
     tools = find_or_install(MAJOR)
     print(f"PostgreSQL {tools.version}, Python {sys.version.split()[0]}, {os.cpu_count()} cores, {size.rounds} rounds")
     board = Board(size.slack)
@@ -306,7 +198,7 @@ def run(size: Size, only: str | None = None) -> int:
             ("large", large_table),
             ("line", over_a_line),
             ("small", small_tables),
-            ("load", large_load),
+            ("load", loaded_table),
         ):
             if only in (None, name):
                 measure(board, folder, tools, size)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from database import Board, Contender, Size, Times, fill, peak_mb, program, server
+from measuring import MAJOR, Board, Contender, Times, fill, peak_mb, program, server
 
 from supapy.journal import Journal
 from supapy.model import Entry, Item, Step
@@ -97,11 +97,11 @@ def project_of(db_url: Secret, tools: PgTools) -> Project:
     return Project("http://127.0.0.1:9", Secret("sb_secret_unused"), db_url, pg_bin=tools.bin)
 
 
-def large_load(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
+def large_load(board: Board, folder: Path, tools: PgTools, megabytes: int, rounds: int) -> None:
     """One large table with three indexes."""
     plain, archive = folder / "plain.sql", folder / "archive"
     with server(folder, tools, "source") as (cluster, connection):
-        fill(connection, "large", size.load_mb)
+        fill(connection, "large", megabytes)
         connection.execute(INDEXES.encode())
         save(cluster.dsn, tools, folder)
         for form, file in (("plain", plain), ("directory", archive)):
@@ -118,10 +118,10 @@ def large_load(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
                 "psql": program(tools, cluster.dsn, "psql", "-X", "-q", "-f", plain),
                 "pg_restore": program(tools, cluster.dsn, *restore, archive),
             },
-            size.rounds,
+            rounds,
             cluster,
         )
-    work = f"load of one {size.load_mb} MB table, 3 indexes"
+    work = f"load of one {megabytes} MB table, 3 indexes"
     for name, peer, at_most in (("psql", "psql -f", 0.75), ("pg_restore", "pg_restore -Fd -j2", 0.8)):
         alike = found["ours"] / (found[name] + found["analyze"])
         detail = f"{found['ours']:.2f} s, {found[name]:.2f} s; with its ANALYZE, which ours has, {alike:.2f} x"
@@ -178,8 +178,6 @@ def _memory(cluster: Cluster, folder: Path) -> float:
 
 def main(arguments: Sequence[str]) -> None:
     """Load what a folder has into the database whose connection string comes by standard input; print the memory."""
-    from database import MAJOR
-
     load(Secret(sys.stdin.read()), find_or_install(MAJOR), Path(arguments[1]), int(arguments[0]))
     print(peak_mb())
 
