@@ -280,10 +280,13 @@ def test_a_server_that_wants_what_the_backup_has_not_is_refused_or_named(
     backup: Backup, project_factory: ProjectFactory
 ) -> None:
     target = project_factory("target")
-    as_superuser(target, "ALTER TABLE auth.mfa_factors ADD COLUMN fresh int NOT NULL")
+    as_superuser(target, "ALTER TABLE auth.identities ADD COLUMN fresh int NOT NULL")
     outcome = restored(backup, target, auth())
-    assert [(one.name, "fresh" in one.reason) for one in outcome.problems] == [("auth.mfa_factors", True)]
-    as_superuser(target, "TRUNCATE auth.users CASCADE", "ALTER TABLE auth.users ADD COLUMN newer int NOT NULL")
+    assert [(one.name, "fresh" in one.reason) for one in outcome.problems] == [("auth.identities", True)]
+    as_superuser(target, "TRUNCATE auth.users CASCADE", "ALTER TABLE auth.mfa_factors ADD COLUMN fresh int NOT NULL")
+    with pytest.raises(RestoreRefused, match=r"keeps people out in auth.mfa_factors"):
+        restored(backup, target, auth())
+    as_superuser(target, "ALTER TABLE auth.users ADD COLUMN newer int NOT NULL")
     with pytest.raises(RestoreRefused, match=r"wants a value for auth.users.newer"):
         restored(backup, target, auth())
 

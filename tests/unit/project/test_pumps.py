@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -45,8 +45,12 @@ def moment(server: Cluster) -> Iterator[Moment]:
 
 def children() -> set[int]:
     """The processes that this one has started, from whichever thread, and not yet waited for."""
-    lists = ((task / "children").read_text() for task in Path("/proc/self/task").iterdir())
-    return {int(pid) for text in lists for pid in text.split()}
+    found: set[int] = set()
+    for task in Path("/proc/self/task").iterdir():
+        # A thread may end meanwhile.
+        with suppress(FileNotFoundError):
+            found.update(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def wheres(watcher: psycopg.Connection) -> list[str | None]:

@@ -112,8 +112,8 @@ class Target:
         for condition in self._let_in:
             if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
                 raise RestoreRefused(
-                    "the target's Auth server is too old for this backup: by what it lacks people are kept out who "
-                    f"could sign in there (banned, deleted, or asked for a second factor: auth.{self.name})",
+                    f"the target's Auth server can't take what keeps people out in auth.{self.name} (a ban, a "
+                    "deletion, a second factor): they could sign in there",
                     OLDER,
                 )
         for condition, problem in list(self.lost.items()):
@@ -232,7 +232,7 @@ OLDER = "No user came in. Upgrade the target first (Settings > Infrastructure)."
 _KEPT_OUT = {
     "users": {
         "banned_until": "(one.line ->> 'banned_until')::timestamptz > now()",
-        "deleted_at": "one.line -> 'deleted_at' IS NOT NULL",
+        "deleted_at": "one.line ->> 'deleted_at' IS NOT NULL",
     },
     "mfa_factors": {"status": "one.line ->> 'status' = 'verified'"},
 }
