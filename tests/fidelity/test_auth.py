@@ -290,7 +290,7 @@ def test_a_target_that_could_not_keep_out_who_is_kept_out_gets_nobody(
 ) -> None:
     backup, target = backed_up(people, tmp_path / "backups", AUTH), project_factory("target")
     as_superuser(target, older)
-    with pytest.raises(RestoreRefused, match="too old|keeps people out") as refused:
+    with pytest.raises(RestoreRefused, match=r"too old|keeps people out") as refused:
         restored(backup, target, AUTH)
     assert said in str(refused.value)
     assert "Upgrade the target" in str(refused.value.hint)
