@@ -39,8 +39,7 @@ LINE_JOBS = 8
 @dataclass(frozen=True)
 class Size:
     """How much there is to do; and by what factor ratios may be larger, where so little is done that what each program
-    needs to begin weighs more. A line's time hardly varies, so that few rounds are enough for it; a fifth of a
-    second's does."""
+    needs to begin weighs more. What takes a fifth of a second needs more rounds."""
 
     rounds: int
     line_rounds: int
@@ -52,7 +51,7 @@ class Size:
     slack: float
 
 
-FULL = Size(rounds=5, line_rounds=3, small_rounds=15, large_mb=600, line_mb=240, load_mb=600, huge_mb=2000, slack=1)
+FULL = Size(rounds=5, line_rounds=5, small_rounds=15, large_mb=600, line_mb=240, load_mb=600, huge_mb=2000, slack=1)
 QUICK = Size(rounds=1, line_rounds=1, small_rounds=3, large_mb=150, line_mb=60, load_mb=100, huge_mb=None, slack=2)
 SMALL_TABLES = 500
 # Few enough rows that only statements count, and so many that the rows do as well.
