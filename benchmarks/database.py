@@ -42,7 +42,6 @@ class Size:
     needs to begin weighs more. What takes a fifth of a second needs more rounds."""
 
     rounds: int
-    line_rounds: int
     small_rounds: int
     large_mb: int
     line_mb: int
@@ -51,8 +50,8 @@ class Size:
     slack: float
 
 
-FULL = Size(rounds=5, line_rounds=5, small_rounds=15, large_mb=600, line_mb=240, load_mb=600, huge_mb=2000, slack=1)
-QUICK = Size(rounds=1, line_rounds=1, small_rounds=3, large_mb=150, line_mb=60, load_mb=100, huge_mb=None, slack=2)
+FULL = Size(rounds=5, small_rounds=15, large_mb=600, line_mb=240, load_mb=600, huge_mb=2000, slack=1)
+QUICK = Size(rounds=1, small_rounds=3, large_mb=150, line_mb=60, load_mb=100, huge_mb=None, slack=2)
 SMALL_TABLES = 500
 # Few enough rows that only statements count, and so many that the rows do as well.
 ROWS_A_SMALL_TABLE = (20, 1000)
@@ -126,7 +125,7 @@ def over_a_line(board: Board, folder: Path, tools: PgTools, size: Size) -> None:
                     "one": pg_dump(tools, db_url, folder, "--format=custom"),
                     "many": pg_dump(tools, db_url, folder, "--format=directory", f"--jobs={LINE_JOBS}"),
                 },
-                size.line_rounds,
+                size.rounds,
             )
     work = f"{size.line_mb} MB, 10 MB/s a connection, --jobs {LINE_JOBS}"
     detail = "{ours:.2f} s, {one:.2f} s, {many:.2f} s".format(**found)
@@ -220,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     size = QUICK if said.quick else FULL
     if said.rounds:
-        size = replace(size, rounds=said.rounds, line_rounds=said.rounds, small_rounds=said.rounds)
+        size = replace(size, rounds=said.rounds, small_rounds=said.rounds)
     return run(size, said.only)
 
 
