@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 
 # Little enough that the flow is even.
 PIECE_BYTES = 64 * 1024
@@ -34,8 +35,10 @@ async def main(port: int, bytes_per_second: float) -> None:
     """Serve until whoever started it closes its end of standard input."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(relay(reader, back, None), relay(there, writer, bytes_per_second))
+        # At the end a connection may still be closing, which is nobody's concern any more.
+        with suppress(asyncio.CancelledError):
+            there, back = await asyncio.open_connection("127.0.0.1", port)
+            await asyncio.gather(relay(reader, back, None), relay(there, writer, bytes_per_second))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
