@@ -82,8 +82,8 @@ class Load:
     def _let_count(self, taker: Session) -> None:
         """Have the server reckon with the rows that came in. A vacuum amid the load saw pages and no row in them: the
         next queries, a comparison's among them, would read a million users from end to end for every few of them."""
-        tables = readable(taker)
-        counted = [f"{tables[name].sql} (id)" for name in self.document.columns if name in tables]
+        tables = [table for name, table in readable(taker).items() if name in self.document.columns]
+        counted = [f"{table.sql} (id)" for table in tables if any(column.name == "id" for column in table.columns)]
         taker.execute(f"SET LOCAL default_statistics_target = {SAMPLE}")
         taker.execute(f"ANALYZE {', '.join(counted)}")
 

@@ -67,15 +67,12 @@ def compare(backup: Source, moment: Moment, contents: Contents, listener: Listen
 
 
 def _strangers(saved: Inventory, live: Inventory) -> set[str]:
-    """What only the target has, without the words for its kind, which grants have others for."""
-    return {
-        _KIND.sub("", name)
-        for sort in live
-        if sort != "grants"
-        for name in live[sort].keys() - saved.get(sort, {}).keys()
-    }
+    """What only the target has, of all that has grants of its own, without the words for its kind, which grants have
+    others for. What hangs on a thing that both have (a trigger, a comment) doesn't make its grants strange."""
+    return {_KIND.sub("", name) for sort in _GRANTED for name in live.get(sort, {}).keys() - saved.get(sort, {}).keys()}
 
 
+_GRANTED = ("schemas", "tables", "views", "sequences", "functions", "types", "foreign servers", "large objects")
 _KIND = re.compile(r"^(?:grants on )?(?:[A-Z]+ |[a-z]+ )+")
 
 
