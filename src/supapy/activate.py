@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from supapy.errors import SupapyError, UsageError
 from supapy.model import Problem
-from supapy.parts.database.quiesced import SUBSCRIPTION
-from supapy.parts.database.subscriptions import publisher
-from supapy.parts.database.waking import Asleep, read_asleep, wake
+from supapy.parts.database.alive.quiesced import SUBSCRIPTION
+from supapy.parts.database.alive.subscriptions import publisher
+from supapy.parts.database.alive.waking import Asleep, read_asleep, wake
 from supapy.project.mark import unfinished
 from supapy.project.project import Project, claims
 from supapy.secret import Secret

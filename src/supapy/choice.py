@@ -11,8 +11,8 @@ from supapy.journal import Journal
 from supapy.model import Json
 from supapy.parts.auth import EVERYBODY, AuthPart, People
 from supapy.parts.base import Part
+from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.parts.database.part import DatabasePart
-from supapy.parts.database.quiesced import Quiesce
 from supapy.parts.database.root_key import RootKeyPart
 from supapy.parts.storage import EVERYTHING, Selection, StoragePart
 from supapy.parts.tables import TablesPart

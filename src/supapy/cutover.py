@@ -13,10 +13,10 @@ from supapy.errors import SupapyError
 from supapy.model import Json
 from supapy.names import literal, many, quoted
 from supapy.parts.auth import ids_meant, sessions_back, sessions_saved
-from supapy.parts.database.contents import TOC_FILE, Contents
-from supapy.parts.database.quiesced import SUBSCRIPTION, Quiesce
-from supapy.parts.database.sealed import new_ids, not_back, saved_ids, sealed_in
-from supapy.parts.database.vault import SEALED
+from supapy.parts.database.alive.quiesced import SUBSCRIPTION, Quiesce
+from supapy.parts.database.inventory.contents import TOC_FILE, Contents
+from supapy.parts.database.inventory.sealed import new_ids, not_back, saved_ids, sealed_in
+from supapy.parts.database.platform.vault import SEALED
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import Table, tables_of, user_tables

@@ -12,7 +12,7 @@ from typing import Literal, TypeVar
 
 from supapy.errors import AccessDenied, StoreError, SupapyError, UsageError, WrongProject
 from supapy.names import many
-from supapy.parts.database.quiesced import read_quiesced
+from supapy.parts.database.alive.quiesced import read_quiesced
 from supapy.project.mark import unfinished
 from supapy.project.pgtools import find
 from supapy.project.postgres import Session, connect, parse

@@ -19,7 +19,7 @@ from supapy.choice import Choice
 from supapy.events import Listener, ignore
 from supapy.model import Difference, Problem
 from supapy.parts.auth import EVERYBODY, People
-from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.project.patterns import ALL_TABLES, Patterns
 from supapy.project.project import Project
 from supapy.restore import restore

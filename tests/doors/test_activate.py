@@ -15,7 +15,7 @@ from tests.fidelity.alive import fill, switch_on
 from tests.projects import owner, superuser
 
 from supapy.doors import SupabaseRestore
-from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.sandbox.project import SandboxProject
 
 MAJOR = 15

@@ -12,7 +12,7 @@ import psycopg
 from tests.projects import superuser, tools
 
 from supapy.names import qualified, quoted
-from supapy.parts.database.toc import read_toc
+from supapy.parts.database.sql.archive import read_toc
 from supapy.project.postgres import environment
 from supapy.sandbox.cluster import Cluster
 

@@ -16,10 +16,10 @@ from tests.projects import MAJORS, owner, superuser
 from supapy.activate import activate
 from supapy.journal import Journal
 from supapy.model import Difference, Problem, Proof, Step
+from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.parts.database.part import DatabasePart
-from supapy.parts.database.quiesced import Quiesce
-from supapy.parts.database.statements import copied_rows
-from supapy.parts.database.vault import read_sealed, vault_sql
+from supapy.parts.database.platform.vault import read_sealed, vault_sql
+from supapy.parts.database.sql.statements import copied_rows
 from supapy.sandbox.cluster import Cluster
 from supapy.store.memory import MemoryStore
 

@@ -16,9 +16,9 @@ from tests.projects import MAJORS, ClusterFactory, superuser, tools
 from supapy.errors import SupapyError, UsageError
 from supapy.model import Difference, Problem, Proof
 from supapy.parts.base import Obstacle
-from supapy.parts.database.contents import Contents
+from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.part import DatabasePart
-from supapy.parts.database.toc import read_toc
+from supapy.parts.database.sql.archive import read_toc
 from supapy.project.patterns import Patterns, match, user_relations
 from supapy.project.postgres import environment
 from supapy.sandbox.cluster import Cluster

@@ -16,7 +16,7 @@ from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps
 from tests.projects import ClusterFactory, few_locks, superuser
 
 from supapy.model import Difference, Problem, Proof
-from supapy.parts.database.contents import Contents
+from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.part import DatabasePart
 from supapy.project.mark import Mark, under_way
 from supapy.sandbox.cluster import Cluster

@@ -13,8 +13,8 @@ from tests.fidelity.saved import moment_of, project_of, psql, save, steps_of
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser
 
 from supapy.errors import AccessDenied, Overtaken, SqlError
-from supapy.parts.database.holding import hold
 from supapy.parts.database.part import DatabasePart
+from supapy.parts.database.rows.holding import hold
 from supapy.project.patterns import Patterns
 from supapy.project.project import Project
 from supapy.project.schema import user_tables

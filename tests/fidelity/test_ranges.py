@@ -13,10 +13,10 @@ from tests.unit.project.test_pumps import children, until_gone
 
 from supapy.catalog import Catalog
 from supapy.model import Item
-from supapy.parts.database.contents import Contents
-from supapy.parts.database.data import Rows
+from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.part import DatabasePart
-from supapy.parts.database.reading import Reading
+from supapy.parts.database.rows.reading import Reading
+from supapy.parts.database.rows.tables import Rows
 from supapy.parts.tables import TablesPart
 from supapy.project.moment import Moment
 from supapy.project.rows import as_array, rows_out

@@ -9,7 +9,7 @@ import pytest
 from supapy.choice import Choice
 from supapy.cli.main import run
 from supapy.parts.auth import People
-from supapy.parts.database.quiesced import Quiesce
+from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.parts.storage import Selection
 from supapy.project.patterns import Patterns
 

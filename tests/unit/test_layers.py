@@ -25,6 +25,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cli", "__main__"),
 )
 STRANGERS = (("settings", "retry", "stream", "frames", "loop"), ("store", "project"))
+# The rooms of the database part, from the bottom up; what lies in none of them is above all.
+DATABASE_ROOMS = ("sql", "platform", "alive", "rows", "rules", "script", "inventory", "load", "chosen")
 # Who may import what isn't ours and isn't Python's.
 FENCES: dict[str, tuple[str, ...]] = {
     "psycopg": ("project/postgres.py", "parts/database/", "sandbox/"),
@@ -105,6 +107,21 @@ def meddling_parts(path: str, tree: ast.AST) -> Iterator[str]:
             yield f"{path} reaches past its waist: {module}"
 
 
+def floor(pieces: list[str]) -> int:
+    """How high a file or module of the database part stands, by the pieces of its path from `parts` on."""
+    return DATABASE_ROOMS.index(pieces[2]) if pieces[2] in DATABASE_ROOMS else len(DATABASE_ROOMS)
+
+
+def climbs_in_the_database(path: str, tree: ast.AST) -> Iterator[str]:
+    mine = path.split("/")
+    if mine[:2] != ["parts", "database"]:
+        return
+    for module in imported(path, tree):
+        other = module.split(".")[1:]
+        if other[:2] == ["parts", "database"] and len(other) > 2 and floor(other) > floor(mine):
+            yield f"{path} climbs to {module}"
+
+
 def breached_fences(path: str, tree: ast.AST) -> Iterator[str]:
     for module in imported(path, tree):
         top = module.split(".")[0]
@@ -151,6 +168,7 @@ def _named(node: ast.AST, name: str) -> bool:
 
 RULES: dict[str, Callable[[str, ast.AST], Iterator[str]]] = {
     "climbs": climbs,
+    "climbs in the database": climbs_in_the_database,
     "meddling parts": meddling_parts,
     "breached fences": breached_fences,
     "loud": loud,
@@ -182,6 +200,9 @@ def test_no_file_breaks_the_law_of_the_house(rule: str) -> None:
         ("climbs", "draft.py", "from supapy.back_up import back_up"),
         ("climbs", "sandbox/server.py", "from supapy.cli.main import main"),
         ("climbs", "attic.py", "import os"),
+        ("climbs in the database", "parts/database/rules/facts.py", "import supapy.parts.database.script.script"),
+        ("climbs in the database", "parts/database/load/load.py", "from supapy.parts.database.chosen import picking"),
+        ("climbs in the database", "parts/database/sql/archive.py", "from supapy.parts.database import part"),
         ("meddling parts", "parts/auth/part.py", "from supapy.parts.storage import StoragePart"),
         ("meddling parts", "parts/storage/load.py", "from supapy.parts import auth"),
         ("meddling parts", "parts/auth/part.py", "from supapy.backup import Backup"),
@@ -207,9 +228,12 @@ def test_a_planted_breach_is_found(rule: str, path: str, text: str) -> None:
     ("rule", "path", "text"),
     [
         ("climbs", "store/local.py", "from supapy.errors import NotFound\nfrom supapy.store.base import checked"),
+        ("climbs in the database", "parts/database/part.py", "from supapy.parts.database.chosen import load"),
+        ("climbs in the database", "parts/database/load/load.py", "from supapy.parts.database.load import rows"),
+        ("climbs in the database", "parts/database/rows/tables.py", "from supapy.parts.database.sql import archive"),
         ("meddling parts", "parts/storage/load.py", "from supapy.parts.storage.files import BUCKETS"),
         ("meddling parts", "parts/auth/part.py", "from supapy.parts.base import Source"),
-        ("breached fences", "parts/database/data.py", "import psycopg"),
+        ("breached fences", "parts/database/rows/tables.py", "import psycopg"),
         ("loud", "cli/main.py", "print('well')"),
         ("nosy", "settings.py", "import os\nos.environ"),
         ("too long", "names.py", "def long():\n" + "    pass\n" * 48),

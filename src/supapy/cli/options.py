@@ -159,7 +159,7 @@ def quiesce_option(command: F) -> F:
 
     @wraps(command)
     def gathered(*arguments: Any, quiesce: bool | None, **others: Any) -> Any:
-        from supapy.parts.database.quiesced import Quiesce
+        from supapy.parts.database.alive.quiesced import Quiesce
 
         chosen = None if quiesce is None else Quiesce.ALL if quiesce else Quiesce.NONE
         return command(*arguments, quiesce=chosen, **others)

@@ -13,36 +13,35 @@ from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Step
 from supapy.names import qualified
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database import (
-    additions,
-    compare,
-    extensions,
-    grants,
-    inherited,
-    load,
-    load_chosen,
-    naming,
-    queues,
-    refreshing,
-    roles,
-    specials,
-    subscriptions,
-    vault,
+from supapy.parts.database.alive import refreshing, subscriptions
+from supapy.parts.database.alive.quiesced import Quiesce
+from supapy.parts.database.chosen import load as load_chosen
+from supapy.parts.database.chosen.choosing import choose
+from supapy.parts.database.chosen.picking import pick
+from supapy.parts.database.chosen.side import SideSchema
+from supapy.parts.database.inventory import compare, extensions
+from supapy.parts.database.inventory.contents import FILE, TOC_FILE, Contents
+from supapy.parts.database.inventory.inventory import read_things, take_inventory, vault_inventory
+from supapy.parts.database.load import load
+from supapy.parts.database.platform import additions, queues, vault
+from supapy.parts.database.rows import inherited
+from supapy.parts.database.rows.holding import hold, refuse_hidden
+from supapy.parts.database.rows.reading import Reading
+from supapy.parts.database.rows.tables import (
+    Rows,
+    UnreadableTable,
+    auth_rows,
+    database_rows,
+    storage_rows,
+    unreadable_tables,
 )
-from supapy.parts.database.choosing import choose
-from supapy.parts.database.chosen import pick
-from supapy.parts.database.comments import COMMENTS, with_forgotten
-from supapy.parts.database.contents import FILE, TOC_FILE, Contents
-from supapy.parts.database.data import Rows, UnreadableTable, auth_rows, database_rows, storage_rows, unreadable_tables
-from supapy.parts.database.facts import Facts, read_facts
-from supapy.parts.database.holding import hold, refuse_hidden
-from supapy.parts.database.inventory import read_things, take_inventory, vault_inventory
-from supapy.parts.database.quiesced import Quiesce
-from supapy.parts.database.reading import Reading
-from supapy.parts.database.rules import Selection, select
-from supapy.parts.database.script import FILLED, Script
-from supapy.parts.database.side import SideSchema
-from supapy.parts.database.toc import TocEntry, read_toc
+from supapy.parts.database.rules import naming
+from supapy.parts.database.rules.comments import COMMENTS, with_forgotten
+from supapy.parts.database.rules.facts import Facts, read_facts
+from supapy.parts.database.rules.rules import Selection, select
+from supapy.parts.database.script import grants, roles, specials
+from supapy.parts.database.script.script import FILLED, Script
+from supapy.parts.database.sql.archive import TocEntry, read_toc
 from supapy.project.mark import unfinished
 from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns

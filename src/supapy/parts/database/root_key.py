@@ -15,9 +15,9 @@ from supapy.journal import Journal
 from supapy.model import Dump, Finding, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.base import Obstacle, Source
-from supapy.parts.database.contents import Contents
-from supapy.parts.database.sealed import sealed_in
-from supapy.parts.database.vault import VaultSecret, opened, read_names
+from supapy.parts.database.inventory.contents import Contents
+from supapy.parts.database.inventory.sealed import sealed_in
+from supapy.parts.database.platform.vault import VaultSecret, opened, read_names
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import Reader

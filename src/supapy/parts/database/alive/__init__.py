@@ -1,0 +1,1 @@
+"""What acts by itself, is put to sleep by a restore, and wakes when somebody says so."""

@@ -1,0 +1,1 @@
+"""Some tables instead of all: saved, restored, or laid beside as copies."""

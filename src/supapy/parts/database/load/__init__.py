@@ -1,0 +1,1 @@
+"""The whole script on its way back into a database."""

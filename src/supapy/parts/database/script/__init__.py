@@ -1,0 +1,1 @@
+"""database.sql: its segments, and the statements that make each thing."""
