@@ -38,7 +38,7 @@ from supapy.parts.database.rows.tables import (
 from supapy.parts.database.rules import naming
 from supapy.parts.database.rules.comments import COMMENTS, with_forgotten
 from supapy.parts.database.rules.facts import Facts, read_facts
-from supapy.parts.database.rules.rules import Selection, select
+from supapy.parts.database.rules.rules import Judgement, judge
 from supapy.parts.database.script import grants, roles, specials
 from supapy.parts.database.script.script import FILLED, Script
 from supapy.parts.database.sql.archive import TocEntry, read_toc
@@ -110,25 +110,25 @@ class DatabasePart:
                 names = naming.naming_columns(moment, [rows.table for rows in saved])
                 _ask_ahead(moment)
                 archived = [*with_forgotten(moment, entries())]
-                selection = choose(moment, self._patterns, select(archived, facts), facts)
-        self._rowless = selection.rowless
+                judgement = choose(moment, self._patterns, judge(archived, facts), facts)
+        self._rowless = judgement.rowless
         if not self._patterns.is_everything:
             refuse_hidden(moment, [rows.table for rows in saved if self.has_rows_of(rows.table)])
-        yield from _problems(moment, [rows.table for rows in meant], unreadable, selection, facts.managed)
-        yield from naming.problems(moment, names, selection, facts.managed)
-        yield from _omissions(moment, facts, selection, granted)
-        secrets = [] if selection.is_part else (yield from self._secrets(moment))
-        script = Script(moment, selection, facts, reading, granted, secrets)
+        yield from _problems(moment, [rows.table for rows in meant], unreadable, judgement, facts.managed)
+        yield from naming.problems(moment, names, judgement, facts.managed)
+        yield from _omissions(moment, facts, judgement, granted)
+        secrets = [] if judgement.is_part else (yield from self._secrets(moment))
+        script = Script(moment, judgement, facts, reading, granted, secrets)
         yield Item(self.name, FILE, FILE, script.pieces)
 
         @_uncollected()
         def contents() -> Iterator[bytes]:
-            inventory, made, left_out = take_inventory(moment, facts, selection, things, script.sequences, granted)
+            inventory, made, left_out = take_inventory(moment, facts, judgement, things, script.sequences, granted)
             if self._vault_plaintext and secrets:
                 inventory |= vault_inventory(secrets)
             version = moment.session.server_version
             where = script.segments.written, script.statements
-            return Contents(version, *where, inventory, left_out, selection.is_part, made).to_bytes()
+            return Contents(version, *where, inventory, left_out, judgement.is_part, made).to_bytes()
 
         written = Contents(0, script.segments.written, [], {}, []).row_segments
         counts = {"tables": len(written), "rows": sum(segment.table["rows"] for segment in written)}
@@ -183,24 +183,24 @@ class DatabasePart:
 
 
 def _problems(
-    moment: Moment, meant: list[Table], unreadable: list[UnreadableTable], selection: Selection, managed: Container[str]
+    moment: Moment, meant: list[Table], unreadable: list[UnreadableTable], judgement: Judgement, managed: Container[str]
 ) -> Iterator[Problem]:
     if begun := unfinished(moment):
         yield Problem("database", "the database as it should be", f"it is half restored: {begun} is on its way in")
     oids = {table.oid for table in meant}
     for schema, name, oid in unreadable:
-        if (schema not in managed or oid in oids) and oid not in selection.rowless:
+        if (schema not in managed or oid in oids) and oid not in judgement.rowless:
             yield Problem("database", f"table {qualified(schema, name)}", "this connection may not read it")
 
 
 def _omissions(
-    moment: Moment, facts: Facts, selection: Selection, granted: list[grants.Grant]
+    moment: Moment, facts: Facts, judgement: Judgement, granted: list[grants.Grant]
 ) -> Iterator[Omission | Problem]:
     """All that can't come back, each by its name."""
-    yield from selection.omissions
-    yield from roles.omissions(moment, selection.roles)
-    yield from inherited.findings(moment, facts.managed, selection.kept_objects)
-    if not selection.is_part:
+    yield from judgement.omissions
+    yield from roles.omissions(moment, judgement.roles)
+    yield from inherited.findings(moment, facts.managed, judgement.kept_objects)
+    if not judgement.is_part:
         yield from extensions.omissions(facts)
         yield from vault.keys_left_out(moment)
         yield from additions.omissions(facts.additions)

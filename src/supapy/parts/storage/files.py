@@ -49,16 +49,16 @@ def metadata_of(row: Json) -> Json:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def saved_buckets(backup: Source, selection: Selection) -> Iterator[bytes]:
+def saved_buckets(backup: Source, only: Selection) -> Iterator[bytes]:
     """The rows of the buckets meant that a backup has, as lines."""
     every = array_lines(backup.read(BUCKETS))
-    return every if selection.is_everything else (line for line in every if selection.takes_bucket(parse(line)["id"]))
+    return every if only.is_everything else (line for line in every if only.takes_bucket(parse(line)["id"]))
 
 
-def saved_objects(backup: Source, selection: Selection) -> Iterator[bytes]:
+def saved_objects(backup: Source, only: Selection) -> Iterator[bytes]:
     """The rows of the objects meant that a backup has, as lines."""
     every = lines(backup.read(OBJECTS))
-    return every if selection.is_everything else (line for line in every if takes_row(selection, parse(line)))
+    return every if only.is_everything else (line for line in every if takes_row(only, parse(line)))
 
 
 def takes_row(scope: Scope, row: Json) -> bool:

@@ -14,7 +14,7 @@ from supapy.model import Omission
 from supapy.names import few
 from supapy.parts.database.platform.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.rules.facts import Facts
-from supapy.parts.database.rules.rules import ATTRIBUTES, RELATIONS, Selection, title
+from supapy.parts.database.rules.rules import ATTRIBUTES, RELATIONS, Judgement, title
 from supapy.parts.database.script import policies
 from supapy.parts.database.script.grants import read_grants
 from supapy.parts.database.sql.archive import TocEntry
@@ -56,7 +56,7 @@ class Closure:
         return found
 
 
-def choose(moment: Moment, patterns: Patterns, found: Selection, facts: Facts) -> Selection:
+def choose(moment: Moment, patterns: Patterns, found: Judgement, facts: Facts) -> Judgement:
     """The same, of what the patterns name. Raises UsageError for one that nothing fits."""
     if patterns.is_everything:
         return found
@@ -70,7 +70,7 @@ def choose(moment: Moment, patterns: Patterns, found: Selection, facts: Facts) -
     return chosen
 
 
-def _some(found: Selection, matched: Matched) -> Selection:
+def _some(found: Judgement, matched: Matched) -> Judgement:
     closure = _closure(found, matched.excluded)
     named = [entry for entry in found.kept if _is_named(entry, matched) and entry.id not in closure.gone]
     lost = [entry for entry in found.lost if _is_named(entry, matched)]
@@ -104,7 +104,7 @@ def _take_pieces(closure: Closure, behind: list[TocEntry]) -> None:
             closure.taken |= taken or set()
 
 
-def _but_some(found: Selection, matched: Matched) -> Selection:
+def _but_some(found: Judgement, matched: Matched) -> Judgement:
     closure = _closure(found, matched.excluded)
     behind = [
         closure.entries[one]
@@ -115,14 +115,14 @@ def _but_some(found: Selection, matched: Matched) -> Selection:
     return _narrowed(found, closure.entries.keys() - closure.barred, behind, found.lost, part=False)
 
 
-def _hangs_on_barred(entry: TocEntry, found: Selection, closure: Closure) -> bool:
+def _hangs_on_barred(entry: TocEntry, found: Judgement, closure: Closure) -> bool:
     """Whether it is a piece of a view that is named as left out itself."""
     return found.tables.get(entry.id) in {
         (one.schema, one.name) for one in map(closure.entries.get, closure.barred) if one and one.kind in RELATIONS
     }
 
 
-def _closure(found: Selection, excluded: frozenset[int]) -> Closure:
+def _closure(found: Judgement, excluded: frozenset[int]) -> Closure:
     entries = {entry.id: entry for entry in found.kept}
     pieces: dict[tuple[str, str], list[TocEntry]] = {}
     tables = {
@@ -151,15 +151,15 @@ def _is_named(entry: TocEntry, matched: Matched) -> bool:
 
 
 def _narrowed(
-    found: Selection, taken: Set[int], behind: list[TocEntry], lost: Iterable[TocEntry], *, part: bool
-) -> Selection:
-    """A selection of what was taken; of the others those that were left behind for a reason are named."""
+    found: Judgement, taken: Set[int], behind: list[TocEntry], lost: Iterable[TocEntry], *, part: bool
+) -> Judgement:
+    """What is kept of what was judged; of the others those that were left behind for a reason are named."""
     sections = [
         [entry for entry in section if entry.id in taken]
         for section in (found.first, found.pre_data, found.post_data, [] if part else found.event_triggers)
     ]
     first, pre_data, post_data, event_triggers = sections
-    chosen = Selection(first, pre_data, post_data, event_triggers, is_part=part, tables=found.tables)
+    chosen = Judgement(first, pre_data, post_data, event_triggers, is_part=part, tables=found.tables)
     chosen.lost = [*lost, *behind]
     known = {entry.id for entry in chosen.lost}
     chosen.aside = [entry for entry in (*found.kept, *found.lost) if entry.id not in taken | known]
@@ -168,7 +168,7 @@ def _narrowed(
     return chosen
 
 
-def _rowless(every: list[Relation], matched: Matched, chosen: Selection, patterns: Patterns) -> set[int]:
+def _rowless(every: list[Relation], matched: Matched, chosen: Judgement, patterns: Patterns) -> set[int]:
     """The oids of the tables whose rows aren't saved, though some of them are made."""
     rowless = set(matched.excluded | matched.without_rows)
     if patterns.takes_some:
@@ -183,7 +183,7 @@ def is_meant(one: Relation, matched: Matched) -> bool:
     return (one.schema in matched.schemas or one.key in matched.tables) and one.key not in matched.excluded
 
 
-def _roles(moment: Moment, chosen: Selection, facts: Facts) -> frozenset[str]:
+def _roles(moment: Moment, chosen: Judgement, facts: Facts) -> frozenset[str]:
     """The owners, those who are granted something or granted it, and those whom policies and user mappings name."""
     kept = chosen.kept_objects
     roles = {entry.owner for entry in chosen.kept}
@@ -194,7 +194,7 @@ def _roles(moment: Moment, chosen: Selection, facts: Facts) -> frozenset[str]:
     return frozenset(roles | {name for (name,) in moment.rows(_OTHER_ROLES, (made, sorted(chosen.servers)))})
 
 
-def _unasked(patterns: Patterns, chosen: Selection, matched: Matched, every: Iterable[Relation]) -> Iterator[Omission]:
+def _unasked(patterns: Patterns, chosen: Judgement, matched: Matched, every: Iterable[Relation]) -> Iterator[Omission]:
     """One word on each kind of choice that was made."""
     if patterns.takes_some:
         asked = Patterns(patterns.schemas, patterns.tables)
@@ -211,7 +211,7 @@ def _unasked(patterns: Patterns, chosen: Selection, matched: Matched, every: Ite
             yield Omission("database", f"{what}{names} ({options})", "Leave this option out to have them.")
 
 
-def _unknown_needs(chosen: Selection, facts: Facts) -> Iterator[Omission]:
+def _unknown_needs(chosen: Judgement, facts: Facts) -> Iterator[Omission]:
     """A word on functions that tables and indexes call: what the text of their bodies names, no catalog knows."""
     callers = [title(entry) for entry in chosen.kept if entry.kind == "TABLE" and entry.oid in facts.computed]
     if callers:
@@ -222,7 +222,7 @@ def _unknown_needs(chosen: Selection, facts: Facts) -> Iterator[Omission]:
         )
 
 
-def _came_along(entry: TocEntry, chosen: Selection, matched: Matched) -> bool:
+def _came_along(entry: TocEntry, chosen: Judgement, matched: Matched) -> bool:
     return not (_is_named(entry, matched) or entry.id in chosen.tables or entry.kind in ATTRIBUTES)
 
 

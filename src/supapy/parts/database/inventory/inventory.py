@@ -19,7 +19,7 @@ from supapy.parts.database.platform import platform, queues, vault
 from supapy.parts.database.rows.inherited import places
 from supapy.parts.database.rules.comments import COMMENTS
 from supapy.parts.database.rules.facts import Facts
-from supapy.parts.database.rules.rules import Selection
+from supapy.parts.database.rules.rules import Judgement
 from supapy.parts.database.script import grants, roles, specials
 from supapy.project.moment import Moment
 from supapy.project.schema import PG_CLASS
@@ -66,7 +66,7 @@ class Thing(NamedTuple):
 def take_inventory(
     moment: Moment,
     facts: Facts,
-    selection: Selection,
+    judgement: Judgement,
     things: list[Thing],
     sequences: Iterable[specials.Sequence],
     granted: Sequence[grants.Grant],
@@ -77,21 +77,21 @@ def take_inventory(
     `things` is what `read_things` gives, `granted` what `read_grants` does; `sequences` are the states that were saved,
     since sequences move on while they are looked at.
     """
-    if selection.is_part:
+    if judgement.is_part:
         # Another policy may stand in the place of one that wasn't asked for (script/policies.py).
-        policies = [entry for entry in selection.aside if entry.kind == "POLICY"]
-        kept, lost = selection.kept_objects, {(entry.catalog, entry.oid) for entry in (*selection.lost, *policies)}
+        policies = [entry for entry in judgement.aside if entry.kind == "POLICY"]
+        kept, lost = judgement.kept_objects, {(entry.catalog, entry.oid) for entry in (*judgement.lost, *policies)}
         left_out = {thing.name for thing in things if (thing.catalog, thing.oid) in lost}
         things = [thing for thing in things if thing.is_of(kept)]
     else:
-        lost = selection.lost_objects
+        lost = judgement.lost_objects
         left_out = {thing.name for thing in things if thing.is_of(lost)} if lost else set()
         # Whoever needs a column that the user added is lost as well.
         left_out |= {f"use of {one.title}" for one in facts.additions if one.certain and one.kind == "column"}
         left_out |= {_grants_on(grant) for grant in granted if (grant.catalog, grant.oid) in lost}
-    granted = grants.of_selection(granted, selection)
-    makers = Makers.of(selection)
-    inventory = _sorted(moment, facts, things, granted, sequences, left_out, selection.roles, makers)
+    granted = grants.of_kept(granted, judgement)
+    makers = Makers.of(judgement)
+    inventory = _sorted(moment, facts, things, granted, sequences, left_out, judgement.roles, makers)
     return inventory, makers.made, sorted(left_out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supapy.parts.database.rules.rules import Selection
+from supapy.parts.database.rules.rules import Judgement
 from supapy.parts.database.script.specials import Sequence
 from supapy.project.schema import PG_CLASS
 
@@ -22,11 +22,11 @@ class Makers:
     made: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, selection: Selection) -> Makers:
+    def of(cls, judgement: Judgement) -> Makers:
         """Those of the entries that are kept."""
         return cls(
-            {(entry.catalog, entry.oid): entry.id for entry in selection.kept if entry.oid},
-            {(entry.schema, entry.name): entry.id for entry in selection.kept if entry.kind == "SEQUENCE"},
+            {(entry.catalog, entry.oid): entry.id for entry in judgement.kept if entry.oid},
+            {(entry.schema, entry.name): entry.id for entry in judgement.kept if entry.kind == "SEQUENCE"},
         )
 
     def note(self, sort: str, name: str, catalog: int, oid: int, relation: int = 0) -> None:

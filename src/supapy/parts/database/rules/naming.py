@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from supapy.model import Problem
 from supapy.names import few, qualified, quoted
-from supapy.parts.database.rules.rules import Selection
+from supapy.parts.database.rules.rules import Judgement
 from supapy.project.moment import Moment
 from supapy.project.postgres import numbers
 from supapy.project.schema import PG_CLASS, Column, Table
@@ -55,10 +55,10 @@ _FIELD = re.compile(r'(?:"((?:[^"\\]|\\.|"")*)"|([^,]*))(?:,|$)', re.DOTALL)
 _QUOTED = re.compile(r'\\(.)|"(")', re.DOTALL)
 
 
-def problems(moment: Moment, naming: Naming, selection: Selection, managed: Container[str]) -> Iterator[Problem]:
+def problems(moment: Moment, naming: Naming, judgement: Judgement, managed: Container[str]) -> Iterator[Problem]:
     """A word on each of these columns, as far as its table's rows are saved, with values that end a restore."""
-    gone = selection.lost_relations
-    late = {(entry.catalog, entry.oid) for entry in (*selection.post_data, *selection.lost)}
+    gone = judgement.lost_relations
+    late = {(entry.catalog, entry.oid) for entry in (*judgement.post_data, *judgement.lost)}
     for table, column, form in naming:
         if table.oid not in gone and (names := _unknown(moment, _names_in(moment, table, column, form), late, managed)):
             yield _problem(table, column, names)

@@ -97,7 +97,7 @@ class Judged(NamedTuple):
 
 
 @dataclass(slots=True)
-class Selection:
+class Judgement:
     """The entries that are kept, in the archive's order, by when they are restored; and what is lost.
 
     `tables` are the relations, (schema, name), that entries (by id) are pieces of; `told` says what doesn't come back
@@ -155,26 +155,26 @@ class Selection:
         yield from (*self.first, *self.pre_data, *self.post_data, *self.event_triggers)
 
 
-def select(entries: list[TocEntry], facts: Facts) -> Selection:
+def judge(entries: list[TocEntry], facts: Facts) -> Judgement:
     """Sort the entries of an archive. What depends on something lost is lost with it, and named."""
-    chosen = Selection()
+    judgement = Judgement()
     seen: dict[int, Judged] = {}
     lost: set[int] = set()
     for entry in _early_enough(entries):
-        judged = seen[entry.id] = _judge(entry, facts, seen, lost)
-        if table := _table(entry, facts, chosen, seen):
-            chosen.tables[entry.id] = table
+        judged = seen[entry.id] = _judge_entry(entry, facts, seen, lost)
+        if table := _table(entry, facts, judgement, seen):
+            judgement.tables[entry.id] = table
         if judged.fate is Fate.LOST:
-            chosen.lost.append(entry)
+            judgement.lost.append(entry)
             lost.add(entry.id)
             if judged.reason:
                 by_hand = _CLOSED if entry.oid in facts.restrictive and entry.kind == "POLICY" else _BY_HAND
-                chosen.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {by_hand}")))
+                judgement.told.append((entry, Omission("database", title(entry), f"{judged.reason}. {by_hand}")))
         elif judged.fate is Fate.KEPT:
-            _section(entry, chosen, seen).append(entry)
+            _section(entry, judgement, seen).append(entry)
             if omission := _owner_lost(entry):
-                chosen.told.append((entry, omission))
-    return chosen
+                judgement.told.append((entry, omission))
+    return judgement
 
 
 def _early_enough(entries: list[TocEntry]) -> Iterator[TocEntry]:
@@ -192,7 +192,7 @@ def _early_enough(entries: list[TocEntry]) -> Iterator[TocEntry]:
         yield entry._replace(section=Section.PRE_DATA) if is_late else entry
 
 
-def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
+def _table(entry: TocEntry, facts: Facts, judgement: Judgement, seen: Mapping[int, Judged]) -> tuple[str, str] | None:
     """The relation that an entry is a piece of: by the catalogs, or by what it needs where it isn't in one."""
     known = facts.tables.get((entry.catalog, entry.oid))
     if known or entry.kind not in _PIECES_AND_ATTRIBUTES:
@@ -200,8 +200,8 @@ def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, 
     if entry.kind == "TABLE ATTACH":
         return entry.schema, entry.name
     for needed in entry.needs:
-        if needed in chosen.tables:
-            return chosen.tables[needed]
+        if needed in judgement.tables:
+            return judgement.tables[needed]
         if needed in seen and seen[needed].entry.kind != "SEQUENCE" and seen[needed].entry.kind in RELATIONS:
             return seen[needed].entry.schema, seen[needed].entry.name
     return None
@@ -211,7 +211,7 @@ def _table(entry: TocEntry, facts: Facts, chosen: Selection, seen: Mapping[int, 
 _ATTACHES = frozenset({"TABLE ATTACH", "INDEX ATTACH"})
 
 
-def _judge(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged], lost: Set[int]) -> Judged:
+def _judge_entry(entry: TocEntry, facts: Facts, seen: Mapping[int, Judged], lost: Set[int]) -> Judged:
     schema = entry.name if entry.kind == "SCHEMA" else entry.schema
     if entry.kind in _OWN or schema in _OWN_SCHEMAS or (entry.catalog, entry.oid) in facts.queues:
         return Judged(entry, Fate.PLATFORM)
@@ -331,15 +331,15 @@ _RULES: dict[str, Callable[[TocEntry, Facts], tuple[Fate, str]]] = {
 }
 
 
-def _section(entry: TocEntry, chosen: Selection, seen: Mapping[int, Judged]) -> list[TocEntry]:
+def _section(entry: TocEntry, judgement: Judgement, seen: Mapping[int, Judged]) -> list[TocEntry]:
     if entry.kind in ATTRIBUTES and entry.section is Section.NONE:
         of = next((seen[needed].entry for needed in entry.needs if needed in seen), None)
-        return chosen.post_data if of is None else _section(of, chosen, seen)
+        return judgement.post_data if of is None else _section(of, judgement, seen)
     if entry.kind in ("SCHEMA", "EXTENSION"):
-        return chosen.first
+        return judgement.first
     if entry.kind == "EVENT TRIGGER":
-        return chosen.event_triggers
-    return chosen.pre_data if entry.section is Section.PRE_DATA else chosen.post_data
+        return judgement.event_triggers
+    return judgement.pre_data if entry.section is Section.PRE_DATA else judgement.post_data
 
 
 def _owner_lost(entry: TocEntry) -> Omission | None:

@@ -12,7 +12,7 @@ from supapy.names import literal
 from supapy.parts.database.alive import quiesced
 from supapy.parts.database.platform import platform
 from supapy.parts.database.rules.facts import Facts
-from supapy.parts.database.rules.rules import Selection, owned
+from supapy.parts.database.rules.rules import Judgement, owned
 from supapy.parts.database.sql.statements import Value, copy_line, do_block, over_lines, over_rows, sql_file
 from supapy.project.moment import Moment
 
@@ -173,12 +173,12 @@ FROM object o JOIN held ON held.acl = coalesce(o.acl, o.defaults)
 """
 
 
-def of_selection(grants: Iterable[Grant], selection: Selection) -> list[Grant]:
+def of_kept(grants: Iterable[Grant], judgement: Judgement) -> list[Grant]:
     """Those on what comes back."""
-    if not selection.is_part:
-        lost = selection.lost_objects
+    if not judgement.is_part:
+        lost = judgement.lost_objects
         return [grant for grant in grants if not lost or (grant.catalog, grant.oid) not in lost]
-    kept, public = selection.kept_objects, selection.uses_public
+    kept, public = judgement.kept_objects, judgement.uses_public
     return [grant for grant in grants if (grant.catalog, grant.oid) in kept or (public and grant.object == _PUBLIC)]
 
 
@@ -236,12 +236,12 @@ def put_back_sql() -> str:
 
 
 def borrow_sql(
-    selection: Selection, grants: Iterable[Grant], defaults: Iterable[tuple[Value, ...]], others: Iterable[str] = ()
+    judgement: Judgement, grants: Iterable[Grant], defaults: Iterable[tuple[Value, ...]], others: Iterable[str] = ()
 ) -> str:
     """Statements that make one a member of every role that owns or grants something, and of `others`, until
     `give_back_sql`."""
     roles = set(others)
-    roles |= {owner for _, _, owner, _ in _owner_rows(selection)}
+    roles |= {owner for _, _, owner, _ in _owner_rows(judgement)}
     # Most grants share their privileges.
     distinct = {id(grant.privileges): grant.privileges for grant in grants}.values()
     roles |= {one.grantor for privileges in distinct for one in privileges} | {str(owner) for owner, *_ in defaults}
@@ -261,9 +261,9 @@ def give_back_sql() -> str:
     return do_block(sql_file("give_back")) + "DROP TABLE pg_temp.supapy_borrowed;\n"
 
 
-def owners_sql(selection: Selection, large_objects: Iterable[tuple[int, str]]) -> str:
+def owners_sql(judgement: Judgement, large_objects: Iterable[tuple[int, str]]) -> str:
     """Statements that give every object to its owner; `large_objects` are (oid, owner)."""
-    rows = [*_owner_rows(selection)]
+    rows = [*_owner_rows(judgement)]
     rows += [
         (len(rows) + n, f"LARGE OBJECT {oid}", owner, None)
         for n, (oid, owner) in enumerate(large_objects)
@@ -278,10 +278,10 @@ def owner_rows_sql(rows: Iterable[Sequence[Value]]) -> str:
     return over_rows(OWNERS, columns, rows, sql_file("owners"))
 
 
-def _owner_rows(selection: Selection) -> list[tuple[int, str, str, str | None]]:
+def _owner_rows(judgement: Judgement) -> list[tuple[int, str, str, str | None]]:
     return [
         (place, thing, entry.owner, entry.schema or None)
-        for place, entry in enumerate(selection.kept)
+        for place, entry in enumerate(judgement.kept)
         if entry.owner != "postgres" and platform.can_own(entry.owner) and (thing := owned(entry))
     ]
 

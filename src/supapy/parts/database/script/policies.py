@@ -9,7 +9,7 @@ from typing import Any
 from supapy.names import qualified, quoted
 from supapy.parts.database.platform import platform
 from supapy.parts.database.rules.facts import Facts
-from supapy.parts.database.rules.rules import Selection, title
+from supapy.parts.database.rules.rules import Judgement, title
 from supapy.parts.database.script.entries import Written
 from supapy.parts.database.sql.archive import TocEntry
 from supapy.parts.database.sql.statements import comment
@@ -18,18 +18,18 @@ from supapy.project.moment import Moment
 SEGMENT = "policies that close"
 
 
-def unmade(chosen: Selection, facts: Facts) -> list[TocEntry]:
+def unmade(judgement: Judgement, facts: Facts) -> list[TocEntry]:
     """The restrictive policies that don't come back on tables that are there after a restore."""
-    kept = {(one.schema, one.name) for one in chosen.kept if one.kind == "TABLE"}
-    if not chosen.is_part:
+    kept = {(one.schema, one.name) for one in judgement.kept if one.kind == "TABLE"}
+    if not judgement.is_part:
         kept |= platform.POLICY_TABLES
-    lost = (one for one in (*chosen.lost, *chosen.aside) if one.kind == "POLICY" and one.oid in facts.restrictive)
+    lost = (one for one in (*judgement.lost, *judgement.aside) if one.kind == "POLICY" and one.oid in facts.restrictive)
     return [one for one in lost if facts.policies[one.oid] in kept]
 
 
-def closed_sql(moment: Moment, chosen: Selection, facts: Facts) -> Iterator[Written]:
+def closed_sql(moment: Moment, judgement: Judgement, facts: Facts) -> Iterator[Written]:
     """The statements that make what stands in their place."""
-    for entry in unmade(chosen, facts):
+    for entry in unmade(judgement, facts):
         ((name, command, roles),) = moment.rows(_POLICY, (entry.oid,))
         on = f"{quoted(name)} ON {qualified(*facts.policies[entry.oid])}"
         yield Written(entry, f"\n{comment(title(entry))}{_closed(on, _COMMANDS[command], roles)}")

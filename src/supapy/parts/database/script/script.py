@@ -17,7 +17,7 @@ from supapy.parts.database.platform import queues, vault
 from supapy.parts.database.rows.reading import Reading
 from supapy.parts.database.rows.tables import Rows, head_and_tail
 from supapy.parts.database.rules.facts import Facts
-from supapy.parts.database.rules.rules import Selection, title
+from supapy.parts.database.rules.rules import Judgement, title
 from supapy.parts.database.script import grants, policies, roles, specials
 from supapy.parts.database.script.entries import Written, entries_sql
 from supapy.parts.database.script.segments import Segments, Statement, gathered
@@ -73,24 +73,24 @@ class Script:
     def __init__(
         self,
         moment: Moment,
-        selection: Selection,
+        judgement: Judgement,
         facts: Facts,
         reading: Reading,
         granted: Sequence[grants.Grant],
         secrets: Sequence[vault.VaultSecret] = (),
     ) -> None:
         self._moment = moment
-        self._selection = selection
+        self._judgement = judgement
         self._facts = facts
         self._granted = [one for one in granted if not one.beyond_postgres]
         self._reading = reading
         self._secrets = secrets
-        self._unmade = [] if selection.is_part else list(webhooks.unmade(moment))
-        self._jobs_of_cron = [] if selection.is_part else cron.read_jobs(moment)
+        self._unmade = [] if judgement.is_part else list(webhooks.unmade(moment))
+        self._jobs_of_cron = [] if judgement.is_part else cron.read_jobs(moment)
         # A part of a database is one of its own tables: queues come and go as a whole.
-        queued = {table.oid for table in queues.queue_tables(moment)} if selection.is_part else set()
-        self._rowless = selection.lost_relations | queued
-        self._kept = {entry.id for entry in selection.kept}
+        queued = {table.oid for table in queues.queue_tables(moment)} if judgement.is_part else set()
+        self._rowless = judgement.lost_relations | queued
+        self._kept = {entry.id for entry in judgement.kept}
         self.segments = Segments()
         self.statements: list[Statement] = []
         self.sequences: list[specials.Sequence] = []
@@ -122,45 +122,45 @@ class Script:
         yield from self._texts("end", ["NOTIFY pgrst, 'reload schema';\n", f"\\unrestrict {key}\n"])
 
     def _before_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
-        chosen = self._selection
+        judgement = self._judgement
         yield "guard", [self._guard()]
-        yield "roles", [roles.roles_sql(self._moment, chosen.roles)]
-        aside = [grants.put_aside_sql()] if chosen.is_part else []
-        yield "default privileges away", [*aside, grants.neutralise_sql(public=chosen.uses_public)]
-        yield "schemas and extensions", chain([ORIGIN], entries_sql(chosen.first, self._facts))
-        yield "queues", [queues.queues_sql(self._moment) if not chosen.is_part else ""]
+        yield "roles", [roles.roles_sql(self._moment, judgement.roles)]
+        aside = [grants.put_aside_sql()] if judgement.is_part else []
+        yield "default privileges away", [*aside, grants.neutralise_sql(public=judgement.uses_public)]
+        yield "schemas and extensions", chain([ORIGIN], entries_sql(judgement.first, self._facts))
+        yield "queues", [queues.queues_sql(self._moment) if not judgement.is_part else ""]
         if self._facts.webhooks or self._unmade or self._jobs_of_cron:
             yield "list of what sleeps", [quiesced.prepare_sql()]
-        yield "pre-data", chain([REPLICA], entries_sql(chosen.pre_data, self._facts))
-        yield "migration history", [specials.migrations_sql(self._moment, chosen.lost_relations)]
+        yield "pre-data", chain([REPLICA], entries_sql(judgement.pre_data, self._facts))
+        yield "migration history", [specials.migrations_sql(self._moment, judgement.lost_relations)]
 
     def _after_data(self) -> Iterator[tuple[str, Iterable[str | Written]]]:
-        moment, chosen = self._moment, self._selection
+        moment, judgement = self._moment, self._judgement
         # Read once: sequences move on though the snapshot stands, and what is saved is what will be compared.
-        self.sequences = specials.read_sequences(moment, self._facts.managed, chosen.lost_relations)
+        self.sequences = specials.read_sequences(moment, self._facts.managed, judgement.lost_relations)
         yield "sequences", [specials.sequences_sql(self.sequences)]
-        has_objects = specials.large_objects_readable(moment) and not chosen.is_part
+        has_objects = specials.large_objects_readable(moment) and not judgement.is_part
         objects = specials.large_objects(moment) if has_objects else []
         yield "large objects", specials.large_objects_sql(moment, objects)
-        publication = [] if chosen.is_part else [specials.realtime_publication_sql(moment)]
-        yield "post-data", chain(publication, entries_sql(chosen.post_data, self._facts))
-        yield policies.SEGMENT, policies.closed_sql(moment, chosen, self._facts)
-        yield queues.RULES_SEGMENT, [queues.rules_sql(moment) if not chosen.is_part else ""]
+        publication = [] if judgement.is_part else [specials.realtime_publication_sql(moment)]
+        yield "post-data", chain(publication, entries_sql(judgement.post_data, self._facts))
+        yield policies.SEGMENT, policies.closed_sql(moment, judgement, self._facts)
+        yield queues.RULES_SEGMENT, [queues.rules_sql(moment) if not judgement.is_part else ""]
         yield "webhooks that sleep", [webhooks.webhook_sql(hook) for hook in self._unmade]
         yield refreshing.SEGMENT, [USUAL_PATH, refreshing.fill_views(self._fillings()), NO_PATH]
-        servers = chosen.servers if chosen.is_part else None
+        servers = judgement.servers if judgement.is_part else None
         yield "user mappings", [specials.user_mappings_sql(moment, servers)]
         yield "statistics", chain([USUAL_PATH], analyze_sql(self._analyzed()), [NO_PATH])
         yield vault.SEGMENT, [vault.vault_sql(self._secrets)]
-        granted = grants.of_selection(self._granted, chosen)
-        defaults = [] if chosen.is_part else grants.read_default_privileges(moment)
+        granted = grants.of_kept(self._granted, judgement)
+        defaults = [] if judgement.is_part else grants.read_default_privileges(moment)
         masters = {job.username for job in self._jobs_of_cron}
-        yield "memberships borrowed", [ORIGIN, grants.borrow_sql(chosen, granted, defaults, masters)]
-        yield "owners", [grants.owners_sql(chosen, [(one.oid, one.owner) for one in objects])]
+        yield "memberships borrowed", [ORIGIN, grants.borrow_sql(judgement, granted, defaults, masters)]
+        yield "owners", [grants.owners_sql(judgement, [(one.oid, one.owner) for one in objects])]
         yield "grants", [grants.grants_sql(granted, moment.major)]
-        back = grants.put_back_sql() if chosen.is_part else grants.default_privileges_sql(defaults)
+        back = grants.put_back_sql() if judgement.is_part else grants.default_privileges_sql(defaults)
         yield "default privileges", [back]
-        yield subscriptions.SEGMENT, [subscriptions.subscriptions_sql(moment) if not chosen.is_part else ""]
+        yield subscriptions.SEGMENT, [subscriptions.subscriptions_sql(moment) if not judgement.is_part else ""]
         yield "cron", [cron.cron_sql(self._jobs_of_cron, moment), quiesced.finish_sql()]
         yield "event triggers", entries_sql(self._event_triggers(), self._facts)
         yield "memberships given back", [grants.give_back_sql()]
@@ -177,13 +177,13 @@ class Script:
             hook = hooks.get((entry.catalog, entry.oid))
             return hook is None, hook is not None and not hook.waiting
 
-        return sorted(self._selection.event_triggers, key=turn)
+        return sorted(self._judgement.event_triggers, key=turn)
 
     def _fillings(self) -> Iterator[refreshing.Filling]:
         """In the archive's order, in which a view stands after what it reads; those that were never filled stay so."""
         filled = {oid for (oid,) in self._moment.once(FILLED)}
         asleep, source = refreshing.asleep(self._moment), urlsplit(self._moment.project.url).netloc
-        for entry in self._selection.pre_data + self._selection.post_data:
+        for entry in self._judgement.pre_data + self._judgement.post_data:
             if entry.kind != "MATERIALIZED VIEW":
                 continue
             relation = refreshing.relation_of(entry)
@@ -233,7 +233,7 @@ class Script:
 
     def _statement(self, entry: TocEntry, offset: int, length: int) -> Statement:
         needs = tuple([needed for needed in dict.fromkeys(entry.needs) if needed in self._kept])
-        table = self._selection.tables.get(entry.id)
+        table = self._judgement.tables.get(entry.id)
         return Statement(entry.id, entry.kind, entry.schema, entry.name, table, needs, offset, length)
 
 

@@ -7,7 +7,7 @@ from itertools import count
 import pytest
 
 from supapy.parts.database.rules.facts import Facts, TriggerFacts
-from supapy.parts.database.rules.rules import Selection, owned, select
+from supapy.parts.database.rules.rules import Judgement, judge, owned
 from supapy.parts.database.sql.archive import Section, TocEntry
 
 PG_CLASS, PG_PROC = 1259, 1255
@@ -54,8 +54,8 @@ FACTS = Facts(
 )
 
 
-def chosen(*entries: TocEntry) -> Selection:
-    return select(list(entries), FACTS)
+def judged(*entries: TocEntry) -> Judgement:
+    return judge(list(entries), FACTS)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def chosen(*entries: TocEntry) -> Selection:
     ids=lambda one: f"{one.kind} {one.schema}.{one.name}",
 )
 def test_what_a_user_made_is_kept(one: TocEntry) -> None:
-    assert list(chosen(one).kept) == [one]
+    assert list(judged(one).kept) == [one]
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_what_a_user_made_is_kept(one: TocEntry) -> None:
     ids=lambda one: f"{one.kind} {one.schema}.{one.name}",
 )
 def test_what_the_platform_makes_is_left_to_it_without_a_word(one: TocEntry) -> None:
-    selection = chosen(one)
-    assert list(selection.kept) == []
-    assert selection.lost == []
-    assert selection.omissions == []
+    judgement = judged(one)
+    assert list(judgement.kept) == []
+    assert judgement.lost == []
+    assert judgement.omissions == []
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_what_the_platform_makes_is_left_to_it_without_a_word(one: TocEntry) -> 
     ids=lambda one: f"{one.kind} {one.schema}.{one.name}",
 )
 def test_what_nobody_but_the_platform_can_make_is_lost_and_named(one: TocEntry) -> None:
-    selection = chosen(one)
-    assert list(selection.kept) == []
-    assert [omission.name for omission in selection.omissions] == [
+    judgement = judged(one)
+    assert list(judgement.kept) == []
+    assert [omission.name for omission in judgement.omissions] == [
         f"{one.kind.lower()} {one.name} in schema {one.schema}"
     ]
 
@@ -141,20 +141,20 @@ def test_what_stands_on_something_lost_is_lost_too_and_named_once() -> None:
     comment = entry("COMMENT", "public", "VIEW v", "postgres", view)
     on_view = entry("VIEW", "public", "vv", "postgres", view)
     free = entry("VIEW", "public", "free")
-    selection = chosen(table, index, view, comment, on_view, free)
-    assert list(selection.kept) == [free]
-    assert [omission.name.partition(" in ")[0] for omission in selection.omissions] == [
+    judgement = judged(table, index, view, comment, on_view, free)
+    assert list(judgement.kept) == [free]
+    assert [omission.name.partition(" in ")[0] for omission in judgement.omissions] == [
         "table mine",
         "view v",
         "view vv",
     ]
-    assert selection.lost_relations >= {5}
+    assert judgement.lost_relations >= {5}
 
 
 def test_needing_something_of_the_platforms_loses_nothing() -> None:
     users = entry("TABLE", "auth", "users", "supabase_auth_admin")
     view = entry("VIEW", "public", "v", "postgres", users)
-    assert list(chosen(users, view).kept) == [view]
+    assert list(judged(users, view).kept) == [view]
 
 
 def test_a_comment_goes_with_its_object() -> None:
@@ -166,10 +166,10 @@ def test_a_comment_goes_with_its_object() -> None:
     on_extension = entry("COMMENT", "", 'EXTENSION "uuid-ossp"', "", extension, section=Section.NONE)
     platforms = entry("TABLE", "auth", "users", "supabase_auth_admin")
     on_platforms = entry("COMMENT", "auth", "TABLE users", "", platforms, section=Section.NONE)
-    selection = chosen(extension, on_extension, platforms, on_platforms, policy, on_policy, trigger, on_trigger)
-    assert selection.post_data == [policy, on_policy, trigger]
-    assert selection.first == [extension]
-    assert selection.lost == [on_trigger]
+    judgement = judged(extension, on_extension, platforms, on_platforms, policy, on_policy, trigger, on_trigger)
+    assert judgement.post_data == [policy, on_policy, trigger]
+    assert judgement.first == [extension]
+    assert judgement.lost == [on_trigger]
 
 
 def test_sections_come_in_the_order_of_a_restore() -> None:
@@ -177,14 +177,14 @@ def test_sections_come_in_the_order_of_a_restore() -> None:
     index = entry("INDEX", "public", "i", section=Section.POST_DATA)
     table = entry("TABLE", "public", "t")
     schema = entry("SCHEMA", "", "s")
-    assert list(chosen(event, index, table, schema).kept) == [schema, table, index, event]
+    assert list(judged(event, index, table, schema).kept) == [schema, table, index, event]
 
 
 def test_an_owner_that_cannot_be_given_back_is_named() -> None:
     one = entry("TABLE", "public", "t", "supabase_admin", drop="DROP TABLE public.t;\n")
-    assert [omission.name for omission in chosen(one).omissions] == ["owner supabase_admin of table t in schema public"]
+    assert [omission.name for omission in judged(one).omissions] == ["owner supabase_admin of table t in schema public"]
     api = entry("TABLE", "public", "t", "service_role", drop="DROP TABLE public.t;\n")
-    assert chosen(api).omissions == []
+    assert judged(api).omissions == []
 
 
 def test_the_object_of_an_owner_is_what_the_drop_statement_names() -> None:
@@ -197,6 +197,6 @@ def test_the_object_of_an_owner_is_what_the_drop_statement_names() -> None:
 def test_what_attaches_a_partition_that_does_not_come_back_does_not_either() -> None:
     parent, part = entry("TABLE", "public", "whole"), entry("TABLE", "pgmq", "q_big_p0", catalog=PG_CLASS, oid=88)
     attach = entry("TABLE ATTACH", "pgmq", "q_big_p0", "postgres", parent, part)
-    found = chosen(parent, part, attach)
+    found = judged(parent, part, attach)
     assert [one.id for one in found.kept] == [parent.id]
     assert found.lost == []
