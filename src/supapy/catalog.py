@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 
 from supapy.backup import Backup, read_line
 from supapy.draft import CLAIM, JOURNAL, METADATA, Draft, encode
@@ -28,6 +29,7 @@ from supapy.loop import Loop
 from supapy.model import Entry, Json
 from supapy.names import label_at, label_time
 from supapy.store.base import Store
+from supapy.store.local import LocalStore
 from supapy.stream import lines
 
 # Labels have whole seconds: a second backup within one waits. A clock that is further behind is wrong.
@@ -212,3 +214,9 @@ class Catalog:
                     "Set the clock right; backups are told apart and sorted by it.",
                 )
             self._sleep(0.2)
+
+
+def open_path(path: str | Path) -> Backup:
+    """The backup in a folder. Raises NoSuchBackup or IntegrityError."""
+    folder = Path(path).expanduser().absolute()
+    return Catalog(LocalStore(folder.parent)).open(folder.name)

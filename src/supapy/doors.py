@@ -14,7 +14,7 @@ from typing import Any
 
 from supapy.back_up import back_up
 from supapy.backup import Backup
-from supapy.catalog import Catalog
+from supapy.catalog import Catalog, open_path
 from supapy.choice import Choice
 from supapy.events import Listener, ignore
 from supapy.model import Difference, Problem
@@ -191,12 +191,6 @@ class SupabaseRestore(_Door):
 
 def _patterns(tables: Tables) -> Patterns:
     return tables if isinstance(tables, Patterns) else Patterns(tables=tuple(tables))
-
-
-def open_path(path: str | Path) -> Backup:
-    """The backup in a folder. Raises NoSuchBackup or IntegrityError."""
-    folder = Path(path).expanduser().absolute()
-    return Catalog(LocalStore(folder.parent)).open(folder.name)
 
 
 def _summary(backup: Backup) -> dict[str, Any]:

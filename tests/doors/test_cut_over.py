@@ -14,9 +14,9 @@ from tests.fidelity.alive import fill
 from tests.fidelity.whole import posted
 from tests.projects import owner, superuser
 
+from supapy.catalog import open_path
 from supapy.choice import Choice
 from supapy.cutover import cut_over
-from supapy.doors import open_path
 from supapy.project.project import Project
 from supapy.sandbox.project import SandboxProject
 

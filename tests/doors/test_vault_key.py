@@ -10,7 +10,7 @@ from tests.doors.commands import Commands, Ran, settings_of
 from tests.doors.test_activate import projects
 from tests.projects import owner, superuser
 
-from supapy.doors import open_path
+from supapy.catalog import open_path
 from supapy.errors import ProjectError
 from supapy.journal import Journal
 from supapy.parts.database.root_key import RootKeyPart

@@ -68,7 +68,7 @@ class Shell:
 
     def backup(self, named: str | None, folder: Path | None) -> Backup:
         """The backup of that label, in that folder, or else the newest. Raises NoSuchBackup or IntegrityError."""
-        from supapy.doors import open_path
+        from supapy.catalog import open_path
 
         if named is None:
             return self.catalog(folder).latest()
