@@ -5,7 +5,6 @@ Each test waits until the run has come to a place where it can't go on, so that 
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import psycopg
 import pytest
 from tests import waiting
 from tests.doors.commands import FILES, Commands, run, settings_of
+from tests.processes import children
 from tests.projects import ProjectFactory, owner, superuser
 
 from supapy.sandbox.api.faults import Fault
@@ -35,20 +35,6 @@ def until(true: Held, child: subprocess.Popen[str]) -> None:
         return true()
 
     waiting.until(held_up)
-
-
-def children(pid: int) -> dict[int, str]:
-    """The processes that a process has started, with what is to be seen of them in the list of processes."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            stat = (folder / "stat").read_text()
-            arguments = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if int(stat.rpartition(")")[2].split()[1]) == pid:
-            found[int(folder.name)] = arguments
-    return found
 
 
 def interrupted(child: subprocess.Popen[str], number: signal.Signals) -> str:
@@ -128,7 +114,7 @@ def test_a_backup_interrupted_within_pg_dump_leaves_no_child_and_no_secret_to_be
     lock = "LOCK TABLE realtime.messages IN ACCESS EXCLUSIVE MODE"
     with blocked(source, lock, "pg_dump") as held, supapy.started("backup") as child:
         until(held, child)
-        seen = [*children(child.pid).values(), *children(os.getpid()).values()]
+        seen = [*children(child.pid).values(), *children().values()]
         assert any("pg_dump" in arguments for arguments in seen)
         secrets = [source.service_key.reveal(), source.db_url.reveal(), source.db_url.reveal().split(":")[2][:20]]
         assert not [arguments for arguments in seen for secret in secrets if secret in arguments]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from tests.processes import children
 from tests.projects import DEFAULT_MAJOR, owner, tools
 
 from supapy.errors import AccessDenied, SqlError, Unreachable
@@ -15,11 +14,6 @@ from supapy.sandbox.cluster import Cluster
 from supapy.secret import Secret
 
 TOOLS = tools(DEFAULT_MAJOR)
-
-
-def children() -> set[int]:
-    """The processes that this one has started and not yet waited for."""
-    return {int(pid) for pid in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()}
 
 
 def test_a_script_is_run_in_order_and_its_warnings_are_given(cluster: Cluster) -> None:
@@ -62,13 +56,13 @@ def test_an_interruption_leaves_no_child_and_no_half_of_a_table(cluster: Cluster
     def rows_then_interruption() -> Iterator[bytes]:
         yield b"COPY public.t FROM stdin;\n"
         yield b"1\n" * 100_000
-        assert children() > before
+        assert children().keys() > before
         raise KeyboardInterrupt
 
-    before = children()
+    before = children().keys()
     with pytest.raises(KeyboardInterrupt):
         psql(TOOLS, cluster.dsn, rows_then_interruption())
-    assert children() == before
+    assert children().keys() == before
     with owner(cluster) as connection:
         assert connection.execute("SELECT count(*) FROM public.t").fetchone() == (0,)
 
@@ -91,15 +85,15 @@ def test_a_statement_under_way_is_cancelled_in_the_server(cluster: Cluster) -> N
 
 
 def test_no_secret_stands_in_the_arguments_of_a_child(cluster: Cluster) -> None:
-    seen: list[bytes] = []
+    seen: list[str] = []
 
     def look() -> Iterator[bytes]:
-        seen.extend(Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children() - before)
+        seen.extend(arguments for pid, arguments in children().items() if pid not in before)
         yield b"SELECT 1;\n"
 
-    before = children()
+    before = children().keys()
     psql(TOOLS, cluster.dsn, look())
-    password = cluster.dsn.reveal().split(":")[2].split("@")[0].encode()
+    password = cluster.dsn.reveal().split(":")[2].split("@")[0]
     assert len(seen) == 1
     assert password not in seen[0]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from contextlib import closing, contextmanager
 
 import psycopg
 import pytest
 from tests.fidelity.saved import moment_of
+from tests.processes import children
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser, tools
 from tests.waiting import until
 
@@ -41,16 +41,6 @@ def server(module_clusters: ClusterFactory) -> Cluster:
 def moment(server: Cluster) -> Iterator[Moment]:
     with moment_of(server, DEFAULT_MAJOR) as moment:
         yield moment
-
-
-def children() -> set[int]:
-    """The processes that this one has started, from whichever thread, and not yet waited for."""
-    found: set[int] = set()
-    for task in Path("/proc/self/task").iterdir():
-        # A thread may end meanwhile.
-        with suppress(FileNotFoundError):
-            found.update(map(int, (task / "children").read_text().split()))
-    return found
 
 
 def wheres(watcher: psycopg.Connection) -> list[str | None]:
@@ -188,12 +178,12 @@ def test_a_slow_reader_holds_the_pump_up_instead_of_filling_memory(server: Clust
 
 
 def test_the_error_of_one_pump_is_raised_and_none_is_left(server: Cluster) -> None:
-    before = children()
+    before = children().keys()
     with moment_of(server, DEFAULT_MAJOR) as moment, pytest.raises(SqlError, match="division by zero"):
         for output in moment.pumped([["COPY (SELECT 1) TO STDOUT"], ["COPY (SELECT 1/0) TO STDOUT"], [MANY]], jobs=2):
             for _ in output:
                 pass
-    assert children() == before
+    assert children().keys() == before
     until_gone(server)
 
 
@@ -245,7 +235,7 @@ def test_a_server_that_spares_none_is_an_error(server: Cluster, large_rows: bool
 @pytest.mark.parametrize("large_rows", [False, True])
 @pytest.mark.parametrize("pieces_read", [0, 1])
 def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_read: int, large_rows: bool) -> None:
-    before = children()
+    before = children().keys()
     with first_held_up(server) as (first, _), superuser(server) as watcher:
         with pytest.raises(KeyboardInterrupt), moment_of(server, DEFAULT_MAJOR) as moment:
             # One is read, one is ahead and held up by its reader, one by the server, and one statement isn't begun.
@@ -253,7 +243,7 @@ def test_pumps_end_with_the_moment_wherever_they_are(server: Cluster, pieces_rea
             list(itertools.islice(output, pieces_read))
             until(lambda: len(wheres(watcher)) >= 3 and "advisory" in wheres(watcher))
             raise KeyboardInterrupt
-        assert children() == before
+        assert children().keys() == before
         until_gone(server)
 
 
