@@ -14,7 +14,7 @@ from supapy.choice import Choice
 from supapy.errors import Interrupted, RestoreRefused, UsageError
 from supapy.events import Event, Started
 from supapy.parts.auth import People
-from supapy.restore import Outcome, restore
+from supapy.restore import Outcome, Plan, restore
 from supapy.sandbox.project import SandboxProject
 
 OTHER = "77777777-0000-4000-8000-000000000000"
@@ -136,6 +136,23 @@ def test_after_a_break_who_came_before_it_is_still_a_difference_and_who_was_ther
     assert ("users left as they were", 1) in {(proof.sort, proof.count) for proof in outcome.proofs}
 
 
+@pytest.mark.parametrize("on_conflict", ["fail", "skip", "replace"])
+def test_who_signs_up_with_a_saved_address_while_the_plan_is_looked_at_stops_it_before_anybody_comes(
+    backup: Backup, target: SandboxProject, on_conflict: str
+) -> None:
+    as_superuser(target, "DELETE FROM auth.users", "DELETE FROM public.profiles")
+    as_superuser(target, "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'zoe@example.com')")
+    before = ids(target)
+
+    def looked_at(plan: Plan) -> bool:
+        as_superuser(target, f"INSERT INTO auth.users (id, email) VALUES ('{OTHER}', 'bob@example.com')")
+        return True
+
+    with opened(target) as project, pytest.raises(RestoreRefused, match=r"\(email bob@example.com\)"):
+        restore(backup, project, auth(on_conflict=on_conflict), into="target", confirm=looked_at)
+    assert ids(target) == before | {OTHER}
+
+
 def test_replaced_users_go_with_their_sessions_and_rows_that_referred_to_them_are_named(
     backup: Backup, target: SandboxProject
 ) -> None:
@@ -201,6 +218,21 @@ def test_of_some_users_only_their_own_sessions_stay_behind(
     outcome = restored(backup, project_factory("target"), auth(users=(user,)))
     assert outcome.is_whole
     assert [one.name for one in outcome.plan.omissions] == expected
+
+
+def test_a_refresh_token_of_nobody_is_none_of_theirs(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    as_superuser(source, "UPDATE auth.refresh_tokens SET user_id = NULL WHERE id = 41")
+    backup = backed_up(source, tmp_path / "nobodys", auth())
+    target = project_factory("target")
+    outcome = restored(backup, target, auth(users=(ALICE,), sessions=True))
+    assert outcome.is_whole
+    assert as_superuser(target, "SELECT id FROM auth.refresh_tokens") == [(1041,)]
+    as_superuser(target, "UPDATE auth.users SET email = 'al@example.com'", "DELETE FROM auth.refresh_tokens")
+    outcome = restored(backup, target, auth(on_conflict="skip", sessions=True), into="target")
+    assert outcome.is_whole, (outcome.problems, outcome.differences)
+    assert as_superuser(target, "SELECT id FROM auth.refresh_tokens ORDER BY 1") == [(5,), (41,)]
 
 
 def test_a_user_nobody_knows_is_an_error(backup: Backup, project_factory: ProjectFactory) -> None:

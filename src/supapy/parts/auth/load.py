@@ -60,8 +60,7 @@ class Load:
                     # Neither triggers on auth.users nor foreign keys may act on rows that are what they should be.
                     taker.execute("SET LOCAL session_replication_role = replica")
                     if self.meeting:
-                        self.meeting.find(maker, self.users())
-                        self.meeting.make_room(maker, taker)
+                        self.meeting.make_room(taker)
                     self._take_in(maker, taker, progress)
                     taker.execute(_MOVE_ON)
                     self._let_count(taker)
@@ -105,14 +104,17 @@ class Load:
                     one,
                     self.document.columns[one],
                     nested=one != name,
-                    meeting=self.meeting,
+                    replaces=bool(self.meeting and self.meeting.replaces),
                     partial=self.chosen is not None or self.meeting is not None,
                 )
                 for one in named
             ]
             for target in targets:
                 target.open(taker)
-            for made in _one_ahead(_made(maker, filter(meant(name, self.chosen), lines), targets)):
+            coming = filter(meant(name, self.chosen), lines)
+            if self.meeting:
+                coming = filter(self.meeting.comes(name), coming)
+            for made in _one_ahead(_made(maker, coming, targets)):
                 came = [target.take(taker, rows) for target, rows in zip(targets, made, strict=True)]
                 if name == "users":
                     progress(came[0])

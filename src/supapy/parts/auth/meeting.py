@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
-from supapy.names import literal
-from supapy.parts.auth.document import by_id, row_of, twice
+from supapy.parts.auth.document import by_id, id_of, row_of, twice
 from supapy.parts.auth.ids import Ids
-from supapy.parts.auth.people import OnConflict
-from supapy.parts.auth.tables import NESTED, NEVER_NULL, readable
+from supapy.parts.auth.people import OnConflict, owner
+from supapy.parts.auth.tables import NESTED, NEVER_NULL, OF_A_USER, readable
+from supapy.project.exact import parse
 from supapy.project.postgres import Session
 from supapy.project.quick import stage_chunks
 from supapy.project.rows import STAGE
@@ -40,26 +40,33 @@ class Meeting:
     clashing: int = 0
     first: tuple[str, ...] = ()
     staying: Collection[str] = ()
+    # Ids of saved users who are there as they were saved; of those who clash, where the target's stay; and of the
+    # target's own who go, where they don't.
+    _same: Ids = field(default_factory=Ids)
+    _clashing: Ids = field(default_factory=Ids)
+    _gone: Ids = field(default_factory=Ids)
 
     @property
     def replaces(self) -> bool:
         return self.on_conflict == "replace"
 
     def find(self, session: Session, users: Iterable[bytes]) -> None:
-        """Look for them; what was found stays with the session. Raises IntegrityError for one who is saved twice: the
-        one line might be there already and the other in its way."""
+        """Look for them, by a session of its own. Raises IntegrityError for one who is saved twice: the one line might
+        be there already and the other in its way."""
         tables = readable(session)
-        live = _line_of(tables)
+        live = _line_of([*_with_rows(session, tables)], tables["users"])
         session.execute(
             f"CREATE TEMPORARY TABLE {_name(_SAVED)} (id uuid, email text, phone text, sso bool, same bool)"
         )
+        session.execute(_BY_ID)
         for _ in stage_chunks(session, users):
             session.execute(
-                f"INSERT INTO {_SAVED} SELECT r.id, r.email, r.phone, r.is_sso_user, "
-                f"s.line::text = {live} OR {_tokenless('s.line::text')} = {_tokenless(live)} "
+                f"INSERT INTO {_SAVED} SELECT r.id, r.email, r.phone, r.is_sso_user, {_IS_SAME} "
                 f"FROM {STAGE} s, pg_catalog.json_to_record(s.line) AS r(id uuid, email text, phone text, "
-                f"is_sso_user bool) LEFT JOIN {tables['users'].sql} t ON t.id = r.id"
+                f"is_sso_user bool) LEFT JOIN {tables['users'].sql} t ON t.id = r.id "
+                f"CROSS JOIN LATERAL (SELECT s.line::text AS saved, {live} AS live OFFSET 0) l"
             )
+        session.execute(_FROM_END_TO_END)
         session.execute(f"ANALYZE {_SAVED}")
         if user := session.value(f"SELECT id::text FROM {_SAVED} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"):
             raise twice(user)
@@ -71,35 +78,34 @@ class Meeting:
                 f"INSERT INTO {_MET} SELECT s.id, t.id, false FROM {_SAVED} s JOIN {tables['users'].sql} t "
                 f"ON t.{address}::text = s.{address} AND t.id <> s.id{also}"
             )
-        session.execute(f"CREATE INDEX ON {_MET} (id)")
+        self._take_out(session)
+
+    def _take_out(self, session: Session) -> None:
+        """Keep what was found: the session ends, and what is decided here is what the plan says."""
         self.same, self.clashing = session.rows(
             f"SELECT count(DISTINCT id) FILTER (WHERE same), count(DISTINCT id) FILTER (WHERE NOT same) FROM {_MET}"
         )[0]
         self.first = tuple(name for (name,) in session.rows(_FIRST))
+        self._same = Ids(_texts(session, f"SELECT id FROM {_MET} WHERE same"))
+        if self.replaces:
+            self._gone = Ids(_texts(session, f"SELECT live FROM {_MET} WHERE NOT same"))
+            return
+        self._clashing, staying = Ids(), Ids()
+        for found in _texts(session, f"SELECT id, bool_and(live = id) FROM {_MET} WHERE NOT same GROUP BY id"):
+            one, _, is_by_id = found.partition("\t")
+            self._clashing.add(one)
+            if not (is_by_id == "t" and self.is_own_work(one)):
+                staying.add(one)
         if self.on_conflict == "skip":
-            self.staying = Ids(self._staying(session))
+            self.staying = staying
 
-    def _staying(self, session: Session) -> Iterator[str]:
-        found = f"SELECT id, bool_and(live = id) FROM {_MET} WHERE NOT same GROUP BY id"
-        for line in lines(session.copy_out(f"COPY ({found}) TO STDOUT")):
-            one, _, by_id = line.decode().partition("\t")
-            if not (by_id == "t" and self.is_own_work(one)):
-                yield one
-
-    def coming(self, session: Session, name: str, rows: Iterable[bytes]) -> int:
-        """How many of a table's saved rows come in, or would; by the session that found them."""
-        query = f"SELECT count(*) FROM {STAGE} one WHERE {self.condition(name)}"
-        return sum(int(session.value(query)) for _ in stage_chunks(session, rows))
-
-    def make_room(self, maker: Session, taker: Session) -> None:
+    def make_room(self, taker: Session) -> None:
         """Where the saved ones win: take away the target's that they meet, as far as it is schema auth."""
-        if not (self.replaces and self.clashing):
+        if not self._gone:
             return
         taker.execute(f"CREATE TEMPORARY TABLE {_name(_GONE)} (id uuid) ON COMMIT DROP")
-        taker.copy_in(
-            f"COPY {_GONE} FROM STDIN",
-            maker.copy_out(f"COPY (SELECT DISTINCT live FROM {_MET} WHERE NOT same) TO STDOUT"),
-        )
+        taker.copy_in(f"COPY {_GONE} FROM STDIN", (f"{one}\n".encode() for one in self._gone))
+        taker.execute(f"ANALYZE {_GONE}")
         tables = readable(taker)
         for name, condition in _BEHIND:
             if name in tables:
@@ -108,34 +114,62 @@ class Meeting:
             taker.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM {_GONE})")
         taker.execute(f"DELETE FROM {tables['users'].sql} WHERE id IN (SELECT id FROM {_GONE})")
 
-    def condition(self, name: str) -> str:
-        """Which staged rows `one` of a table come in: those of users who aren't met, or who win."""
-        key = "id" if name == "users" else "user_id"
-        met = f"SELECT FROM {_MET} m WHERE m.id::text = one.line ->> {literal(key)}"
-        if name in ("users", *NESTED):
-            return f"NOT EXISTS ({met}{' AND m.same' if self.replaces else ''})"
-        return "true" if self.replaces else f"NOT EXISTS ({met} AND NOT m.same)"
+    def comes(self, name: str) -> Callable[[bytes], bool]:
+        """Tells whether a saved line of a table comes in: its user isn't met, or wins."""
+        if name == "users":
+            return lambda line: (user := id_of(line)) not in self._same and user not in self._clashing
+        if name in OF_A_USER:
+            return lambda line: owner(parse(line)) not in self._clashing
+        return lambda line: True
 
 
 def _name(table: str) -> str:
     return table.removeprefix("pg_temp.")
 
 
+def _texts(session: Session, query: str) -> Iterator[str]:
+    return (line.decode() for line in lines(session.copy_out(f"COPY ({query}) TO STDOUT")))
+
+
+def _with_rows(session: Session, tables: dict[str, Table]) -> Iterator[Table]:
+    """The nested tables that have any rows: looking for some of a user's costs as much where there are none."""
+    for table in (tables[name] for name in NESTED if name in tables):
+        if session.value(f"SELECT EXISTS (SELECT FROM {table.sql})"):
+            yield table
+
+
 def _tokenless(line: str) -> str:
     """A line without the empty tokens that a restore puts in the place of NULL ones."""
-    return f"pg_catalog.regexp_replace({line}, ',\"({'|'.join(sorted(NEVER_NULL))})\":\"\"', '', 'g')"
+    for token in sorted(NEVER_NULL):
+        line = f"""pg_catalog.replace({line}, ',"{token}":""', '')"""
+    return line
 
 
-def _line_of(tables: dict[str, Table]) -> str:
+def _line_of(nested: Sequence[Table], users: Table) -> str:
     """The line that the target's user `t` would be saved as; NULL when there is none."""
-    nested = [
+    members = [
         f"""',"{one.name}":[' || (SELECT pg_catalog.string_agg({row_of(one, "n")}, ',' ORDER BY {by_id(one, "n")})
             FROM {one.sql} n WHERE n.user_id = t.id) || ']'"""
-        for one in (tables[name] for name in NESTED if name in tables)
+        for one in nested
     ]
-    return f"CASE WHEN t.id IS NOT NULL THEN {row_of(tables['users'], 't', nested)} END"
+    return f"CASE WHEN t.id IS NOT NULL THEN {row_of(users, 't', members)} END"
 
 
+# Where NULL tokens have become empty ones the live line is the longer one.
+_IS_SAME = f"""
+l.saved = l.live OR (pg_catalog.octet_length(l.live) > pg_catalog.octet_length(l.saved)
+    AND {_tokenless("l.saved")} = {_tokenless("l.live")})
+"""
+# Where a vacuum came by while the target's users came in, the planner takes their tables for empty and any way for
+# as good as another: each of a chunk is to be looked for by his id (what is left is a bitmap, which no plan makes of a
+# whole index), and addresses are to be looked through once, all of them.
+_BY_ID = "; ".join(
+    f"SET enable_{way} = off" for way in ("hashjoin", "mergejoin", "seqscan", "indexscan", "indexonlyscan")
+)
+_FROM_END_TO_END = "; ".join(
+    f"SET enable_{way} = {switch}"
+    for way, switch in (("hashjoin", "on"), ("seqscan", "on"), ("nestloop", "off"), ("bitmapscan", "off"))
+)
 _FIRST = f"""
 SELECT coalesce(nullif(s.email, ''), nullif(s.phone, ''), s.id::text) FROM {_SAVED} s
 WHERE EXISTS (SELECT FROM {_MET} m WHERE m.id = s.id AND NOT m.same) ORDER BY s.id LIMIT {MOST_NAMED}

@@ -79,9 +79,9 @@ class AuthPart:
         self._meeting = Meeting(self._people.on_conflict, self._earlier(backup).is_own_work)
         with moment.project.session() as session:
             self._meeting.find(session, self._load(document, ()).users())
+        if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
             theirs = filter(meant("sessions", self._chosen(document)), document.rows("sessions"))
-            if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
-                self._sessions = self._meeting.coming(session, "sessions", theirs)
+            self._sessions = sum(map(self._meeting.comes("sessions"), theirs))
         if self._meeting.clashing:
             yield clash(self._people, self._meeting.clashing, self._meeting.first)
 

@@ -11,7 +11,7 @@ from typing import Literal
 from supapy.errors import UsageError
 from supapy.model import Json
 from supapy.names import many
-from supapy.parts.auth.document import Document
+from supapy.parts.auth.document import Document, id_of
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
 from supapy.parts.base import Obstacle, Source
@@ -79,7 +79,7 @@ class People:
         for user in users:
             names = [str(user.get(key) or "").lower() for key in ("id", "email", "phone")]
             if any(pattern.match(name) for pattern in patterns for name in names):
-                found.add(str(user["id"]))
+                found.add(str(user.get("id")))
             unmet = {text: one for text, one in unmet.items() if not any(map(one.match, names))} if unmet else unmet
         if unmet:
             raise UsageError(
@@ -117,11 +117,12 @@ def beside_users(
     def is_theirs(name: str, line: bytes) -> bool:
         if name in OF_A_USER:
             row = parse(line)
-            theirs = str(row["user_id"]) not in staying and (chosen is None or str(row["user_id"]) in chosen)
+            user = owner(row)
+            theirs = user not in staying and (chosen is None or user in chosen)
             if theirs and name == "sessions":
                 sessions.add(str(row["id"]))
             return theirs
-        return str(parse(line)["session_id"]) in sessions if name in SESSIONS else chosen is None
+        return str(parse(line).get("session_id")) in sessions if name in SESSIONS else chosen is None
 
     for name, rows in sections:
         if name != "users":
@@ -144,5 +145,9 @@ def meant(name: str, chosen: Collection[str] | None) -> Callable[[bytes], bool]:
     table doesn't say whose its rows are."""
     if chosen is None or name not in ("users", *OF_A_USER):
         return lambda line: True
-    key = "id" if name == "users" else "user_id"
-    return lambda line: str(parse(line)[key]) in chosen
+    return lambda line: (id_of(line) if name == "users" else owner(parse(line))) in chosen
+
+
+def owner(row: Json) -> str:
+    """The id of the user whose row it is; empty for nobody's, as a refresh token's may be."""
+    return str(row.get("user_id") or "")

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from supapy.errors import RestoreRefused
 from supapy.model import Problem
 from supapy.names import literal, many, quoted
-from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.plain import Form
 from supapy.parts.auth.tables import NEVER_NULL, wanting
 from supapy.project.postgres import Session
@@ -37,7 +36,6 @@ class Target:
     columns: list[Column]
     form: Form | None
     record: str
-    where: str
     arrived: str | None
     filters: list[str]
     replaces: bool
@@ -56,7 +54,7 @@ class Target:
         saved: list[str],
         *,
         nested: bool,
-        meeting: Meeting | None,
+        replaces: bool,
         partial: bool,
     ) -> Target:
         """The target of a table's rows; `saved` are the columns that the backup has of it."""
@@ -78,7 +76,6 @@ class Target:
                 reason = f"the target wants a value for {', '.join(lacking)}, which the backup hasn't: left out"
                 values, lost = {}, {"true": Problem("auth", place, reason)}
         columns = _columns(table, values, saved) if table else []
-        where = meeting.condition(name) if meeting else "true"
         renamed = table and _renamed(table, saved)
         waits = bool(columns) and name != "users"
         waits = waits and (partial or taker.value(f"SELECT EXISTS (SELECT FROM {place})"))
@@ -88,12 +85,11 @@ class Target:
             rows,
             values,
             columns,
-            Form.of(columns, saved, NEVER_NULL) if columns and where == "true" and not renamed else None,
+            Form.of(columns, saved, NEVER_NULL) if columns and not renamed else None,
             _record(table, saved) if table else "",
-            where,
             f"supapy_{name}" if waits else None,
             [condition for (condition,) in taker.rows(_REFERENCES, (place,))] if waits and partial else [],
-            bool(meeting and meeting.replaces),
+            replaces,
             lost,
             HELD_BYTES if nested else 0,
         )
@@ -110,21 +106,21 @@ class Target:
             return []
         stage_packed(maker, texts)
         for condition in self._let_in:
-            if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
+            if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE {condition})"):
                 raise RestoreRefused(
                     f"the target's Auth server can't take what keeps people out in auth.{self.name} (a ban, a "
                     "deletion, a second factor): they could sign in there",
                     OLDER,
                 )
         for condition, problem in list(self.lost.items()):
-            if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE ({condition}) AND {self.where})"):
+            if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE {condition})"):
                 del self.lost[condition]
                 self._found.append(problem)
         if self.table is None:
             return []
         record = f", pg_catalog.json_to_record(one.line) AS r({self.record})"
         values = ", ".join(self.values[column.name] for column in self.columns)
-        query = f"SELECT {values} FROM {self.rows}{record} WHERE {self.where}"
+        query = f"SELECT {values} FROM {self.rows}{record}"
         return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
 
     def take(self, taker: Session, made: Made) -> int:
