@@ -147,6 +147,19 @@ def test_who_comes_by_single_sign_on_is_no_other_for_having_his_address(
     assert {str(one) for (one,) in as_superuser(target, "SELECT id FROM auth.users")} == {ALICE, BOB, OTHER}
 
 
+def test_a_server_that_can_list_nobody_is_told_with_the_reason_before_anybody_is_made(
+    pair: Pair, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    target = project_factory("target")
+    assert posted(target, "/auth/v1/admin/users", {"id": OTHER, "email": "zoe@example.com"})[0] == 200
+    as_superuser(target, "UPDATE auth.users SET updated_at = NULL")
+    arguments = ("restore", pair.backup.path, "--no-database", "--no-storage", "--via", "api", "-y", "--into", "target")
+    ran = Commands(tmp_path, settings_of(target))(*arguments)
+    assert ran.code == 26
+    assert "updated_at" in ran.err.partition("hint: ")[2]
+    assert as_superuser(target, "SELECT id::text FROM auth.users") == [(OTHER,)]
+
+
 def test_one_whose_id_and_address_are_two_others_replaces_both(pair: Pair, project_factory: ProjectFactory) -> None:
     target = project_factory("target")
     for person in ({"id": OTHER, "email": "bob@example.com"}, {"id": BOB, "email": "rob@example.com"}):
