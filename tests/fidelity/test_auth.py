@@ -15,7 +15,7 @@ from supapy.choice import Choice
 from supapy.errors import RestoreRefused
 from supapy.model import Difference
 from supapy.parts.auth import AuthPart, People
-from supapy.parts.auth.tables import NESTED, OTHERS
+from supapy.parts.auth.tables import NESTED, NEVER_NULL, OTHERS
 from supapy.project.schema import AUTH_LEFT_OUT, tables_of
 from supapy.sandbox.project import SandboxProject
 
@@ -169,6 +169,8 @@ def test_the_file_is_json_that_a_person_can_read(pair: Pair) -> None:
     assert sorted(identity["provider"] for identity in users[ALICE]["identities"]) == ["email", "google"]
     assert {factor["secret"] for factor in users[ALICE]["mfa_factors"]} == {"JBSWY3DPEHPK3PXP", "OTHER"}
     assert users[ANON].keys().isdisjoint({"identities", "email", "invited_at"}), "what is NULL or empty is left out"
+    tokens = {(user["id"], token): user[token] for user in said["users"] for token in NEVER_NULL & user.keys()}
+    assert all(tokens.values()) and tokens[BOB, "confirmation_token"] == "pending"
     assert "one_time_tokens" not in said
     assert pair.backup.count("auth", "users") == 8
 

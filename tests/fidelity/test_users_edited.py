@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.backups import forge, manifest_line
-from tests.fidelity.test_auth import BOB, MORE, PEOPLE
+from tests.fidelity.test_auth import ALICE, BOB, MORE, PEOPLE
 from tests.fidelity.whole import as_superuser, backed_up, restored
 from tests.projects import ProjectFactory
 
@@ -53,6 +53,13 @@ def edited(source: SandboxProject, folder: Path, edit: Edit) -> Backup:
 
 def line_of(text: str, user: str) -> str:
     return next(line + "\n" for line in text.split("\n") if line.startswith(f'{{"id":"{user}'))
+
+
+def with_token(text: str, user: str, token: str) -> str:
+    line = line_of(text, user)
+    return text.replace(
+        line, line.replace(',"raw_app_meta_data"', f',"confirmation_token":"{token}","raw_app_meta_data"')
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,11 +183,21 @@ def test_users_come_back_from_a_compressed_backup(
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(5,)]
 
 
+def test_an_empty_token_is_the_same_written_and_left_out(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    backup = edited(source, tmp_path, lambda text: with_token(text, ALICE, ""))
+    assert b"".join(backup.read("auth_users.json")).count(b'"confirmation_token":""') == 1
+    target = project_factory("target")
+    assert restored(backup, target, AUTH).is_whole
+    tokens = "SELECT id::text, confirmation_token FROM auth.users ORDER BY confirmation_token DESC LIMIT 2"
+    assert [token for _, token in as_superuser(target, tokens)] == ["pending", ""]
+
+
 def test_a_token_that_two_users_would_have_is_not_shown(
     source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
 ) -> None:
-    old, again = '"confirmation_token":""', '"confirmation_token":"pending"'
-    backup = edited(source, tmp_path, lambda text: text.replace(old, again, 1))
+    backup = edited(source, tmp_path, lambda text: with_token(text, ALICE, "pending"))
     with pytest.raises(RestoreRefused, match=r"key: .*confirmation_token_idx") as refused:
         restored(backup, project_factory("target"), AUTH)
     assert "pending" not in str(refused.value)

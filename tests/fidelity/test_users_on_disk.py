@@ -113,6 +113,7 @@ def test_whatever_the_order_on_disk_every_user_is_saved_once_with_all_that_is_hi
     assert differences(backup, project, AUTH) == []
 
 
+@pytest.mark.parametrize("pg_major", MAJORS)
 def test_a_row_of_a_usual_shape_is_written_as_any_other_is(project: SandboxProject) -> None:
     as_superuser(project, PEOPLE, UNUSUAL)
     with opened(project) as live, live.moment() as moment:

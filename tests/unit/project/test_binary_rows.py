@@ -6,10 +6,10 @@ import struct
 
 import pytest
 
-from supapy.project.quick import binary_rows
+from supapy.project.quick import named_lines
 
 HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-ROWS = [[b"one", None], [b"", b"x" * 300], [None, b"\xff\xff"]]
+ROWS = [[b"one", None], [b"", b"x" * 300 + b"\n"], [None, b""], [b"two", b"\xff\xff\n\n" + b"y" * 70_000 + b"\n"]]
 
 
 def output(rows: list[list[bytes | None]]) -> bytes:
@@ -22,7 +22,8 @@ def output(rows: list[list[bytes | None]]) -> bytes:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 19, 64, 10_000])
-def test_the_values_are_the_same_wherever_the_pieces_are_cut(size: int) -> None:
+def test_the_lines_are_the_same_wherever_the_pieces_are_cut(size: int) -> None:
     data = output(ROWS) + output([]) + output(ROWS[:1])
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
-    assert list(binary_rows(pieces, 3)) == [*ROWS, ROWS[0]]
+    rows = [(name or b"", (text or b"").splitlines(keepends=True)) for name, text in ROWS]
+    assert list(named_lines(pieces, 3)) == [*rows, rows[0]]

@@ -1,7 +1,7 @@
 """auth_users.json: its form, and how it is read back. `dump` writes it.
 
 {"format":3
-,"columns":{"users":["id",…],…}     the columns that were saved; a row leaves out those that are NULL
+,"columns":{"users":["id",…],…}     the columns that were saved; a row leaves out NULLs and empty tokens
 ,"users":[                          then one user a line, in any order, his identities and factors inside, by id
 ,"sessions":[                       and one row a line for each further table, in any order
 """
@@ -18,11 +18,11 @@ from uuid import UUID
 
 from supapy.errors import IntegrityError, UnknownFormat
 from supapy.parts.auth.ids import Ids
-from supapy.parts.auth.tables import FILE, NESTED
+from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL
 from supapy.parts.base import Source
 from supapy.project.exact import members, parse
 from supapy.project.moment import Moment
-from supapy.project.quick import compact_json_of
+from supapy.project.quick import NOTHING_USUAL, Usual, compact_json_of
 from supapy.project.schema import Column, Table
 from supapy.stream import lines
 
@@ -40,9 +40,21 @@ _KEY = re.compile(rb',"(\w+)":\[')
 _HINT = "Take another backup; nothing was applied."
 
 
-def row_of(table: Table, alias: str = "t", more: Sequence[str] = ()) -> str:
-    """A row's JSON, its id first, which is never NULL, and `more` members at its end."""
-    return compact_json_of(in_line(table), alias, more)
+def row_of(
+    table: Table,
+    alias: str = "t",
+    more: Sequence[str] = (),
+    *,
+    before: Sequence[str] = (),
+    begin: str = "{",
+    end: str = "}",
+    usual: Usual = NOTHING_USUAL,
+) -> str:
+    """A row's JSON as `compact_json_of` makes it, its id first, which is never NULL, and without empty tokens: where
+    one is left out it is empty, since it must not be NULL (F§2.6)."""
+    return compact_json_of(
+        in_line(table), alias, more, brief=NEVER_NULL, before=before, begin=begin, end=end, usual=usual
+    )
 
 
 def in_line(table: Table) -> list[Column]:

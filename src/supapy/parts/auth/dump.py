@@ -6,13 +6,15 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
+from operator import itemgetter
 
 from supapy.names import literal, quoted
 from supapy.parts.auth.document import FORMAT, in_line, row_of
 from supapy.parts.auth.tables import NESTED, OTHERS, SEALABLE
 from supapy.parts.auth.windows import Window, Windows
 from supapy.project.moment import Moment
-from supapy.project.quick import binary_rows, compact_json_of, usual_shapes
+from supapy.project.quick import named_lines, usual_rows
 from supapy.project.rows import as_array
 from supapy.project.schema import Table
 
@@ -21,8 +23,9 @@ from supapy.project.schema import Table
 PAGES_TOGETHER = 4
 # Users that are handed on together.
 PIECE_BYTES = 256 * 1024
-# An id in a user's line.
-_ID = slice(7, 43)
+# Of a user's line what ends nowhere yet, and his id; of a nested row's its user's id, and what follows.
+_OPEN, _ID = itemgetter(slice(-1)), itemgetter(slice(7, 43))
+_OWNER, _TAIL = itemgetter(slice(36)), itemgetter(slice(36, -1))
 # What stands beside a number of sealed values, where rows have their table's name.
 _SEALED = b"sealed"
 
@@ -53,9 +56,9 @@ def written(moment: Moment, tables: dict[str, Table], jobs: int, tally: Tally) -
     are_few = all(len(statements) <= 1 for statements in groups.values())
     outputs = moment.pumped(list(groups.values()), 0 if are_few else jobs, large_rows=True)
     for (name, statements), output in zip(groups.items(), outputs, strict=True):
-        values = _unsealed(binary_rows(output, len(statements)), tally)
+        rows = _unsealed(named_lines(output, len(statements)), tally)
         yield b',"' + name.encode() + b'":'
-        yield from _users(values, tally) if name == "users" else as_array(_lines(values, tally))
+        yield from _users(rows, tally) if name == "users" else as_array(_lines(rows, tally))
     yield b"}\n"
 
 
@@ -69,23 +72,22 @@ def _users_out(moment: Moment, users: Table, nested: Sequence[Table], jobs: int,
 def _rows_out(moment: Moment, table: Table, jobs: int) -> list[str]:
     """The statements that give the rows of a table that nothing is nested in."""
     found = Windows.found(moment, table, (), jobs, Counter())
-    return [_statement(window, found, [(table, row_of(table))]) for window in found.windows]
+    text = row_of(table, end="}\n")
+    return [_statement(window, found, [(table, text)]) for window in found.windows]
 
 
 def _texts(moment: Moment, found: Windows, users: Table, nested: Sequence[Table]) -> list[tuple[Table, str]]:
-    """What is read of each table's rows, users last. Their lines are left open, and a nested row is what stands at the
-    end of the line of a user who has one, on a line after his id."""
+    """What is read of each table's rows, users last. Their lines are left open, and that of a nested row is its user's
+    id and what stands at the end of his line if he has but one."""
     texts = []
     for table in (*nested, users):
         columns = in_line(table)
-        usual = usual_shapes(moment, table, columns, found.some(table))
+        usual = usual_rows(moment, table, columns, found.some(table))
         if table == users:
-            texts.append((table, compact_json_of(columns, "t", end="", usual=usual)))
+            texts.append((table, row_of(table, end="\n", usual=usual)))
         else:
-            begin, end = f"\n{_begin(table.name)}{{", "}]"
-            texts.append(
-                (table, compact_json_of(columns, "t", before=["t.user_id"], begin=begin, end=end, usual=usual))
-            )
+            begin, end = f"{_begin(table.name)}{{", "}]\n"
+            texts.append((table, row_of(table, before=["t.user_id"], begin=begin, end=end, usual=usual)))
     return texts
 
 
@@ -107,7 +109,7 @@ def _statement(window: Window, found: Windows, texts: Sequence[tuple[Table, str]
 
 
 def _selects(window: Window, table: Table, text: str, users: Table, *, together: bool) -> Iterator[str]:
-    name, value = literal(table.name), f"pg_catalog.string_agg({text}, E'\\n')" if together else text
+    name, value = literal(table.name), f"pg_catalog.string_agg({text}, '')" if together else text
     rows = f"FROM {table.sql} t WHERE"
     begin, end = window.pages[table.name]
     if begin < end and window.is_mixed(table):
@@ -126,56 +128,55 @@ def _selects(window: Window, table: Table, text: str, users: Table, *, together:
     if begin < end and any(column.name == key for column in table.columns):
         # JSON that names the way and the key (F§2.6).
         is_sealed = f"t.{quoted(key or '')} LIKE '{{%\"aes-gcm-hkdf\"%' AND t.{quoted(key or '')} LIKE '%\"key_id\"%'"
-        number = f"SELECT pg_catalog.count(*)::text {rows} {window.within(table, 't')} AND {is_sealed}"
+        number = f"SELECT pg_catalog.count(*) || E'\\n' {rows} {window.within(table, 't')} AND {is_sealed}"
         yield f"SELECT {literal(_SEALED.decode())}, ({number})"
 
 
-def _unsealed(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[Sequence[bytes | None]]:
-    """The values that have rows; those that only count are added up."""
-    for found in values:
-        if found[0] == _SEALED:
-            tally.sealed += int(found[1] or 0)
+def _unsealed(rows: Iterable[tuple[bytes, list[bytes]]], tally: Tally) -> Iterator[tuple[bytes, list[bytes]]]:
+    """The rows but those that only count, which are added up."""
+    for name, lines in rows:
+        if name == _SEALED:
+            tally.sealed += int(lines[0])
         else:
-            yield found
+            yield name, lines
 
 
-def _lines(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[bytes]:
-    """Lines in pieces, of values that have some each."""
-    piece = bytearray()
-    for name, value in values:
-        if value and name:
-            tally.rows[name.decode()] += value.count(b"\n") + 1
-            piece += value
-            piece += b"\n"
-        if len(piece) >= PIECE_BYTES:
-            yield bytes(piece)
-            piece.clear()
-    if piece:
-        yield bytes(piece)
+def _lines(rows: Iterable[tuple[bytes, list[bytes]]], tally: Tally) -> Iterator[bytes]:
+    """Lines in pieces, of rows that have some each."""
+    held: list[bytes] = []
+    size = 0
+    for name, lines in rows:
+        tally.rows.update({name.decode(): len(lines)} if lines else {})
+        held += lines
+        size += sum(map(len, lines))
+        if held and (size >= PIECE_BYTES or not name):
+            yield b"".join(held)
+            held, size = [], 0
 
 
-def _users(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[bytes]:
+def _users(rows: Iterable[tuple[bytes, list[bytes]]], tally: Tally) -> Iterator[bytes]:
     """The array of the users' lines, with what is nested in them at their ends."""
-    rows: dict[str, list[bytes]] = {}
+    nested: dict[str, list[bytes]] = {}
     tails: dict[bytes, bytes] = {}
     heads: list[bytes] = []
     size = 0
     yield b"["
     # What ends the line before.
     end = b""
-    for name, value in values:
-        if value and name and name != b"users":
-            rows.setdefault(name.decode(), []).extend(value.split(b"\n"))
+    for name, lines in rows:
+        if name and name != b"users":
+            nested.setdefault(name.decode(), []).extend(lines)
             continue
-        if rows:
-            tails, rows = _tails(rows), {}
-        if value:
-            heads += value.split(b"\n")
-            size += len(value)
+        if nested:
+            tails, nested = _tails(nested), {}
+        heads += lines
+        size += sum(map(len, lines))
         if heads and (size >= PIECE_BYTES or not name):
             tally.rows["users"] += len(heads)
-            tail = tails.get
-            piece = b"".join([part for head in heads for part in (b"},\n", head, tail(head[_ID], b""))])
+            parts = [b"},\n"] * (3 * len(heads))
+            parts[1::3] = map(_OPEN, heads)
+            parts[2::3] = map(tails.get, map(_ID, heads), repeat(b""))
+            piece = b"".join(parts)
             yield piece if end else piece[2:]
             heads, size, end = [], 0, b"}"
         if not name:
@@ -183,24 +184,24 @@ def _users(values: Iterable[Sequence[bytes | None]], tally: Tally) -> Iterator[b
     yield end + b"\n]\n"
 
 
-def _tails(rows: Mapping[str, Sequence[bytes]]) -> dict[bytes, bytes]:
-    """By each user's id what stands at the end of his line, of ids and rows by turns."""
+def _tails(nested: Mapping[str, Sequence[bytes]]) -> dict[bytes, bytes]:
+    """By each user's id what stands at the end of his line."""
     tails: dict[bytes, bytes] = {}
-    for name, found in rows.items():
-        users, texts = found[::2], found[1::2]
-        theirs = dict(zip(users, texts, strict=True))
-        if len(theirs) < len(users):
-            theirs = _joined(users, texts, len(_begin(name)))
+    for name, lines in nested.items():
+        theirs = dict(zip(map(_OWNER, lines), map(_TAIL, lines), strict=True))
+        if len(theirs) < len(lines):
+            theirs = _joined(lines, len(_begin(name)))
         if tails:
             theirs = tails | {user: tails.get(user, b"") + tail for user, tail in theirs.items()}
         tails = theirs
     return tails
 
 
-def _joined(users: Sequence[bytes], texts: Sequence[bytes], begin_bytes: int) -> dict[bytes, bytes]:
+def _joined(lines: Sequence[bytes], begin_bytes: int) -> dict[bytes, bytes]:
     """The same of one table, some of whose rows are of one user: by their ids, which stand first in them."""
     tails: dict[bytes, bytes] = {}
-    for user, text in sorted(zip(users, texts, strict=True)):
+    for line in sorted(lines):
+        user, tail = _OWNER(line), _TAIL(line)
         before = tails.get(user)
-        tails[user] = before[:-1] + b"," + text[begin_bytes:] if before else text
+        tails[user] = before[:-1] + b"," + tail[begin_bytes:] if before else tail
     return tails

@@ -139,7 +139,7 @@ def _with_rows(session: Session, tables: dict[str, Table]) -> Iterator[Table]:
 
 
 def _tokenless(line: str) -> str:
-    """A line without the empty tokens that a restore puts in the place of NULL ones."""
+    """A line without the empty tokens that earlier backups have."""
     for token in sorted(NEVER_NULL):
         line = f"""pg_catalog.replace({line}, ',"{token}":""', '')"""
     return line
@@ -155,10 +155,10 @@ def _line_of(nested: Sequence[Table], users: Table) -> str:
     return f"CASE WHEN t.id IS NOT NULL THEN {row_of(users, 't', members)} END"
 
 
-# Where NULL tokens have become empty ones the live line is the longer one.
+# The live line has no empty tokens.
 _IS_SAME = f"""
-l.saved = l.live OR (pg_catalog.octet_length(l.live) > pg_catalog.octet_length(l.saved)
-    AND {_tokenless("l.saved")} = {_tokenless("l.live")})
+l.saved = l.live OR (pg_catalog.octet_length(l.saved) > pg_catalog.octet_length(l.live)
+    AND {_tokenless("l.saved")} = l.live)
 """
 # Where a vacuum came by while the target's users came in, the planner takes their tables for empty and any way for
 # as good as another: each of a chunk is to be looked for by his id (what is left is a bitmap, which no plan makes of a

@@ -23,28 +23,30 @@ _JSON = rb"(\{" + _FLAT + rb"(?:\{" + _FLAT + rb"\}" + _FLAT + rb")*+\}|[^]{}\[,
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The rows of one table: how a line begins that has `columns` and no others, and what else belongs to its row."""
+    """The rows of one table: how a line begins that has `columns` and no others, what stands for each that it leaves
+    out, and what else belongs to its row."""
 
     pattern: re.Pattern[bytes]
+    absent: tuple[bytes, ...]
     rest: bytes
 
     @classmethod
     def of(cls, columns: Sequence[Column], saved: Collection[str], never_null: Collection[str]) -> Form:
-        """Of a table with these columns, id first and in the order of the lines, those last that weren't `saved`; where
-        those that are `never_null` have no value the line isn't plain."""
+        """Of a table with these columns, id first and in the order of the lines, those last that weren't `saved`. What
+        is left out is NULL, and an empty text where it is `never_null`."""
         members = rb"\{"
-        rest = b""
-        for number, column in enumerate(columns):
-            if column.name not in saved:
-                rest += b"\t" if column.name in never_null else b"\t" + _NULL
-                continue
+        absent = tuple(b"" if column.name in never_null else _NULL for column in columns)
+        there = sum(column.name in saved for column in columns)
+        for number, column in enumerate(columns[:there]):
             member = (b"," if number else b"") + re.escape(f'"{column.name}":'.encode()) + _value(column.type)
-            members += member if not number or column.name in never_null else b"(?:" + member + b")?+"
-        return cls(re.compile(members), rest + b"\n")
+            members += b"(?:" + member + b")?+" if number else member
+        rest = b"".join(b"\t" + one for one in absent[there:])
+        return cls(re.compile(members), absent[:there], rest + b"\n")
 
     def row(self, found: re.Match[bytes]) -> bytes:
         """The row of a line's beginning."""
-        return b"\t".join(found.groups(_NULL)) + self.rest
+        given = zip(found.groups(), self.absent, strict=True)
+        return b"\t".join([absent if value is None else value for value, absent in given]) + self.rest
 
 
 def _value(type_name: str) -> bytes:
