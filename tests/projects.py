@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -86,6 +87,25 @@ def owner(cluster: Cluster) -> psycopg.Connection:
 def superuser(cluster: Cluster) -> psycopg.Connection:
     """A connection as `supabase_admin`, autocommit: for looking and for what only the platform does."""
     return psycopg.connect(cluster.admin_dsn.reveal(), autocommit=True)
+
+
+def run(cluster: Cluster, *statements: str) -> list[tuple[Any, ...]]:
+    """Run statements as `postgres`; gives the rows of the last."""
+    with owner(cluster) as connection:
+        return _run(connection, statements)
+
+
+def asked(cluster: Cluster, *statements: str) -> list[tuple[Any, ...]]:
+    """The same as `supabase_admin`."""
+    with superuser(cluster) as connection:
+        return _run(connection, statements)
+
+
+def _run(connection: psycopg.Connection, statements: Iterable[str]) -> list[tuple[Any, ...]]:
+    for statement in statements:
+        cursor = connection.execute(statement.encode())
+    # There may be rows without columns: those have a number, but no description.
+    return cursor.fetchall() if cursor.rownumber is not None else []
 
 
 def few_locks(cluster: Cluster) -> None:

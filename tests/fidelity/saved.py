@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.projects import tools
+from tests.projects import DEFAULT_MAJOR, tools
 
 from supapy.journal import Journal
-from supapy.model import Entry, Item, Json, Omission, Problem, Step
+from supapy.model import Difference, Entry, Item, Json, Omission, Problem, Step
 from supapy.parts.database.part import DatabasePart
 from supapy.project.moment import Moment
 from supapy.project.postgres import environment
@@ -93,6 +93,22 @@ def steps_of(saved: Saved, project: Project, part: DatabasePart | None = None) -
     """What the part would do to bring it back."""
     loaded = (part or DatabasePart()).load(saved, project, Journal(MemoryStore(), project.ref))
     return [one for one in loaded if isinstance(one, Step)]
+
+
+def loaded(
+    saved: Saved, cluster: Cluster, major: int = DEFAULT_MAJOR, part: DatabasePart | None = None
+) -> list[Problem]:
+    """Bring it back; gives the problems."""
+    with project_of(cluster, major) as project:
+        return [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)]
+
+
+def differences(
+    saved: Saved, cluster: Cluster, major: int = DEFAULT_MAJOR, part: DatabasePart | None = None
+) -> list[Difference]:
+    """What isn't in the cluster as it was saved."""
+    with moment_of(cluster, major) as moment:
+        return [one for one in (part or DatabasePart()).compare(saved, moment) if isinstance(one, Difference)]
 
 
 def psql(cluster: Cluster, major: int, script: Path, *, admin: bool = False) -> subprocess.CompletedProcess[str]:

@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.extensions import STANDINS, has_cron
 from tests.fidelity.alive import ASLEEP_JOBS, ASLEEP_TRIGGERS, extended, fill
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save
-from tests.projects import MAJORS, owner, superuser
+from tests.fidelity.saved import Saved, differences, loaded, moment_of, project_of, psql, save
+from tests.projects import MAJORS, asked, owner, superuser
 
 from supapy.activate import activate
-from supapy.journal import Journal
-from supapy.model import Difference, Problem, Proof, Step
+from supapy.model import Difference, Proof
 from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.parts.database.part import DatabasePart
 from supapy.parts.database.platform.vault import read_sealed, vault_sql
 from supapy.parts.database.sql.statements import copied_rows
 from supapy.sandbox.cluster import Cluster
-from supapy.store.memory import MemoryStore
 
 pytestmark = pytest.mark.parametrize("source", MAJORS, indirect=True)
 TRIGGERS = """
@@ -105,11 +102,6 @@ def target(source: Source, server_folder: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def asked(cluster: Cluster, query: str) -> list[tuple[Any, ...]]:
-    with superuser(cluster) as connection:
-        return connection.execute(query.encode()).fetchall()
-
-
 def asleep(cluster: Cluster) -> set[str]:
     if not asked(cluster, "SELECT WHERE to_regclass('_supapy.quiesced') IS NOT NULL"):
         return set()
@@ -119,17 +111,6 @@ def asleep(cluster: Cluster) -> set[str]:
 def expected(source: Source) -> set[str]:
     unnamed = {f"cron job {number}" for number in (2,)}
     return ASLEEP_TRIGGERS | (ASLEEP_JOBS | unnamed if has_cron(source.major) else set())
-
-
-def loaded(saved: Saved, target: Cluster, major: int, quiesce: Quiesce) -> list[Problem]:
-    with project_of(target, major) as project:
-        steps = DatabasePart(quiesce=quiesce).load(saved, project, Journal(MemoryStore(), "target"))
-        return [one for step in steps if isinstance(step, Step) for one in step.apply(lambda _: None)]
-
-
-def differences(saved: Saved, target: Cluster, major: int) -> list[Difference]:
-    with moment_of(target, major) as moment:
-        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
 
 
 def test_after_psql_alone_nothing_fires_and_everything_is_on_the_list(source: Source, target: Cluster) -> None:
@@ -149,7 +130,7 @@ def test_after_psql_alone_nothing_fires_and_everything_is_on_the_list(source: So
 
 
 def test_what_sleeps_is_no_difference_but_is_counted(source: Source, target: Cluster) -> None:
-    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.saved, target, source.major) == []
     with moment_of(target, source.major) as moment:
         found = list(DatabasePart().compare(source.saved, moment))
     assert [one for one in found if isinstance(one, Difference)] == []
@@ -170,7 +151,7 @@ def test_without_supapy_the_list_wakes_everything_by_its_own_statements(source: 
 
 
 def test_told_to_run_at_once_everything_is_as_at_the_source(source: Source, target: Cluster) -> None:
-    assert loaded(source.saved, target, source.major, Quiesce.NONE) == []
+    assert loaded(source.saved, target, source.major, DatabasePart(quiesce=Quiesce.NONE)) == []
     assert asked(target, "SELECT to_regnamespace('_supapy')") == [(None,)]
     for query in (TRIGGERS, RULES, *([JOBS] if has_cron(source.major) else [])):
         assert asked(target, query) == asked(source.cluster, query)
@@ -180,7 +161,7 @@ def test_told_to_run_at_once_everything_is_as_at_the_source(source: Source, targ
 def test_a_backup_of_what_sleeps_keeps_it_asleep_even_in_its_own_project(
     source: Source, target: Cluster, server_folder: Path, tmp_path: Path
 ) -> None:
-    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.saved, target, source.major) == []
     with owner(target) as connection:
         # One of them is wanted already.
         connection.execute("ALTER TABLE orders ENABLE TRIGGER teller")
@@ -190,7 +171,7 @@ def test_a_backup_of_what_sleeps_keeps_it_asleep_even_in_its_own_project(
     }
     assert again.omissions == []
     with extended(server_folder, [source.major]) as (third,):
-        assert loaded(again, third, source.major, Quiesce.AS_SAVED) == []
+        assert loaded(again, third, source.major, DatabasePart(quiesce=Quiesce.AS_SAVED)) == []
         # The partition's own trigger sleeps by its parent's doing.
         awake = {"trigger teller on public.orders", "trigger on_parts on public.parts_1"}
         assert asleep(third) == expected(source) - awake
@@ -234,7 +215,7 @@ def test_an_event_trigger_that_reaches_out_is_made_asleep_and_hears_nothing(
         with superuser(cluster) as connection:
             connection.execute("ALTER ROLE postgres NOSUPERUSER")
         saved = save(cluster, source.major, tmp_path)
-        refused = {one.name for one in loaded(saved, target, source.major, Quiesce.ALL)}
+        refused = {one.name for one in loaded(saved, target, source.major)}
         assert refused == {f"event trigger {name}" for name in ('"Watch far"', "watch", "watch_off", "watch_here")}
         assert asleep(target) == set()
         with superuser(target) as connection:
@@ -274,7 +255,7 @@ def test_a_project_without_database_webhooks_gets_them_when_they_wake(
     assert differences(source.saved, target, source.major) == [], "nor is its comment lost"
     again = save(target, source.major, tmp_path)
     with extended(server_folder, [source.major]) as (third,):
-        assert loaded(again, third, source.major, Quiesce.AS_SAVED) == []
+        assert loaded(again, third, source.major, DatabasePart(quiesce=Quiesce.AS_SAVED)) == []
         assert differences(source.saved, third, source.major) == []
         assert asked(third, "SELECT tgenabled FROM pg_trigger WHERE tgname = 'always booked'") == [("D",)]
     with superuser(target) as connection:
@@ -287,7 +268,7 @@ def test_a_project_without_database_webhooks_gets_them_when_they_wake(
 def test_told_to_run_at_once_a_webhook_that_cannot_be_made_is_a_problem(source: Source, target: Cluster) -> None:
     with superuser(target) as connection:
         connection.execute("DROP SCHEMA supabase_functions CASCADE")
-    problems = loaded(source.saved, target, source.major, Quiesce.NONE)
+    problems = loaded(source.saved, target, source.major, DatabasePart(quiesce=Quiesce.NONE))
     assert {one.name for one in problems} == {
         "trigger welcome on auth.users",
         'trigger "on order" on public.orders',
@@ -303,7 +284,7 @@ def test_a_job_that_is_there_already_is_left_as_it_is_and_told(source: Source, t
         connection.execute("CREATE EXTENSION pg_cron")
         connection.execute("SELECT cron.schedule('nightly', '1 1 * * *', 'SELECT 99')")
         connection.execute("SELECT cron.schedule('5 * * * *', 'VACUUM')")
-    problems = loaded(source.saved, target, source.major, Quiesce.ALL)
+    problems = loaded(source.saved, target, source.major)
     assert [one.name for one in problems] == ["cron job nightly"]
     jobs = asked(target, "SELECT jobname, command, active FROM cron.job ORDER BY jobid")
     assert jobs[:2] == [("nightly", "SELECT 99", True), (None, "VACUUM", False)]
@@ -311,7 +292,7 @@ def test_a_job_that_is_there_already_is_left_as_it_is_and_told(source: Source, t
 
 
 def test_messages_archives_and_numbers_of_queues_come_back(source: Source, target: Cluster) -> None:
-    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.saved, target, source.major) == []
     for query in (
         "SELECT * FROM pgmq.q_mail",
         "SELECT * FROM pgmq.a_mail",
@@ -343,7 +324,7 @@ def test_a_partitioned_queue_comes_back_as_a_plain_one_with_all_that_was_in_it(
         saved = save(cluster, source.major, tmp_path)
         assert saved.problems == []
         assert [one.name for one in saved.omissions if "queue" in one.name] == ["partitions of queue Big"]
-        assert loaded(saved, target, source.major, Quiesce.ALL) == []
+        assert loaded(saved, target, source.major) == []
         for kind in "qa":
             assert asked(target, messages.format(kind)) == asked(cluster, messages.format(kind))
         assert differences(saved, target, source.major) == []
@@ -366,7 +347,7 @@ def test_what_guards_a_queue_comes_back_with_it_or_its_grants_would_open_it(
         saved = save(cluster, source.major, tmp_path)
         told = [] if detached else ["trigger ping on pgmq.q_mail"]
         assert [one.name for one in saved.omissions if "queue" in one.name or "pgmq" in one.name] == told
-        assert loaded(saved, target, source.major, Quiesce.ALL) == []
+        assert loaded(saved, target, source.major) == []
         for query in GUARDS:
             assert asked(target, query) == asked(cluster, query), query
         assert differences(saved, target, source.major) == []
@@ -400,14 +381,14 @@ def test_values_of_the_vault_are_saved_only_when_that_is_asked_for(source: Sourc
 
 
 def test_secrets_of_the_vault_come_back_with_names_and_descriptions(source: Source, target: Cluster) -> None:
-    assert loaded(source.with_secrets, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.with_secrets, target, source.major) == []
     query = "SELECT name, description, decrypted_secret FROM vault.decrypted_secrets ORDER BY 3"
     assert asked(target, query) == asked(source.cluster, query)
     assert differences(source.with_secrets, target, source.major) == []
 
 
 def test_sealed_secrets_are_worth_nothing_where_the_root_key_is_another(source: Source, target: Cluster) -> None:
-    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.saved, target, source.major) == []
     assert asked(target, "SELECT count(*) FROM vault.secrets") == [(0,)]
     assert differences(source.saved, target, source.major) == []
 
@@ -416,7 +397,7 @@ def test_sealed_secrets_come_back_where_the_root_key_is_theirs(source: Source, t
     target.root_key_file.write_text(source.cluster.root_key_file.read_text())
     with superuser(target) as connection:
         connection.execute("SELECT vault.create_secret('mine', 'own')")
-    assert loaded(source.saved, target, source.major, Quiesce.ALL) == []
+    assert loaded(source.saved, target, source.major) == []
     query = "SELECT name, description, decrypted_secret FROM vault.decrypted_secrets {} ORDER BY 3"
     assert asked(target, query.format("WHERE name IS DISTINCT FROM 'own'")) == asked(source.cluster, query.format(""))
     assert [(one.name, one.kind) for one in differences(source.saved, target, source.major)] == [
@@ -458,7 +439,7 @@ def test_one_secret_that_cannot_be_opened_does_not_lose_the_others(
 def test_a_secret_that_is_there_already_is_not_overwritten(source: Source, target: Cluster) -> None:
     with owner(target) as connection:
         connection.execute("SELECT vault.create_secret('mine', 'stripe')")
-    problems = loaded(source.with_secrets, target, source.major, Quiesce.ALL)
+    problems = loaded(source.with_secrets, target, source.major)
     assert [one.name for one in problems] == ["vault secret stripe"]
     assert asked(target, "SELECT decrypted_secret FROM vault.decrypted_secrets WHERE name = 'stripe'") == [("mine",)]
     (found,) = differences(source.with_secrets, target, source.major)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 from tests.fidelity import oracle
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
-from tests.projects import MAJORS, ClusterFactory, superuser, tools
+from tests.fidelity.saved import Saved, differences, loaded, moment_of, project_of, psql, save, steps_of
+from tests.projects import MAJORS, ClusterFactory, asked, run, tools
 
 from supapy.errors import SupapyError, UsageError
-from supapy.model import Difference, Problem, Proof
+from supapy.model import Proof
 from supapy.parts.base import Obstacle
 from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.part import DatabasePart
@@ -51,26 +51,9 @@ def shop(
         yield Shop(source, request.param, whole, clusters)
 
 
-def differences(part: DatabasePart, saved: Saved, cluster: Cluster, major: int) -> list[Difference]:
-    with moment_of(cluster, major) as moment:
-        return [one for one in part.compare(saved, moment) if isinstance(one, Difference)]
-
-
-def restored(part: DatabasePart, saved: Saved, cluster: Cluster, major: int) -> list[Problem]:
-    with project_of(cluster, major) as project:
-        return [problem for step in steps_of(saved, project, part) for problem in step.apply(lambda _: None)]
-
-
 def obstacles(part: DatabasePart, saved: Saved, cluster: Cluster, major: int) -> list[Obstacle]:
     with moment_of(cluster, major) as moment:
         return [one for one in part.obstacles(saved, moment) if one.final]
-
-
-def run(cluster: Cluster, *statements: str) -> list[tuple[object, ...]]:
-    with superuser(cluster) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 @pytest.mark.parametrize(
@@ -132,8 +115,8 @@ def test_a_table_is_saved_with_what_it_needs_and_its_script_runs_by_itself(shop:
     ]
     done = psql(target, shop.major, saved.script)
     assert (done.returncode, done.stderr) == (0, "")
-    assert differences(DatabasePart(), saved, target, shop.major) == []
-    assert differences(DatabasePart(), saved, shop.source, shop.major) == []
+    assert differences(saved, target, shop.major) == []
+    assert differences(saved, shop.source, shop.major) == []
     made = {key[1:] for key in oracle.schema(target, shop.major, tmp_path) if key[1] == "shop" or "shop" in key[2]}
     assert {("shop", "orders"), ("shop", "numbers"), ("shop", "state"), ("shop", "orders stamps")} <= made
     assert ("shop", "orders clerks") in made
@@ -154,7 +137,7 @@ def test_a_schema_is_saved_with_what_it_needs(shop: Shop, tmp_path: Path) -> Non
     saved = save(shop.source, shop.major, tmp_path, part)
     done = psql(target, shop.major, saved.script)
     assert (done.returncode, done.stderr) == (0, "")
-    assert differences(DatabasePart(), saved, target, shop.major) == []
+    assert differences(saved, target, shop.major) == []
     before, after = oracle.rows(shop.source), oracle.rows(target)
     tables = {key for key in after if key[0] in ("shop", "log", "public", "My Schema")}
     assert tables == {key for key in before if key[0] == "shop"}
@@ -173,14 +156,14 @@ def test_a_schema_without_tables_is_one_as_well(shop: Shop, tmp_path: Path) -> N
         assert list(step.apply(lambda _: None)) == []
     for target in (by_script, picked):
         assert run(target, "SELECT tools.half(8), 1 OPERATOR(tools.===) 1") == [(4, True)]
-    assert differences(part, shop.whole, picked, shop.major) == []
+    assert differences(shop.whole, picked, shop.major, part) == []
 
 
 def test_what_indexes_and_views_need_comes_along(shop: Shop) -> None:
     part, target = DatabasePart(patterns=Patterns(tables=("log.words", "log.same"))), shop.clusters(shop.major)
     run(target, "CREATE ROLE app_reader")
-    assert restored(part, shop.whole, target, shop.major) == []
-    assert differences(part, shop.whole, target, shop.major) == []
+    assert loaded(shop.whole, target, shop.major, part) == []
+    assert differences(shop.whole, target, shop.major, part) == []
     assert run(target, "SELECT same FROM log.same") == [(True,)]
 
 
@@ -196,8 +179,8 @@ def test_what_is_excluded_takes_along_what_stands_on_it(shop: Shop, tmp_path: Pa
     ]
     done = psql(target, shop.major, saved.script)
     assert (done.returncode, done.stderr) == (0, "")
-    assert differences(DatabasePart(), saved, target, shop.major) == []
-    assert differences(DatabasePart(), saved, shop.source, shop.major) == []
+    assert differences(saved, target, shop.major) == []
+    assert differences(saved, shop.source, shop.major) == []
     before, after = oracle.rows(shop.source), oracle.rows(target)
     assert after["public", "notes"][0] == 0
     gone = {("log", "events"), ("shop", "prices"), ("shop", "prices_old"), ("shop", "prices_new")}
@@ -207,14 +190,14 @@ def test_what_is_excluded_takes_along_what_stands_on_it(shop: Shop, tmp_path: Pa
 
 def test_some_tables_of_a_whole_backup_come_back_with_their_pieces(shop: Shop, tmp_path: Path) -> None:
     part, target = DatabasePart(patterns=ORDERS), shop.clusters(shop.major)
-    run(target, "CREATE ROLE app_clerk", "CREATE ROLE app_reader", "GRANT app_clerk TO postgres WITH ADMIN OPTION")
+    asked(target, "CREATE ROLE app_clerk", "CREATE ROLE app_reader", "GRANT app_clerk TO postgres WITH ADMIN OPTION")
     assert obstacles(part, shop.whole, target, shop.major) == []
-    problems = restored(part, shop.whole, target, shop.major)
+    problems = loaded(shop.whole, target, shop.major, part)
     assert sorted(problem.name for problem in problems) == [
         "fk constraint shop.orders orders_customer_fkey",
         "policy shop.orders own",
     ]
-    assert [one.name for one in differences(part, shop.whole, target, shop.major)] == [
+    assert [one.name for one in differences(shop.whole, target, shop.major, part)] == [
         "table shop.orders: constraint orders_customer_fkey",
         "policy own on shop.orders",
     ]
@@ -236,8 +219,8 @@ def test_a_table_that_was_dropped_comes_back_where_it_was(shop: Shop, tmp_path: 
     run(target, "DROP VIEW shop.open", "DROP MATERIALIZED VIEW shop.totals", "DROP TABLE shop.orders")
     part = DatabasePart(patterns=Patterns(tables=("shop.orders", "shop.open", "shop.totals")))
     assert obstacles(part, shop.whole, target, shop.major) == []
-    assert restored(part, shop.whole, target, shop.major) == []
-    assert differences(part, shop.whole, target, shop.major) == []
+    assert loaded(shop.whole, target, shop.major, part) == []
+    assert differences(shop.whole, target, shop.major, part) == []
     assert oracle.rows(target) == before
     again = oracle.schema(target, shop.major, tmp_path)
     assert {key for key in schema.keys() | again.keys() if schema.get(key) != again.get(key)} == {
@@ -253,9 +236,9 @@ def test_a_view_whose_table_is_not_there_is_refused(shop: Shop) -> None:
 def test_all_but_some_of_a_whole_backup_comes_back(shop: Shop) -> None:
     patterns = Patterns(excluded=("shop.prices", "log.events"), without_rows=("public.notes",))
     part, target = DatabasePart(patterns=patterns), shop.clusters(shop.major)
-    problems = restored(part, shop.whole, target, shop.major)
+    problems = loaded(shop.whole, target, shop.major, part)
     assert [problem.name for problem in problems] == ["view log.seen"]
-    assert differences(part, shop.whole, target, shop.major) == []
+    assert differences(shop.whole, target, shop.major, part) == []
     after = oracle.rows(target)
     assert ("shop", "prices_old") not in after
     assert after["public", "notes"][0] == 0
@@ -268,8 +251,8 @@ def test_copies_beside_hold_the_saved_rows_and_are_nobody_elses(shop: Shop) -> N
     before = oracle.rows(source)
     try:
         assert obstacles(part, shop.whole, source, shop.major) == []
-        assert restored(part, shop.whole, source, shop.major) == []
-        assert differences(part, shop.whole, source, shop.major) == []
+        assert loaded(shop.whole, source, shop.major, part) == []
+        assert differences(shop.whole, source, shop.major, part) == []
         with moment_of(source, shop.major) as moment:
             proofs = {one.sort: one.count for one in part.compare(shop.whole, moment) if isinstance(one, Proof)}
         assert proofs == {"tables": 5, "rows": 7}
@@ -285,7 +268,7 @@ def test_copies_beside_hold_the_saved_rows_and_are_nobody_elses(shop: Shop) -> N
         assert {key: row for key, row in after.items() if key[0] != "look"} == before
         assert "has a schema look already" in obstacles(part, shop.whole, source, shop.major)[0].text
         run(source, "UPDATE look.customers SET mail = 'other'  WHERE id = 1")
-        assert [one.name for one in differences(part, shop.whole, source, shop.major)] == ['rows of "look"."customers"']
+        assert [one.name for one in differences(shop.whole, source, shop.major, part)] == ['rows of "look"."customers"']
     finally:
         run(source, "DROP SCHEMA IF EXISTS look CASCADE")
 

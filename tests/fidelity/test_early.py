@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.fidelity.saved import moment_of, project_of, psql, save, steps_of
+from tests.fidelity.saved import differences, loaded, moment_of, project_of, psql, save, steps_of
 from tests.projects import MAJORS, ClusterFactory, few_locks, owner, superuser
 
-from supapy.model import Difference
 from supapy.parts.database.part import DatabasePart
 from supapy.project.mark import Mark, under_way
 from supapy.project.patterns import Patterns
@@ -65,11 +64,9 @@ def test_it_comes_before_the_rows_as_well(cluster_factory: ClusterFactory, tmp_p
         obstacles = DatabasePart(patterns=Patterns(tables=("uses",))).obstacles(saved, moment)
         assert [one.text for one in obstacles] == [f"it lacks {', '.join(needed)}"]
     chosen = DatabasePart(patterns=Patterns(tables=("uses", "keyed", "grouped", "counted")))
-    with project_of(some, major) as project:
-        assert [problem for step in steps_of(saved, project, chosen) for problem in step.apply(lambda _: None)] == []
+    assert loaded(saved, some, major, chosen) == []
     for target, part in ((by_psql, DatabasePart()), (in_pieces, DatabasePart()), (some, chosen)):
-        with moment_of(target, major) as moment:
-            assert [one for one in part.compare(saved, moment) if isinstance(one, Difference)] == []
+        assert differences(saved, target, major, part) == []
         with superuser(target) as connection:
             assert connection.execute("SELECT n, whole::text, to_regclass('other') FROM uses").fetchall() == [
                 (7, "(1,2)", None if part is chosen else "other")

@@ -6,21 +6,15 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
-from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, few_locks, owner, superuser
+from tests.fidelity.saved import Saved, differences, loaded, moment_of, project_of, psql, save, steps_of
+from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, few_locks, owner, run, superuser
 
 from supapy.events import Event, Expected, TableEnded, TableMoved
-from supapy.model import Difference, Item, Omission, Problem
+from supapy.model import Item, Omission, Problem
 from supapy.parts.database.part import DatabasePart
 from supapy.sandbox.cluster import Cluster
 
 PEOPLE = Path(__file__).parent / "people.sql"
-
-
-def run(cluster: Cluster, *statements: str) -> None:
-    with owner(cluster) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def restored(saved: Saved, target: Cluster, major: int = DEFAULT_MAJOR) -> str:
@@ -28,11 +22,6 @@ def restored(saved: Saved, target: Cluster, major: int = DEFAULT_MAJOR) -> str:
     done = psql(target, major, saved.script)
     assert done.returncode == 0, done.stderr
     return done.stderr
-
-
-def differences(saved: Saved, target: Cluster, major: int = DEFAULT_MAJOR) -> list[Difference]:
-    with moment_of(target, major) as moment:
-        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
 
 
 def test_everything_is_of_one_moment_whatever_is_written_between_the_reads(
@@ -296,9 +285,7 @@ def test_what_the_rows_contradict_is_told_and_all_else_comes_back(
     if locks == "few":
         few_locks(target)
     saved = save(source, DEFAULT_MAJOR, tmp_path)
-    with project_of(target, DEFAULT_MAJOR) as project:
-        problems = [one for step in steps_of(saved, project) for one in step.apply(lambda _: None)]
-    assert sorted(problem.name for problem in problems) == [
+    assert sorted(problem.name for problem in loaded(saved, target)) == [
         "constraint keyed keyed_key in schema public",
         "fk constraint of_keyed of_keyed_a_fkey in schema public",
         "index by_f in schema public",
@@ -331,8 +318,7 @@ def test_no_foreign_server_is_asked_for_anything(cluster_factory: ClusterFactory
     if locks == "few":
         few_locks(target)
     saved = save(source, DEFAULT_MAJOR, tmp_path)
-    with project_of(target, DEFAULT_MAJOR) as project:
-        assert [one for step in steps_of(saved, project) for one in step.apply(lambda _: None)] == []
+    assert loaded(saved, target) == []
     assert differences(saved, target) == []
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.fidelity import oracle
 from tests.fidelity.saved import Saved, moment_of, project_of, psql
-from tests.projects import MAJORS, ClusterFactory, superuser
+from tests.projects import MAJORS, ClusterFactory, run
 
 from supapy.errors import IntegrityError, SqlError, SupapyError
 from supapy.journal import Journal
@@ -52,13 +52,6 @@ def loaded(files: Files, cluster: Cluster, major: int, patterns: Patterns) -> li
     with project_of(cluster, major) as project:
         (step,) = TablesPart(patterns=patterns).load(files, project, Journal(MemoryStore(), project.ref))
         return list(step.apply(lambda _: None))
-
-
-def run(cluster: Cluster, *statements: str) -> list[tuple[object, ...]]:
-    with superuser(cluster) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.fidelity.saved import project_of, psql, save, steps_of
+from tests.fidelity.saved import loaded, psql, save
 from tests.projects import DEFAULT_MAJOR, ClusterFactory, owner, superuser
 
 from supapy.parts.database.part import DatabasePart
@@ -39,9 +39,7 @@ def test_rows_that_a_policy_hid_stay_hidden_without_it(
         done = psql(target, DEFAULT_MAJOR, saved.script)
         assert (done.returncode, done.stderr) == (0, "")
     else:
-        with project_of(target, DEFAULT_MAJOR) as project:
-            part = DatabasePart(patterns=brought_back)
-            said += [one.name for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)]
+        said += [one.name for one in loaded(saved, target, part=DatabasePart(patterns=brought_back))]
     assert any('not "all"' in name for name in said)
     with superuser(target) as connection:
         assert connection.execute("SELECT count(*) FROM papers").fetchone() == (2,)

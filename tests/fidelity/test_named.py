@@ -7,22 +7,16 @@ from pathlib import Path
 
 import pytest
 from tests.fidelity.alive import extended
-from tests.fidelity.saved import Saved, moment_of, project_of, psql, save, steps_of
-from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, superuser
+from tests.fidelity.saved import Saved, differences, loaded, moment_of, project_of, psql, save
+from tests.projects import DEFAULT_MAJOR, MAJORS, ClusterFactory, owner, run, superuser
 
 from supapy.errors import SqlError
 from supapy.journal import Journal
-from supapy.model import Difference, Omission, Problem
+from supapy.model import Omission
 from supapy.parts.database.part import DatabasePart
 from supapy.project.patterns import Patterns
 from supapy.sandbox.cluster import Cluster
 from supapy.store.memory import MemoryStore
-
-
-def run(cluster: Cluster, *statements: str) -> None:
-    with owner(cluster) as connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def planned(saved: Saved, target: Cluster, part: DatabasePart) -> list[Omission]:
@@ -31,9 +25,11 @@ def planned(saved: Saved, target: Cluster, part: DatabasePart) -> list[Omission]
     return [one for one in loaded if isinstance(one, Omission)]
 
 
-def differences(saved: Saved, target: Cluster) -> list[Difference]:
-    with moment_of(target, DEFAULT_MAJOR) as moment:
-        return [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)]
+def comes_back_but_for_these_rows(saved: Saved, target: Cluster, major: int) -> None:
+    """A restore ends at the rows of table `named`; without them it brings back all else."""
+    with pytest.raises(SqlError, match="psql stopped: relation"):
+        loaded(saved, target, major)
+    assert loaded(saved, target, major, DatabasePart(patterns=Patterns(without_rows=("named",)))) == []
 
 
 def test_an_older_version_of_an_extension_is_told_at_the_backup_and_in_the_plan(
@@ -154,14 +150,7 @@ def test_rows_that_name_what_is_made_after_them_are_told_with_a_way_around(
         "public.late(",
         "public.grouped, public.keyed_pkey",
     ]
-
-    def restored(part: DatabasePart) -> list[Problem]:
-        with project_of(target, major) as project:
-            return [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)]
-
-    with pytest.raises(SqlError, match="psql stopped: relation"):
-        restored(DatabasePart())
-    restored(DatabasePart(patterns=Patterns(without_rows=("named",))))
+    comes_back_but_for_these_rows(saved, target, major)
     with superuser(target) as connection:
         assert connection.execute("SELECT count(*), count(e) FROM kept").fetchone() == (4, 1)
         assert connection.execute("SELECT count(*) FROM named").fetchone() == (0,)
@@ -199,14 +188,7 @@ def test_such_names_are_found_within_domains_composites_and_arrays(
     ]
     shown = [one.reason.partition(" of its name (")[2].partition("): a restore")[0] for one in saved.problems]
     assert shown == ["public.keyed_pkey"] * 2 + ['public."by ""id"", \\ of {(all)}"'] * 3
-
-    def restored(part: DatabasePart) -> None:
-        with project_of(target, major) as project:
-            assert [one for step in steps_of(saved, project, part) for one in step.apply(lambda _: None)] == []
-
-    with pytest.raises(SqlError, match="psql stopped: relation"):
-        restored(DatabasePart())
-    restored(DatabasePart(patterns=Patterns(without_rows=("named",))))
+    comes_back_but_for_these_rows(saved, target, major)
     with superuser(target) as connection:
         assert connection.execute("SELECT count(*), count(e) FROM fine").fetchone() == (2, 1)
 

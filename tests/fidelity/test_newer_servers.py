@@ -5,11 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.fidelity import oracle
-from tests.fidelity.saved import moment_of, project_of, psql, save, steps_of
+from tests.fidelity.saved import differences, loaded, psql, save
 from tests.projects import ClusterFactory, owner, superuser
-
-from supapy.model import Difference
-from supapy.parts.database.part import DatabasePart
 
 # Each line is run by itself.
 OPTIONS = """
@@ -67,8 +64,6 @@ def test_the_programs_of_a_newer_server_will_do_for_an_older_one(
     assert (saved.problems, saved.omissions) == ([], [])
     done = psql(by_psql, 17, saved.script)
     assert (done.returncode, done.stderr) == (0, "")
-    with project_of(by_part, 17) as project:
-        assert [problem for step in steps_of(saved, project) for problem in step.apply(lambda _: None)] == []
+    assert loaded(saved, by_part, 17) == []
     for target in (by_psql, by_part):
-        with moment_of(target, 17) as moment:
-            assert [one for one in DatabasePart().compare(saved, moment) if isinstance(one, Difference)] == []
+        assert differences(saved, target, 17) == []

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from tests.doors.commands import Commands, settings_of
-from tests.projects import ClusterFactory, ProjectFactory, owner, superuser
+from tests.projects import ClusterFactory, ProjectFactory, asked, owner, superuser
 from tests.waiting import until
 
 from supapy.sandbox.cluster import Cluster
@@ -28,11 +27,6 @@ SHOWN = """
 SELECT subname, subenabled, subslotname, subpublications, obj_description(oid, 'pg_subscription') FROM pg_subscription
 """
 LISTED = "SELECT name, statement FROM _supapy.quiesced WHERE sort = 'subscription'"
-
-
-def asked(database: Cluster, query: str) -> list[tuple[Any, ...]]:
-    with superuser(database) as connection:
-        return connection.execute(query.encode()).fetchall()
 
 
 def connection_to(publisher: Cluster, password: str = PASSWORD) -> str:

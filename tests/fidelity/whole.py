@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.projects import superuser
+from tests.projects import asked
 
 from supapy.back_up import back_up
 from supapy.backup import Backup
@@ -64,10 +64,7 @@ def differences(backup: Backup, sandbox: SandboxProject, choice: Choice) -> list
 
 def as_superuser(sandbox: SandboxProject, *statements: str) -> list[tuple[Any, ...]]:
     """Run statements as nobody but the platform may; gives the rows of the last."""
-    with superuser(sandbox.database) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement.encode())
-        return cursor.fetchall() if cursor.description else []
+    return asked(sandbox.database, *statements)
 
 
 def fetched(sandbox: SandboxProject, path: str, **options: Any) -> tuple[int, bytes]:
