@@ -194,6 +194,12 @@ def _sleeper(one: Asleep, how: Rewriting | None = None) -> Sleeper:
     return Sleeper(what.name, what.sort, what.source, urls, old, keys, functions, one.text is None, _runs(one))
 
 
+def has_key_of(text: str, ref: str) -> bool:
+    """Whether a text has a key of that project in it, or one that doesn't say whose it is."""
+    said = (claims(Secret(key)) for key in _JWT.findall(text))
+    return bool(_API_KEY.search(text)) or any(one.get("ref") == ref for one in said if one)
+
+
 def _runs(one: Asleep) -> str:
     """When a job runs, and what."""
     if one.schedule is None or one.text is None:

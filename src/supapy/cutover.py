@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from supapy.activate import Sleeper, sleepers
+from supapy.activate import Sleeper, has_key_of, sleepers
 from supapy.backup import Backup
 from supapy.choice import Choice
 from supapy.errors import SupapyError
 from supapy.model import Json
 from supapy.names import literal, many, quoted
 from supapy.parts.auth import ids_meant, sessions_back, sessions_saved
+from supapy.parts.database.alive.cron import read_jobs
 from supapy.parts.database.alive.quiesced import SUBSCRIPTION, Quiesce
+from supapy.parts.database.alive.webhooks import unseen
 from supapy.parts.database.inventory.contents import TOC_FILE, Contents
 from supapy.parts.database.inventory.sealed import new_ids, not_back, saved_ids, sealed_in
 from supapy.parts.database.platform.vault import SEALED
@@ -108,11 +110,9 @@ def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> It
 def _unseen(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     if not (choice.brings_what_acts and choice.quiesce is Quiesce.ALL and moment.rows(_WAYS_OUT)):
         return
-    if names := tuple(name for (name,) in moment.rows(_BY_TEXT)):
-        text = (
-            "These triggers are awake, and run statements that their functions build as text (EXECUTE), in which a call"
-        )
-        yield Duty("unseen", f"{text} out of the database isn't seen. Disable those that call what they mustn't", names)
+    if names := unseen(moment):
+        text = "These are awake, and run statements that functions build as text (EXECUTE), in which a call out of the"
+        yield Duty("unseen", f"{text} database isn't seen. Disable those that call what they mustn't", tuple(names))
 
 
 def _sessions(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
@@ -209,11 +209,11 @@ def _definitions(backup: Backup, moment: Moment, choice: Choice, moved: bool) ->
     if not (choice.brings_what_acts and moved):
         return
     needle = _needle(backup)
-    if names := tuple(name for (name,) in moment.rows(_DEFINED, {"needle": needle})):
-        text = (
-            f"These have the old project's address in them ({needle.rstrip('.')}): define them anew with this project's"
-        )
-        yield Duty("definitions", text, names)
+    texts = [*moment.rows(_TEXTS), *((job.title, job.command) for job in read_jobs(moment) if job.acts)]
+    names = sorted(name for name, text in texts if needle in text or has_key_of(text, backup.source_ref))
+    if names:
+        text = f"These have the old project's address ({needle.rstrip('.')}) or a key in them"
+        yield Duty("definitions", f"{text}: define them anew with this project's", tuple(names))
 
 
 def _addresses(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
@@ -245,7 +245,7 @@ _OF_USERS: tuple[tuple[str, Finder], ...] = (
 )
 _FINDERS: tuple[tuple[str, Finder], ...] = (
     ("whether webhooks can run", _webhooks),
-    ("triggers that build statements as text", _unseen),
+    ("what builds statements as text", _unseen),
     ("Edge Functions that are called", _functions),
     ("what is defined with the old address", _definitions),
     ("secrets of the vault", _vault),
@@ -259,26 +259,26 @@ SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
     AND pg_catalog.to_regproc('supabase_functions.http_request') IS NULL
 """
 _WAYS_OUT = "SELECT FROM pg_catalog.pg_extension WHERE extname IN ('pg_net', 'http', 'dblink')"
-_BY_TEXT = """
-SELECT pg_catalog.format('trigger %I on %I.%I', t.tgname, n.nspname, c.relname)
-FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE NOT t.tgisinternal AND t.tgparentid = 0 AND t.tgenabled <> 'D'
-    AND p.prosrc ~* '\\mexecute\\s+(?!function|procedure)' AND p.oid >= 16384
-    AND pg_catalog.pg_get_userbyid(p.proowner) !~ '^supabase_'
-    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-        WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e')
-ORDER BY 1
-"""
-_DEFINED = """
-SELECT 'function ' || p.oid::pg_catalog.regprocedure FROM pg_catalog.pg_proc p
-WHERE p.oid >= 16384 AND p.prokind IN ('f', 'p')
-    AND strpos(coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc), %(needle)s) > 0
-UNION ALL SELECT 'view ' || c.oid::pg_catalog.regclass FROM pg_catalog.pg_class c
-WHERE c.oid >= 16384 AND c.relkind IN ('v', 'm') AND strpos(pg_catalog.pg_get_viewdef(c.oid), %(needle)s) > 0
-UNION ALL SELECT pg_catalog.pg_describe_object(d.tableoid, d.oid, 0) FROM pg_catalog.pg_attrdef d
-WHERE d.oid >= 16384 AND strpos(pg_catalog.pg_get_expr(d.adbin, d.adrelid), %(needle)s) > 0
-ORDER BY 1
+# What acts or answers as it is written, and isn't asleep: what is has its addresses shown by `supapy activate`.
+_TEXTS = """
+SELECT pg_catalog.pg_describe_object(catalog, oid, 0), text FROM (
+    SELECT tableoid, oid, pg_catalog.pg_get_functiondef(oid) FROM pg_catalog.pg_proc
+        WHERE prokind IN ('f', 'p') AND oid >= 16384
+    UNION ALL SELECT tableoid, oid, pg_catalog.pg_get_viewdef(oid) FROM pg_catalog.pg_class WHERE relkind IN ('v', 'm')
+    UNION ALL SELECT tableoid, oid, pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attrdef
+    UNION ALL SELECT tableoid, oid, pg_catalog.concat_ws(' ', pg_catalog.pg_get_expr(polqual, polrelid),
+        pg_catalog.pg_get_expr(polwithcheck, polrelid)) FROM pg_catalog.pg_policy
+    UNION ALL SELECT tableoid, oid, pg_catalog.pg_get_constraintdef(oid) FROM pg_catalog.pg_constraint
+        WHERE contype = 'c'
+    UNION ALL SELECT tableoid, oid, pg_catalog.pg_get_triggerdef(oid) FROM pg_catalog.pg_trigger
+        WHERE NOT tgisinternal AND tgparentid = 0 AND tgenabled <> 'D'
+    UNION ALL SELECT tableoid, oid, pg_catalog.pg_get_ruledef(oid) FROM pg_catalog.pg_rewrite
+        WHERE rulename <> '_RETURN' AND ev_enabled <> 'D'
+    UNION ALL SELECT tableoid, oid, typdefault FROM pg_catalog.pg_type WHERE typtype = 'd'
+    UNION ALL SELECT tableoid, oid, pg_catalog.array_to_string(srvoptions, ' ') FROM pg_catalog.pg_foreign_server
+    UNION ALL SELECT 'pg_catalog.pg_class'::pg_catalog.regclass, ftrelid, pg_catalog.array_to_string(ftoptions, ' ')
+        FROM pg_catalog.pg_foreign_table
+) AS texts (catalog, oid, text) WHERE oid >= 16384 AND text IS NOT NULL
 """
 # How people sign in, by the table that says so; a provider that nobody has come by yet is one, too.
 _WAYS = (

@@ -31,6 +31,11 @@ class Job:
         """What people call it: by its name, or else by the number it has here."""
         return f"cron job {self.name if self.name is not None else self.number}"
 
+    @property
+    def acts(self) -> bool:
+        """Whether it runs at its times, and doesn't wait to be woken."""
+        return self.active and not self.waiting
+
 
 def read_jobs(moment: Moment) -> list[Job]:
     """All jobs, whoever's they are, by number."""

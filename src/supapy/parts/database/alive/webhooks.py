@@ -4,8 +4,9 @@ fires unasked."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from supapy.parts.database.alive.quiesced import EVENT_TRIGGER, REACHING, RULE, TRIGGER, letting_sleep, read_quiesced
 from supapy.parts.database.platform import platform
@@ -20,6 +21,8 @@ _REACHES_OUT = re.compile(
     r'|\b"?dblink(?:_\w+)?"?\s*\(',
     re.IGNORECASE,
 )
+# A statement made at run time; not the making of a trigger, and no grant.
+_BUILDS_TEXT = re.compile(r"\bEXECUTE\s+(?!(?:FUNCTION|PROCEDURE|ON)\b)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +72,10 @@ def _title(sort: str, name: str, relation: str) -> str:
 def read_webhooks(moment: Moment, managed: frozenset[str], reaching: frozenset[int]) -> dict[tuple[int, int], Webhook]:
     """All of them by (catalog, oid), but for those that sleep by not being there; what calls one of the `reaching`
     functions reaches out."""
-    reaches_out = _reaching_out(moment)
-    rules = ((RULE, *row) for row in moment.rows(_RULES) if reaches_out.search(row[6]) or reaching & set(row[8]))
-    triggers = ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in reaching)
-    theirs = (sorted(platform.EVENT_TRIGGERS), platform.PLATFORM_ROLE_PATTERN)
-    events = ((EVENT_TRIGGER, *row) for row in moment.rows(_EVENT_TRIGGERS, theirs) if row[8][0] in reaching)
     asleep = {one.name: one for one in read_quiesced(moment) if one.sort in REACHING}
     hooks = {}
-    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine, comment in (
-        *triggers,
-        *rules,
-        *events,
+    for sort, catalog, oid, name, schema, table, kind, definition, state, _, owner, routine, comment in _acting(
+        moment, reaching, _reaching_out(moment)
     ):
         is_theirs = schema in managed - {"extensions"} and platform.is_platform_role(owner)
         lasting = is_theirs or kind == _VIEW
@@ -91,6 +87,29 @@ def read_webhooks(moment: Moment, managed: frozenset[str], reaching: frozenset[i
             sort, name, table, definition, state, routine, said, lasting, waiting, moment.project.host
         )
     return hooks
+
+
+def _acting(
+    moment: Moment, functions: frozenset[int], says: re.Pattern[str] | None = None
+) -> Iterator[tuple[Any, ...]]:
+    """Of triggers, rules and event triggers those that call one of the functions, and rules that say so themselves."""
+    theirs = (sorted(platform.EVENT_TRIGGERS), platform.PLATFORM_ROLE_PATTERN)
+    yield from ((TRIGGER, *row) for row in moment.rows(_TRIGGERS) if row[8][0] in functions)
+    for row in moment.rows(_RULES):
+        if functions & set(row[8]) or (says and says.search(row[6])):
+            yield RULE, *row
+    yield from ((EVENT_TRIGGER, *row) for row in moment.rows(_EVENT_TRIGGERS, theirs) if row[8][0] in functions)
+
+
+def unseen(moment: Moment) -> list[str]:
+    """What people call those that are awake and run statements that the user's functions put together as text: what
+    these call can't be known."""
+    found = _acting(moment, _functions_that(moment, lambda owner, _, body: _builds(owner, body)))
+    return sorted(_title(sort, name, table) for sort, _, _, name, _, table, _, _, state, *_ in found if state != "D")
+
+
+def _builds(owner: str, body: str) -> bool:
+    return bool(_BUILDS_TEXT.search(body)) and not platform.is_platform_role(owner)
 
 
 def unmade(moment: Moment) -> Iterator[Webhook]:
@@ -127,16 +146,23 @@ def webhook_sql(hook: Webhook) -> str:
 
 def reaching_functions(moment: Moment) -> frozenset[int]:
     """The oids of functions that reach out, themselves or by others that they call."""
-    bodies = {oid: (name, body) for oid, name, body in moment.rows(_FUNCTIONS)}
     reaches_out = _reaching_out(moment)
-    reaching = {oid for oid, (name, body) in bodies.items() if name == _HTTP_REQUEST or reaches_out.search(body)}
-    new = set(reaching)
+    reaching = _functions_that(moment, lambda _, name, body: name == _HTTP_REQUEST or bool(reaches_out.search(body)))
+    return reaching | {oid for oid, name in moment.rows(_OF_EXTENSIONS) if _REACHES_OUT.search(f"{name}(")}
+
+
+def _functions_that(moment: Moment, do: Callable[[str, str, str], bool]) -> frozenset[int]:
+    """The oids of functions that do something, as their owner, name and body tell, themselves or by others that they
+    call."""
+    functions = {oid: (owner, name, body) for oid, owner, name, body in moment.rows(_FUNCTIONS)}
+    found = {oid for oid, said in functions.items() if do(*said)}
+    new = set(found)
     while new:
-        names = {bodies[oid][0].rpartition(".")[2] for oid in new}
+        names = {functions[oid][1].rpartition(".")[2] for oid in new}
         calls = re.compile(r'\b"?(?:' + "|".join(map(re.escape, sorted(names))) + r')"?\s*\(', re.IGNORECASE)
-        new = {oid for oid, (_, body) in bodies.items() if oid not in reaching and calls.search(body)}
-        reaching |= new
-    return frozenset(reaching) | {oid for oid, name in moment.rows(_OF_EXTENSIONS) if _REACHES_OUT.search(f"{name}(")}
+        new = {oid for oid, (_, _, body) in functions.items() if oid not in found and calls.search(body)}
+        found |= new
+    return frozenset(found)
 
 
 _FOREIGN_TABLES = """
@@ -156,7 +182,8 @@ SELECT pg_catalog.format('%%s %%s on %%s', %s::text, (pg_catalog.parse_ident(%s)
 """
 # The user's own functions, and the one of Database Webhooks.
 _FUNCTIONS = """
-SELECT p.oid::bigint, n.nspname || '.' || p.proname, coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
+SELECT p.oid::bigint, pg_catalog.pg_get_userbyid(p.proowner), n.nspname || '.' || p.proname,
+    coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), p.prosrc)
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid = p.prolang
 WHERE l.lanname NOT IN ('internal', 'c') AND p.prokind IN ('f', 'p') AND p.oid >= 16384
