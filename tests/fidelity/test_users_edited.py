@@ -192,6 +192,7 @@ def test_an_empty_token_is_the_same_written_and_left_out(
     assert restored(backup, target, AUTH).is_whole
     tokens = "SELECT id::text, confirmation_token FROM auth.users ORDER BY confirmation_token DESC LIMIT 2"
     assert [token for _, token in as_superuser(target, tokens)] == ["pending", ""]
+    assert restored(backup, target, AUTH, into="target").is_whole, "who is there as he was saved isn't in the way"
 
 
 def test_a_token_that_two_users_would_have_is_not_shown(
