@@ -51,6 +51,15 @@ def test_every_module_stands_in_the_plan_of_the_house() -> None:
     assert (modules - below) - set(re.findall(r"\w+\.py", plan)) == set()
 
 
+def test_every_module_of_the_database_stands_in_its_room() -> None:
+    plan = (HOME / "PROJECT_STRUCTURE.md").read_text()
+    _, _, rooms = plan.partition("\n    database/")
+    told = re.split(r"\n      (\w+)/", re.split(r"\n    \w", rooms)[0])
+    said = {room: set(re.findall(r"\w+\.py", modules)) for room, modules in zip(told[1::2], told[2::2], strict=True)}
+    folders = [path for path in (HOME / "src/supapy/parts/database").iterdir() if (path / "__init__.py").exists()]
+    assert said == {path.name: {one.name for one in path.glob("*.py")} - {"__init__.py"} for path in folders}
+
+
 def test_links_between_documents_lead_somewhere() -> None:
     for document in [*HOME.glob("*.md"), *HOME.glob("docs/**/*.md"), HOME / "benchmarks/README.md"]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", document.read_text()):
