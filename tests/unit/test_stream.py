@@ -1,4 +1,4 @@
-"""Pieces counted, hashed and cut into lines."""
+"""Pieces counted, hashed and cut into lines; rows told apart by a fingerprint, however they are ordered and cut."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supapy.errors import Unreadable
-from supapy.stream import Meter, lines, newlines
+from supapy.stream import NO_ROWS, Meter, fingerprint, lines, newlines
 
 MD5_OF_ABC = "900150983cd24fb0d6963f7d28e17f72"
+ROWS = st.lists(st.binary(max_size=8).map(lambda row: row.replace(b"\n", b"")))
 
 
 def passed(meter: Meter, *pieces: bytes) -> bytes:
@@ -63,3 +64,34 @@ def test_lines_do_not_hang_on_how_the_text_was_cut(pieces: list[bytes]) -> None:
 @given(st.binary(max_size=50))
 def test_newlines_are_counted_in_whatever_holds_them(piece: bytes) -> None:
     assert newlines(piece) == newlines(bytearray(piece)) == piece.count(b"\n")
+
+
+def whole(rows: list[bytes]) -> bytes:
+    return b"".join(row + b"\n" for row in rows)
+
+
+@given(ROWS)
+def test_order_makes_no_difference_to_a_fingerprint(rows: list[bytes]) -> None:
+    assert fingerprint([whole(sorted(rows))]) == fingerprint([whole(rows)])
+
+
+@given(ROWS, ROWS)
+def test_other_rows_have_another_fingerprint(rows: list[bytes], others: list[bytes]) -> None:
+    assert (fingerprint([whole(rows)]) == fingerprint([whole(others)])) == (sorted(rows) == sorted(others))
+
+
+@given(ROWS, st.integers(min_value=1, max_value=9))
+def test_where_pieces_are_cut_makes_no_difference_to_a_fingerprint(rows: list[bytes], size: int) -> None:
+    content = whole(rows)
+    pieces = [content[start : start + size] for start in range(0, len(content), size)]
+    assert fingerprint(pieces) == fingerprint([content])
+
+
+@given(ROWS, ROWS)
+def test_fingerprints_of_parts_add_up(rows: list[bytes], others: list[bytes]) -> None:
+    assert fingerprint([whole(rows)]) + fingerprint([whole(others)]) == fingerprint([whole(rows + others)])
+    assert fingerprint([whole(rows)]) + NO_ROWS == fingerprint([whole(rows)])
+
+
+def test_rows_without_columns_count_in_a_fingerprint() -> None:
+    assert fingerprint([b"\n\n"]).rows == 2
