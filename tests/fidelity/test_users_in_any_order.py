@@ -9,13 +9,12 @@ import pytest
 from tests.doors.commands import Commands, settings_of
 from tests.fidelity.test_auth import ALICE, ANON, BOB, OLD, SSO
 from tests.fidelity.test_users_edited import edited, line_of, source
+from tests.fidelity.test_users_met import auth, ids
 from tests.fidelity.whole import as_superuser, backed_up, compared, differences, opened, posted, restored
 from tests.projects import ProjectFactory
 
-from supapy.choice import Choice
 from supapy.errors import IntegrityError, RestoreRefused
 from supapy.model import Difference, Proof
-from supapy.parts.auth import People
 from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import OnConflict
 from supapy.parts.auth.tables import readable
@@ -24,10 +23,6 @@ from supapy.sandbox.project import SandboxProject
 __all__ = ["source"]
 
 STRANGER = "99999999-0000-4000-8000-000000000000"
-
-
-def auth(**said: object) -> Choice:
-    return Choice(database=False, storage=False, people=People(**said))  # type: ignore[arg-type]
 
 
 ALL = auth(sessions=True, audit_log=True)
@@ -50,10 +45,6 @@ def shuffled(text: str) -> str:
 
 def doubled(text: str) -> str:
     return text.replace(line_of(text, ALICE), line_of(text, ALICE) * 2)
-
-
-def ids(sandbox: SandboxProject) -> set[str]:
-    return {str(one) for (one,) in as_superuser(sandbox, "SELECT id FROM auth.users")}
 
 
 def test_the_test_changes_the_order_of_users_and_of_what_is_beside_them(source: SandboxProject, tmp_path: Path) -> None:
