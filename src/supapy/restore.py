@@ -27,6 +27,8 @@ from supapy.verify import check_files, hold_against
 
 # The form of a restore's report.
 REPORT_FORMAT = 1
+# An earlier run may have written something: so much is true also where the target hasn't been asked.
+UNTOUCHED = "This run wrote nothing."
 _MEND = "Mend that first, or choose an empty target with --env-file FILE."
 
 
@@ -54,6 +56,14 @@ class Plan:
     def users(self) -> int | None:
         """How many users it brings; None where a part of them may have come by the run that it goes on with."""
         return None if self.goes_on else sum(step.total or 0 for step in self.steps if step.part == "auth")
+
+    @property
+    def untouched(self) -> str:
+        """What is said of the target when a run ends before it has written anything."""
+        if self.goes_on:
+            return f"{UNTOUCHED} {self.cut_short}"
+        # Without a database nothing tells what is an earlier run's and what isn't.
+        return UNTOUCHED if self.obstacles else "Nothing was written."
 
     @property
     def cut_short(self) -> str:
@@ -147,7 +157,7 @@ def _check_target(ref: str, source_ref: str, obstacles: list[Obstacle], into: st
     if final:
         raise RestoreRefused(
             f"project {ref} can't take this backup: {_texts(final)}",
-            " ".join(dict.fromkeys(["Nothing was written.", *(one.hint or _MEND for one in final)])),
+            " ".join(dict.fromkeys([UNTOUCHED, *(one.hint or _MEND for one in final)])),
         )
     if into is None and obstacles:
         raise RestoreRefused(
@@ -165,7 +175,7 @@ def _half_restored(ref: str, begun: Mark, wanted: Mark) -> RestoreRefused:
         finish = f"with: supapy restore {' '.join([begun.label, *map(_typed, begun.options.items())])}"
     return RestoreRefused(
         f"project {ref} is half restored: {begun} was on its way in{how}, and the run didn't come to its end",
-        f"Nothing was written. Finish that first {finish}, or choose an empty target with --env-file FILE.",
+        f"{UNTOUCHED} Finish that first {finish}, or choose an empty target with --env-file FILE.",
     )
 
 
@@ -205,7 +215,7 @@ def restore(
     journal = Journal(backup.store, project.ref)
     plan = make_plan(backup, project, choice or Choice(), journal, into, jobs=jobs, listener=listener)
     if not confirm(plan):
-        raise RestoreRefused("not confirmed", "Nothing was written.")
+        raise RestoreRefused("not confirmed", plan.untouched)
     outcome = Outcome(plan)
     with closing(journal), under_way(project, plan.mark) if plan.mark else nullcontext():
         for step in plan.steps:

@@ -171,6 +171,14 @@ def test_a_restore_interrupted_among_the_files_can_be_done_again(
     with stalled(target, r"/storage/v1/object/photos/") as held, supapy.started("restore", saved, "--yes") as child:
         until(held, child)
         assert "half restored" in interrupted(child, signal.SIGTERM)
+    # Whatever ends the next one before it goes on says no more than it knows.
+    locked = blocked(target, "LOCK TABLE storage.objects", "supapy")
+    with locked as held, supapy.started("restore", saved, "--yes") as child:
+        until(held, child)
+        assert interrupted(child, signal.SIGINT).splitlines()[1:] == ["hint: This run wrote nothing."]
+    unasked = supapy.process("restore", saved)
+    assert unasked.code == 60
+    assert "hint: This run wrote nothing. The target is half restored: run the same command again" in unasked.err
     ran = supapy("restore", saved, "--yes")
     assert ran.code == 0, ran.out + ran.err
     with owner(target.database) as connection:
@@ -188,6 +196,8 @@ def test_a_restore_without_a_database_that_is_interrupted_says_how_it_goes_on(
         err = interrupted(child, signal.SIGTERM)
     assert f"run the same command with --into {target.ref}" in err
     assert supapy(*command).code != 0, "what is there may be somebody else's"
+    unasked = supapy.process(*command[:-1], "--into", target.ref)
+    assert "hint: This run wrote nothing. Say --yes." in unasked.err
     ran = supapy(*command, "--into", target.ref)
     assert ran.code == 0, ran.out + ran.err
     assert f"{len(FILES)}   files byte for byte" in ran.out

@@ -162,7 +162,7 @@ def test_a_read_only_target_is_refused_before_anything_is_written(
     ran = supapy("restore", saved, "--yes", "--into", "target")
     assert ran.code == 60
     assert "set to be read-only" in ran.err
-    assert "Nothing was written" in ran.err
+    assert "This run wrote nothing" in ran.err
 
 
 def test_a_standby_is_refused_before_anything_is_written(

@@ -99,25 +99,31 @@ class _Run:
 
     shell: Shell
     asks: bool
-    begun: Plan | None = None
+    plan: Plan | None = None
+    has_begun: bool = False
     is_back: bool = False
 
     @property
     def state(self) -> str:
         """What is to be said of the target."""
+        from supapy.restore import UNTOUCHED
+
         if self.is_back:
             return "All was brought back, but not compared to the end: `supapy verify` compares."
-        return self.begun.cut_short if self.begun else "Nothing was written."
+        if self.plan:
+            return self.plan.cut_short if self.has_begun else self.plan.untouched
+        return UNTOUCHED
 
     def confirm(self, plan: Plan) -> bool:
         """Show the plan, and ask where that is wanted."""
+        self.plan = plan
         _show(self.shell.screen, plan, asks=self.asks)
-        self.begun = None if self.asks and not _asked(self.shell, plan) else plan
-        return self.begun is not None
+        self.has_begun = not self.asks or _asked(self.shell, plan)
+        return self.has_begun
 
     def hear(self, listener: Listener, event: Event) -> None:
         """Pass an event on. The plan's last step is the last that writes."""
-        if self.begun and self.begun.steps and event == Finished(self.begun.steps[-1].title):
+        if self.plan and self.plan.steps and event == Finished(self.plan.steps[-1].title):
             self.is_back = True
         listener(event)
 
@@ -155,7 +161,7 @@ def _asked(shell: Shell, plan: Plan) -> bool:
     """Whether the user types the target's ref."""
     if shell.json or not (sys.stdin and sys.stdin.isatty()):
         raise RestoreRefused(
-            f"nobody is here to confirm the restore into {plan.target_ref}", "Nothing was written. Say --yes."
+            f"nobody is here to confirm the restore into {plan.target_ref}", f"{plan.untouched} Say --yes."
         )
     question = f"Type the target's ref ({plan.target_ref}) to restore into it"
     return bool(click.prompt(question, default="", show_default=False, err=True) == plan.target_ref)
