@@ -68,6 +68,12 @@ class Fingerprint:
     def __add__(self, other: Fingerprint) -> Fingerprint:
         return Fingerprint(self.rows + other.rows, (self.total + other.total) % (1 << 8 * HASH_BYTES))
 
+    def unlike(self, found: Fingerprint) -> str:
+        """How what was found differs from what was saved, this; "" where it doesn't."""
+        if self.rows != found.rows:
+            return f"saved {self.rows} rows, found {found.rows}"
+        return "" if self == found else "other values"
+
 
 NO_ROWS = Fingerprint(0, 0)
 

@@ -93,5 +93,14 @@ def test_fingerprints_of_parts_add_up(rows: list[bytes], others: list[bytes]) ->
     assert fingerprint([whole(rows)]) + NO_ROWS == fingerprint([whole(rows)])
 
 
+@given(ROWS, ROWS)
+def test_it_is_said_how_rows_differ(rows: list[bytes], others: list[bytes]) -> None:
+    said = fingerprint([whole(rows)]).unlike(fingerprint([whole(others)]))
+    if len(rows) != len(others):
+        assert said == f"saved {len(rows)} rows, found {len(others)}"
+    else:
+        assert said == ("" if sorted(rows) == sorted(others) else "other values")
+
+
 def test_rows_without_columns_count_in_a_fingerprint() -> None:
     assert fingerprint([b"\n\n"]).rows == 2

@@ -48,7 +48,7 @@ def load(backup: Source, project: Project, only: Selection, journal: Journal) ->
     if only.takes_whole_buckets:
         yield Step(PART, f"{many(buckets, 'bucket')}, without limits", partial(_load_buckets, backup, project, only))
     elif only.to_bucket is None:
-        yield Step(PART, f"{many(buckets, 'bucket')}, where missing", partial(_add_buckets, backup, project, only))
+        yield Step(PART, f"{many(buckets, 'bucket')}, where missing", partial(_load_buckets, backup, project, only))
     yield Step(PART, f"rows of {many(len(rows), 'object')}", partial(_load_objects, backup, project, only))
     upload = partial(_upload_all, backup, project, only, journal)
     yield Step(PART, f"bytes of {many(len(sizes), 'object')}", upload, sum(sizes), "bytes")
@@ -66,24 +66,18 @@ def _quiet(project: Project) -> Iterator[tuple[Session, dict[str, Table]]]:
 
 
 def _load_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
+    """Without limits, which come last; a bucket of which only some objects are meant keeps its settings if it is there,
+    and has the saved ones if not."""
     with _quiet(project) as (session, tables):
         if not stage(session, saved_buckets(backup, only)):
             return []
         keys, table = staged_keys(session), tables["buckets"]
         columns = insertable(table, keys)
-        insert_staged(
-            session, table, columns, conflict=upsert(("id",), columns), instead=dict.fromkeys(_LIMITS, "NULL")
-        )
-        return _unknown(table, keys)
-
-
-def _add_buckets(backup: Source, project: Project, only: Selection, progress: Progress) -> Iterable[Problem]:
-    """Only some of their objects are meant: a bucket that is there keeps its settings."""
-    with _quiet(project) as (session, tables):
-        if not stage(session, saved_buckets(backup, only)):
-            return []
-        keys, table = staged_keys(session), tables["buckets"]
-        insert_staged(session, table, insertable(table, keys), conflict="ON CONFLICT DO NOTHING")
+        if only.takes_whole_buckets:
+            conflict, instead = upsert(("id",), columns), dict.fromkeys(_LIMITS, "NULL")
+        else:
+            conflict, instead = "ON CONFLICT DO NOTHING", {}
+        insert_staged(session, table, columns, conflict=conflict, instead=instead)
         return _unknown(table, keys)
 
 

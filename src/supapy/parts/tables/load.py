@@ -87,11 +87,10 @@ def compare(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Find
         # As they were read for the file.
         with _usual_path(moment.session) if table.oid in looked_into else nullcontext():
             found = fingerprint_of(lines(rows_out(moment, table)))
-        if saved == found:
-            equal += saved.rows
-        else:
-            detail = "other values" if saved.rows == found.rows else f"saved {saved.rows} rows, found {found.rows}"
+        if detail := saved.unlike(found):
             yield Difference(PART, f"rows of {file.title}", "changed", detail)
+        else:
+            equal += saved.rows
     if equal:
         yield Proof(PART, "rows", equal)
 

@@ -165,11 +165,10 @@ def _compare_rows(backup: Source, contents: Contents, moment: Moment, listener: 
         copies = (moment.copy_out(copy_statement(table.sql, columns, where)) for table in live[target])
         found = sum((fingerprint(_told(copy, name, listener, counted=True)) for copy in copies), NO_ROWS)
         listener(TableEnded(STAGE, name, found.rows, sizes[target]))
-        if saved == found:
-            equal += saved.rows
-        else:
-            detail = "other values" if saved.rows == found.rows else f"saved {saved.rows} rows, found {found.rows}"
+        if detail := saved.unlike(found):
             yield Difference("database", f"rows of {qualified(*target)}", "changed", detail)
+        else:
+            equal += saved.rows
     if equal:
         yield Proof("database", "rows", equal)
 
