@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def edited(source: SandboxProject, folder: Path, edit: Edit) -> Backup:
     return Catalog(store).open(LABEL)
 
 
+def is_half_restored(target: SandboxProject) -> bool:
+    return as_superuser(target, "SELECT count(*) FROM pg_namespace WHERE nspname = 'supapy_restore'") != [(0,)]
+
+
 def line_of(text: str, user: str) -> str:
     return next(line + "\n" for line in text.split("\n") if line.startswith(f'{{"id":"{user}'))
 
@@ -70,6 +75,12 @@ def with_token(text: str, user: str, token: str) -> str:
         (lambda text: text.replace(',"sessions":[', ',"session":['), "isn't where it should be"),
         (lambda text: text.replace(line_of(text, BOB), "hello\n"), "isn't a row"),
         (lambda text: text.replace('"columns"', '"colums"'), "columns aren't named"),
+        (lambda text: "", "doesn't begin"),
+        (lambda text: text.replace("\n", "\r\n"), "line 3"),
+        (lambda text: text.replace(f'"id":"{BOB}",', ""), "has no id"),
+        (lambda text: text.replace(BOB, "bob"), "has no id"),
+        (lambda text: text[: text.rindex("]")], "breaks off"),
+        (lambda text: text.replace(BOB, ALICE.upper()), "more than once"),
     ],
 )
 def test_a_file_that_is_no_longer_as_it_is_written_is_refused_and_nobody_comes(
@@ -79,6 +90,48 @@ def test_a_file_that_is_no_longer_as_it_is_written_is_refused_and_nobody_comes(
     with pytest.raises(IntegrityError, match=said):
         restored(backup, target, AUTH)
     assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+    assert not is_half_restored(target)
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda text: text.replace(f'"id":"{BOB}","', f'"id":"{BOB}";"', 1), "type json"),
+        (lambda text: re.sub('"created_at":"[^"]+"', '"created_at":"yesteryear"', text, count=1), "yesteryear"),
+        (lambda text: text.replace('"is_sso_user":false', '"is_sso_user":"maybe"', 1), "maybe"),
+        (lambda text: text.replace(',"is_sso_user":false', "", 1), "not-null"),
+        (lambda text: text.replace("bob@", "bob\\u0000@"), "Unicode"),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True], ids=["into none", "among others"])
+def test_a_value_that_is_none_is_refused_and_the_target_is_as_it_was(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, edit: Edit, said: str, there: bool
+) -> None:
+    backup, target = edited(source, tmp_path, edit), project_factory("target")
+    if there:
+        as_superuser(target, "INSERT INTO auth.users (id, email) VALUES (gen_random_uuid(), 'zoe@example.com')")
+    with pytest.raises(RestoreRefused, match=said) as refused:
+        restored(backup, target, AUTH, into="target")
+    assert "auth_users.json was edited" in str(refused.value.hint)
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(int(there),)]
+    assert not is_half_restored(target)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace(line_of(text, BOB), line_of(text, BOB).rstrip(",\n") + "\n"),
+        lambda text: text.replace('"confirmation_token":"",', ""),
+    ],
+    ids=["BOM", "no comma", "no tokens"],
+)
+def test_what_makes_no_difference_to_a_reader_makes_none(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, edit: Edit
+) -> None:
+    target = project_factory("target")
+    assert restored(edited(source, tmp_path, edit), target, AUTH).is_whole
+    assert as_superuser(target, "SELECT count(*) FROM auth.users WHERE confirmation_token IS NULL") == [(0,)]
 
 
 def test_a_file_of_a_newer_form_is_not_guessed_at(

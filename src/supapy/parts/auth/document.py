@@ -37,7 +37,7 @@ _UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # How a line begins as it is written.
 _ID = re.compile(rf'{{"id":"?({_UUID}|\d+)[",}}]'.encode())
 _KEY = re.compile(rb',"(\w+)":\[')
-_HINT = "Take another backup; nothing was applied."
+_HINT = "Nothing was applied. Take another backup; whoever edits the file leaves its lines and their ends as they are."
 
 
 def row_of(
@@ -96,6 +96,11 @@ class Document:
         """The tables with rows of their own, in the file's order."""
         return [name for name in self.columns if name not in NESTED]
 
+    def check(self) -> None:
+        """Read it from end to end: whether it is as it is written, and each user's only once."""
+        for name, rows in self.sections():
+            deque(each_once(rows) if name == "users" else rows, maxlen=0)
+
     def users(self) -> Iterator[bytes]:
         """The users' lines."""
         return self.rows("users")
@@ -146,7 +151,7 @@ def id_of(line: bytes) -> str:
         said = parse(line).get("id")
         return str(said if type(said) is int else UUID(str(said)))
     except ValueError:
-        raise _damaged("a row has no id") from None
+        raise _damaged("a row has no id, or one that is none") from None
 
 
 def each_once(users: Iterable[bytes]) -> Iterator[bytes]:
@@ -155,13 +160,8 @@ def each_once(users: Iterable[bytes]) -> Iterator[bytes]:
     for line in users:
         user = id_of(line)
         if not seen.add(user):
-            raise twice(user)
+            raise _damaged(f"user {user} stands in it more than once")
         yield line
-
-
-def twice(user: str) -> IntegrityError:
-    """The error for a file that has a user more than once."""
-    return _damaged(f"user {user} stands in it more than once")
 
 
 def apart(users: Sequence[bytes], nested: Sequence[str]) -> list[list[bytes]]:
@@ -201,7 +201,10 @@ def parsed_apart(users: Sequence[bytes], nested: Sequence[str]) -> list[list[byt
 
 
 def _parsed_apart(line: bytes, name: str) -> tuple[bytes, list[bytes]]:
-    pairs = list(members(line.decode()))
+    try:
+        pairs = list(members(line.decode()))
+    except ValueError:
+        return line, []  # Which the server refuses, and says why.
     head = ",".join(f"{json.dumps(key)}:{text}" for key, text in pairs if key != name)
     return f"{{{head}}}".encode(), [text.encode() for key, text in pairs if key == name]
 

@@ -31,6 +31,8 @@ _DUPLICATE = ("23505", "21000")
 # Keys that people know a row by; others are tokens.
 _NAMING = re.compile(r"\((id|email|phone|provider_id, provider|domain|entity_id)\)=\((.+)\)")
 _NO_JSON = "22P02"
+# Of the states that say so of a value: it is none of its type, or breaks a rule of the table.
+_BAD_VALUE = ("22", "23")
 # Of a table the server looks at 300 times as many rows: enough to count them by, and done in a hundredth of a second.
 # Of one column alone, so that it goes on to look at all of them when it comes to it.
 SAMPLE = 10
@@ -52,8 +54,8 @@ class Load:
     _problems: list[Problem] = field(default_factory=list)
 
     def into(self, project: Project, progress: Progress) -> list[Problem]:
-        """Do it. Raises RestoreRefused, with nothing written, when two users would have one id or address, or where who
-        is kept out could come in."""
+        """Do it. Raises RestoreRefused, with nothing written, when two users would have one id or address, when a row
+        isn't one that the target can take, or where who is kept out could come in."""
         with project.session() as maker, project.session() as taker:
             try:
                 with taker.transaction():
@@ -66,16 +68,7 @@ class Load:
                     self._let_count(taker)
                     self._problems += orphans(taker)
             except SqlError as error:
-                if error.sqlstate == _NO_JSON and "enum" in error.message:
-                    raise RestoreRefused(f"the target's Auth server is too old: {error.message}", OLDER) from None
-                if error.sqlstate not in _DUPLICATE:
-                    raise
-                named = _NAMING.search(error.detail)
-                raise RestoreRefused(
-                    f"two rows would have the same key{f' ({named[1]} {named[2]})' if named else ''}: "
-                    f"{error.message.removeprefix('the database refused: ')}",
-                    "No user came in. The other row is in the target, or auth_users.json was edited.",
-                ) from None
+                raise not_taken(error) from None
         return self._problems
 
     def _let_count(self, taker: Session) -> None:
@@ -120,6 +113,25 @@ class Load:
                     progress(came[0])
             for target in targets:
                 self._problems += target.settle(taker)
+
+
+def not_taken(error: SqlError) -> SqlError | RestoreRefused:
+    """What is to be told where the reason is a row, which won't be another one by trying again; else the same error."""
+    said = error.message.removeprefix("the database refused: ")
+    if error.sqlstate == _NO_JSON and "enum" in said:
+        return RestoreRefused(f"the target's Auth server is too old: {said}", OLDER)
+    if error.sqlstate in _DUPLICATE:
+        named = _NAMING.search(error.detail)
+        return RestoreRefused(
+            f"two rows would have the same key{f' ({named[1]} {named[2]})' if named else ''}: {said}",
+            "No user came in. The other row is in the target, or auth_users.json was edited.",
+        )
+    if error.sqlstate.startswith(_BAD_VALUE):
+        return RestoreRefused(
+            f"a row isn't one that the target can take: {said}",
+            "No user came in. auth_users.json was edited, or the target's tables have rules of their own.",
+        )
+    return error
 
 
 def _cut(lines: Iterator[bytes], targets: list[Target]) -> Iterator[tuple[list[bytes], list[bytes]]]:

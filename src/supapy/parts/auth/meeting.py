@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from supapy.parts.auth.document import by_id, id_of, row_of, twice
+from supapy.parts.auth.document import by_id, id_of, row_of
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.people import OnConflict, owner
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, OF_A_USER, readable
@@ -51,8 +51,7 @@ class Meeting:
         return self.on_conflict == "replace"
 
     def find(self, session: Session, users: Iterable[bytes]) -> None:
-        """Look for them, by a session of its own. Raises IntegrityError for one who is saved twice: the one line might
-        be there already and the other in its way."""
+        """Look for them, each of whom is there once, by a session of its own."""
         tables = readable(session)
         live = _line_of([*_with_rows(session, tables)], tables["users"])
         session.execute(
@@ -68,8 +67,6 @@ class Meeting:
             )
         session.execute(_FROM_END_TO_END)
         session.execute(f"ANALYZE {_SAVED}")
-        if user := session.value(f"SELECT id::text FROM {_SAVED} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1"):
-            raise twice(user)
         session.execute(f"CREATE TEMPORARY TABLE {_name(_MET)} (id uuid, live uuid, same bool NOT NULL)")
         session.execute(f"INSERT INTO {_MET} SELECT id, id, same FROM {_SAVED} WHERE same IS NOT NULL")
         single = " AND NOT t.is_sso_user" if any(c.name == "is_sso_user" for c in tables["users"].columns) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from functools import partial
 
+from supapy.errors import SqlError
 from supapy.journal import Journal
 from supapy.model import Dump, Finding, Item, Omission, Problem, Progress, Step
 from supapy.names import many
@@ -14,7 +15,7 @@ from supapy.parts.auth.document import Document
 from supapy.parts.auth.dump import Tally, written
 from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.ids import Ids
-from supapy.parts.auth.load import Load
+from supapy.parts.auth.load import Load, not_taken
 from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, readable, wanting
@@ -71,14 +72,18 @@ class AuthPart:
             self._by_api = ByApi(document, self._people, self._earlier(backup))
             yield from self._by_api.obstacles(moment)
             return
+        document.check()
         yield from _impossible(document, moment)
         count = moment.value("SELECT count(*) FROM auth.users")
         if not count:
             return
         yield Obstacle(self.name, many(count, "user"), held=True)
         self._meeting = Meeting(self._people.on_conflict, self._earlier(backup).is_own_work)
-        with moment.project.session() as session:
-            self._meeting.find(session, self._load(document, ()).users())
+        try:
+            with moment.project.session() as session:
+                self._meeting.find(session, self._load(document, ()).users())
+        except SqlError as error:
+            raise not_taken(error) from None
         if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
             theirs = filter(meant("sessions", self._chosen(document)), document.rows("sessions"))
             self._sessions = sum(map(self._meeting.comes("sessions"), theirs))
