@@ -1,7 +1,7 @@
 """How fast the files move, against bare loops and other programs: `python benchmarks/storage.py [--quick]`.
 
-It starts its own server, runs the contenders in turn, several times, and prints ratios of medians. Ends with 1 when one
-falls short.
+It starts its own server, runs the contenders in turn, several times, and prints the medians of the rounds' ratios. Ends
+with 1 when one falls short.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
 
 import psycopg
+from measuring import Times
 from server import ID_SQL, KEY_SQL
 
 from supapy import settings
@@ -42,9 +43,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much work there is."""
+    """How much work there is. The small uploads take a second, in which the machine's own speed shows: they have more
+    rounds."""
 
     rounds: int
+    upload_rounds: int
     downloads: int
     large: int
     unchanged: int
@@ -53,8 +56,8 @@ class Sizes:
     huge: int
 
 
-FULL = Sizes(3, 20_000, 2 * GIB, 100_000, 5_000, GIB, 5 * GIB)
-QUICK = Sizes(3, 2_000, 512 * MIB, 5_000, 1_000, 96 * MIB, GIB)
+FULL = Sizes(5, 15, 20_000, 2 * GIB, 100_000, 5_000, GIB, 5 * GIB)
+QUICK = Sizes(3, 5, 2_000, 512 * MIB, 5_000, 1_000, 96 * MIB, GIB)
 
 
 class Table:
@@ -98,10 +101,10 @@ def program(*command: str | Path) -> Run:
     return Run(time.perf_counter() - begun)
 
 
-def in_turn(rounds: int, *contenders: Callable[[], Run]) -> list[float]:
-    """The median seconds of each. They take turns, so that what else the machine does hits all alike."""
-    runs = [[one() for one in contenders] for _ in range(rounds)]
-    return [median(run.seconds for run in column) for column in zip(*runs, strict=True)]
+def in_turn(rounds: int, contenders: Mapping[str, Callable[[], Run]]) -> Times:
+    """How long each takes. They take turns, so that what else the machine does hits all alike."""
+    runs = [{name: run() for name, run in contenders.items()} for _ in range(rounds)]
+    return Times({name: [one[name].seconds for one in runs] for name in contenders})
 
 
 class Folders:
@@ -125,37 +128,39 @@ def small_downloads(table: Table, sizes: Sizes, url: str, folders: Folders) -> N
     number = sizes.downloads
     rclone = shutil.which("rclone", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     copy = ("copy", "--config", "", "--http-url", f"{url}/files/{number}/", "--http-no-head", "--transfers", "32")
-    contenders: list[Callable[[], Run]] = [
-        lambda: contender("download", url, folders.fresh(), number),
-        lambda: contender("bare-download", url, folders.fresh(), number),
-    ]
+    contenders = {
+        "ours": lambda: contender("download", url, folders.fresh(), number),
+        "bare": lambda: contender("bare-download", url, folders.fresh(), number),
+    }
     if rclone:
-        contenders.append(lambda: program(rclone, *copy, ":http:", folders.fresh()))
-    ours, bare, *others = in_turn(sizes.rounds, *contenders)
+        contenders["rclone"] = lambda: program(rclone, *copy, ":http:", folders.fresh())
+    found = in_turn(sizes.rounds, contenders)
     work = f"download {number:,} x 4 KiB, durable and hashed"
-    ratio(table, work, "bare loop, fsync", ours, bare, 0.7, number)
-    if others:
-        ratio(table, work, "rclone, no fsync", ours, others[0], 1.0, number)
+    ratio(table, work, "bare loop, fsync", found, "bare", 0.7, number)
+    if rclone:
+        ratio(table, work, "rclone, no fsync", found, "rclone", 1.0, number)
     else:
         table.line(work, "rclone", "skipped: not there", "1.0 x", held=False)
 
 
-def ratio(table: Table, work: str, against: str, ours: float, theirs: float, needed: float, number: int) -> None:
+def ratio(table: Table, work: str, against: str, found: Times, theirs: str, needed: float, number: int) -> None:
     """Our rate by theirs."""
-    measured = f"{theirs / ours:.2f} x ({number / ours:,.0f}/s)"
-    table.line(work, against, measured, f"{needed} x", held=theirs / ours >= needed)
+    times = found.ratio(theirs, "ours")
+    table.line(work, against, f"{times:.2f} x ({number / found['ours']:,.0f}/s)", f"{needed} x", held=times >= needed)
 
 
 def large_download(table: Table, sizes: Sizes, url: str, folders: Folders) -> None:
     """One large object, against curl."""
     size = sizes.large
     address = f"{url}/storage/v1/object/authenticated/files/{size}-bytes"
-    ours, curl = in_turn(
+    found = in_turn(
         sizes.rounds,
-        lambda: contender("download-large", url, folders.fresh(), size),
-        lambda: program("curl", "-s", "-o", folders.fresh(), address),
+        {
+            "ours": lambda: contender("download-large", url, folders.fresh(), size),
+            "curl": lambda: program("curl", "-s", "-o", folders.fresh(), address),
+        },
     )
-    ratio(table, f"download one object of {size // MIB:,} MiB, in MiB/s", "curl -o", ours, curl, 0.8, size // MIB)
+    ratio(table, f"download one object of {size // MIB:,} MiB, in MiB/s", "curl -o", found, "curl", 0.8, size // MIB)
 
 
 def uploads(table: Table, sizes: Sizes, url: str, folders: Folders) -> None:
@@ -166,16 +171,19 @@ def uploads(table: Table, sizes: Sizes, url: str, folders: Folders) -> None:
         (source / f"4k-{one}").write_bytes(b"x" * 4096)
     with (source / "large").open("wb") as file:
         file.truncate(sizes.upload_large)
-    for name, title, number, unit in (
-        ("upload", f"upload {sizes.uploads:,} x 4 KiB", sizes.uploads, 1),
-        ("upload-large", f"upload one of {sizes.upload_large // MIB:,} MiB by TUS, in MiB/s", sizes.upload_large, MIB),
+    for name, title, number, unit, rounds in (
+        ("upload", f"upload {sizes.uploads:,} x 4 KiB", sizes.uploads, 1, sizes.upload_rounds),
+        (
+            "upload-large",
+            f"upload one of {sizes.upload_large // MIB:,} MiB by TUS, in MiB/s",
+            sizes.upload_large,
+            MIB,
+            sizes.rounds,
+        ),
     ):
-
-        def run(who: str, number: int = number) -> Run:
-            return contender(who, url, source, number)
-
-        ours, bare = in_turn(sizes.rounds, lambda name=name: run(name), lambda name=name: run(f"bare-{name}"))  # type: ignore[misc]
-        ratio(table, title, "bare loop", ours, bare, 0.7, number // unit)
+        who = {"ours": name, "bare": f"bare-{name}"}
+        found = in_turn(rounds, {one: partial(contender, what, url, source, number) for one, what in who.items()})
+        ratio(table, title, "bare loop", found, "bare", 0.7, number // unit)
 
 
 def again(table: Table, sizes: Sizes, url: str, folders: Folders) -> None:

@@ -177,13 +177,15 @@ class _Reading:
         self._path = path
         self._handle = handle
         self._at = start
-        self._end = end
+        # Room for a whole piece costs more than to read a small file into less.
+        size = os.fstat(handle).st_size
+        self._end = size if end is None else min(end, size)
 
     def __iter__(self) -> _Reading:
         return self
 
     def __next__(self) -> bytes:
-        want = PIECE_BYTES if self._end is None else min(PIECE_BYTES, self._end - self._at)
+        want = min(PIECE_BYTES, self._end - self._at)
         piece = b""
         if self._handle >= 0 and want > 0:
             try:
@@ -191,12 +193,11 @@ class _Reading:
             except OSError:
                 with self._tree.told(self._path):
                     raise
-        if len(piece) < want or want <= 0:
-            # Only the last piece of a plain file is short: it needn't be asked whether there is more.
+        self._at += len(piece)
+        if not piece or self._at == self._end:
             self._close()
         if not piece:
             raise StopIteration
-        self._at += len(piece)
         return piece
 
     def _close(self) -> None:
