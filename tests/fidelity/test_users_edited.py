@@ -117,6 +117,17 @@ def test_a_value_that_is_none_is_refused_and_the_target_is_as_it_was(
     assert not is_half_restored(target)
 
 
+@pytest.mark.parametrize("people", [People(via="api"), People(users=(ALICE,))], ids=["by API", "one user"])
+def test_a_row_that_is_no_json_is_told_where_it_is_read_here(
+    source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path, people: People
+) -> None:
+    backup = edited(source, tmp_path, lambda text: text.replace(f'"id":"{BOB}","', f'"id":"{BOB}";"', 1))
+    target = project_factory("target")
+    with pytest.raises(IntegrityError, match=f"row {BOB} isn't JSON"):
+        restored(backup, target, Choice(database=False, storage=False, people=people))
+    assert as_superuser(target, "SELECT count(*) FROM auth.users") == [(0,)]
+
+
 @pytest.mark.parametrize(
     "edit",
     [

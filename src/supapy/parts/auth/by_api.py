@@ -16,14 +16,14 @@ from supapy.errors import ApiError
 from supapy.loop import side_by_side
 from supapy.model import Difference, Finding, Json, Omission, Problem, Progress, Proof, Step
 from supapy.names import many
-from supapy.parts.auth.document import Document, each_once
+from supapy.parts.auth.document import Document, each_once, row_in
 from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.people import LEFT, People, beside_users, clash, meant
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, OTHERS
 from supapy.parts.base import Obstacle
 from supapy.project.auth_api import AuthApi
-from supapy.project.exact import Deep, members, parse
+from supapy.project.exact import Deep, members
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 
@@ -110,7 +110,7 @@ class ByApi:
         yield Obstacle("auth", many(count, "user"), held=True)
         taken = _taken(server)
         names: list[str] = []
-        for row in map(parse, self._lines()):
+        for row in map(row_in, self._lines()):
             if _unmakable(row):
                 continue
             user, found = str(row["id"]), _who_are_met(row, taken)
@@ -128,7 +128,7 @@ class ByApi:
         users, providers, unknown = 0, set[str](), set[str]()
         lost: Counter[str] = Counter()
         staying = self.staying
-        for row in map(parse, self._lines()):
+        for row in map(row_in, self._lines()):
             if str(row["id"]) in staying:
                 continue  # Nothing is lost of him.
             unmakable = _unmakable(row)
@@ -154,7 +154,7 @@ class ByApi:
         """Each saved user against what the server says of him, as far as it can be given."""
         self._choose()
         project, found = moment.project, list[Difference | str]()
-        lines = (line for line in self._lines() if _unmakable(parse(line)) is None)
+        lines = (line for line in self._lines() if _unmakable(row_in(line)) is None)
         asked = partial(_compared, project, self.people.staying)
         side_by_side(project.loop, lines, asked, found.append, at_once=project.at_once)
         yield from (one for one in found if isinstance(one, Difference))
@@ -173,7 +173,7 @@ class ByApi:
 
     def _choose(self) -> None:
         if self._chosen is None and not self.people.is_everybody:
-            self._chosen = self.people.chosen(map(parse, self.document.users()))
+            self._chosen = self.people.chosen(map(row_in, self.document.users()))
 
     def _lines(self) -> Iterator[bytes]:
         return each_once(filter(meant("users", self._chosen), self.document.users()))
@@ -181,7 +181,7 @@ class ByApi:
     def _make_all(self, project: Project, progress: Progress) -> list[Problem]:
         self.earlier.note(self.staying)
         failed: list[Problem] = []
-        lines = (line for line in self._lines() if _unmakable(parse(line)) is None and not self._stays(line))
+        lines = (line for line in self._lines() if _unmakable(row_in(line)) is None and not self._stays(line))
 
         def note(problem: Problem | None) -> None:
             if problem:
@@ -192,11 +192,11 @@ class ByApi:
         return failed
 
     def _stays(self, line: bytes) -> bool:
-        user = str(parse(line)["id"])
+        user = str(row_in(line)["id"])
         return user in self._made or (self.people.on_conflict != "replace" and user in self._met)
 
     async def _make(self, project: Project, line: bytes) -> Problem | None:
-        row = parse(line)
+        row = row_in(line)
         identifier, gone = str(row["id"]), ""
         try:
             for other in self._met.get(identifier, ()):
@@ -242,7 +242,7 @@ def _only(user: Json) -> set[str]:
 
 async def _compared(project: Project, staying: Collection[str], line: bytes) -> Difference | str:
     """What differs, else the sort of proof that the user counts for."""
-    row = parse(line)
+    row = row_in(line)
     place = f"auth.users {row['id']}"
     try:
         live = await project.auth.find(str(row["id"]))

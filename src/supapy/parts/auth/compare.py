@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supapy.model import Difference, Finding, Json, Proof
-from supapy.parts.auth.document import Document
+from supapy.parts.auth.document import Document, row_in
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.live import Live, readers
 from supapy.parts.auth.people import LEFT, meant
@@ -71,7 +71,7 @@ class Comparison:
 
     def _judged(self, one: bytes, other: bytes, live: Live) -> Difference | str:
         """What differs between a saved line and the live one, which is empty when there is none; else a word."""
-        name, was, now = live.name, parse(one), parse(other) if other else None
+        name, was, now = live.name, row_in(one), parse(other) if other else None
         changed = self._changed(name, was, now, live.tables) if now else []
         if now and not changed:
             return _EQUAL

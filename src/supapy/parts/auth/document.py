@@ -17,6 +17,7 @@ from itertools import islice
 from uuid import UUID
 
 from supapy.errors import IntegrityError, UnknownFormat
+from supapy.model import Json
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.tables import FILE, NESTED, NEVER_NULL
 from supapy.parts.base import Source
@@ -141,6 +142,15 @@ def sessions_back(backup: Source, moment: Moment) -> int:
     while some := list(islice(ids, SESSIONS_AT_ONCE)):
         found += moment.value("SELECT count(*) FROM auth.sessions WHERE id = ANY(%s::text[]::uuid[])", (some,))
     return found
+
+
+def row_in(line: bytes) -> Json:
+    """A line's row. Raises IntegrityError for a line that is none."""
+    try:
+        return parse(line)
+    except ValueError:
+        named = _ID.match(line)
+        raise _damaged(f"row {named[1].decode()} isn't JSON" if named else "a row isn't JSON") from None
 
 
 def id_of(line: bytes) -> str:

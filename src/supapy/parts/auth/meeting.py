@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from supapy.parts.auth.document import by_id, id_of, row_of
+from supapy.parts.auth.document import by_id, id_of, row_in, row_of
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.people import OnConflict, owner
 from supapy.parts.auth.tables import NESTED, NEVER_NULL, OF_A_USER, readable
-from supapy.project.exact import parse
 from supapy.project.postgres import Session
 from supapy.project.quick import stage_chunks
 from supapy.project.rows import STAGE
@@ -116,7 +115,7 @@ class Meeting:
         if name == "users":
             return lambda line: (user := id_of(line)) not in self._same and user not in self._clashing
         if name in OF_A_USER:
-            return lambda line: owner(parse(line)) not in self._clashing
+            return lambda line: owner(row_in(line)) not in self._clashing
         return lambda line: True
 
 

@@ -11,7 +11,7 @@ from supapy.model import Dump, Finding, Item, Omission, Problem, Progress, Step
 from supapy.names import many
 from supapy.parts.auth.by_api import ByApi
 from supapy.parts.auth.compare import Comparison
-from supapy.parts.auth.document import Document
+from supapy.parts.auth.document import Document, row_in
 from supapy.parts.auth.dump import Tally, written
 from supapy.parts.auth.earlier import Earlier
 from supapy.parts.auth.ids import Ids
@@ -20,7 +20,6 @@ from supapy.parts.auth.meeting import Meeting
 from supapy.parts.auth.people import EVERYBODY, People, beside_users, clash, meant
 from supapy.parts.auth.tables import FILE, NESTED, OTHERS, readable, wanting
 from supapy.parts.base import Obstacle, Source
-from supapy.project.exact import parse
 from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.pumps import usual_jobs
@@ -134,7 +133,7 @@ class AuthPart:
         if self._people.is_everybody:
             return None
         if self._found is None:
-            self._found = self._people.chosen(map(parse, document.users()))
+            self._found = self._people.chosen(map(row_in, document.users()))
         return self._found
 
     def _left_out(self, backup: Source, project: Project) -> tuple[str, ...]:

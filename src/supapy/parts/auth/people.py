@@ -11,11 +11,10 @@ from typing import Literal
 from supapy.errors import UsageError
 from supapy.model import Json
 from supapy.names import many
-from supapy.parts.auth.document import Document, id_of
+from supapy.parts.auth.document import Document, id_of, row_in
 from supapy.parts.auth.ids import Ids
 from supapy.parts.auth.tables import AUDIT_LOG, CONSENTS, OF_A_USER, OTHERS, SESSIONS
 from supapy.parts.base import Obstacle, Source
-from supapy.project.exact import parse
 
 OnConflict = Literal["fail", "skip", "replace"]
 Via = Literal["sql", "api"]
@@ -116,13 +115,13 @@ def beside_users(
 
     def is_theirs(name: str, line: bytes) -> bool:
         if name in OF_A_USER:
-            row = parse(line)
+            row = row_in(line)
             user = owner(row)
             theirs = user not in staying and (chosen is None or user in chosen)
             if theirs and name == "sessions":
                 sessions.add(str(row["id"]))
             return theirs
-        return str(parse(line).get("session_id")) in sessions if name in SESSIONS else chosen is None
+        return str(row_in(line).get("session_id")) in sessions if name in SESSIONS else chosen is None
 
     for name, rows in sections:
         if name != "users":
@@ -137,7 +136,7 @@ def sessions_saved(backup: Source, people: People) -> int:
 
 def ids_meant(backup: Source, people: People) -> Ids | None:
     """The ids of the saved users that are meant; None for everybody."""
-    return None if people.is_everybody else people.chosen(map(parse, Document(backup).users()))
+    return None if people.is_everybody else people.chosen(map(row_in, Document(backup).users()))
 
 
 def meant(name: str, chosen: Collection[str] | None) -> Callable[[bytes], bool]:
@@ -145,7 +144,7 @@ def meant(name: str, chosen: Collection[str] | None) -> Callable[[bytes], bool]:
     table doesn't say whose its rows are."""
     if chosen is None or name not in ("users", *OF_A_USER):
         return lambda line: True
-    return lambda line: (id_of(line) if name == "users" else owner(parse(line))) in chosen
+    return lambda line: (id_of(line) if name == "users" else owner(row_in(line))) in chosen
 
 
 def owner(row: Json) -> str:
