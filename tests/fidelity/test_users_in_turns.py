@@ -18,7 +18,7 @@ def test_nested_rows_wait_until_there_are_enough_and_the_last_ones_come_at_the_e
     with opened(project_factory("target")) as project, project.session() as session, session.transaction():
         session.execute("SET LOCAL session_replication_role = replica")
         table = readable(session)["mfa_factors"]
-        target = Target.of(session, table, "mfa_factors", COLUMNS, nested=True, meeting=None, partial=False)
+        target = Target.of(session, table, "mfa_factors", COLUMNS, nested=True, replaces=False, partial=False)
         target.held_bytes = 2 * len(_row(0))
         came = [target.take(session, (_row(number), [])) for number in range(4)]
         assert came == [0, 0, 3, 0]
