@@ -41,8 +41,8 @@ AUTH = Choice(database=False, storage=False)
 # 0.8 times the speed of COPY.
 AT_MOST = 1.25
 # A tenth of a second passes before the first user is read, however many there are. Beside half a second of COPY's it
-# counts, beside five it doesn't; and so short turns differ by a fifth from each other.
-QUICK_SLACK = 1.4
+# counts, beside five it doesn't.
+QUICK_SLACK = 1.2
 MOST_MEMORY_MB = 200
 TABLES = ("users", "identities")
 # A user as a sign-up by e-mail leaves him, with what an app keeps of him.
