@@ -15,8 +15,9 @@ from supapy.project.mark import unfinished
 from supapy.project.project import Project, claims
 from supapy.secret import Secret
 
+# The last is how dblink is told where to.
 _URL = re.compile(
-    r"""https?://[^\s'"\\)<>,;]+|postgres(?:ql)?://[^\s'"\\)<>,;?]+""",
+    r"""https?://[^\s'"\\)<>,;]+|postgres(?:ql)?://[^\s'"\\)<>,;?]+|\bhost(?:addr)?=[^\s'"\\)<>,;]+""",
     re.IGNORECASE,
 )
 # Who calls, often with his password.
@@ -160,7 +161,8 @@ def _named(asleep: Sequence[Asleep], names: Sequence[str]) -> list[Asleep]:
 
 def _short(one: Asleep) -> tuple[str, ...]:
     trigger = one.what.trigger or ""
-    return (one.what.name.removeprefix("cron job "), trigger, trigger.strip('"').replace('""', '"'))
+    names = (one.what.name.removeprefix("cron job "), trigger, trigger.strip('"').replace('""', '"'))
+    return tuple(filter(None, names))
 
 
 def _check_rewriting(wanted: Sequence[Asleep], how: Rewriting) -> None:
@@ -212,7 +214,7 @@ def _runs(one: Asleep) -> str:
 
 def _leads_to(url: str, host: str) -> bool:
     """Whether an address, or what stands in the place of one, is of that host, or of one below it."""
-    place = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+    place = (url.partition("://")[2] or url.partition("=")[2]).partition("/")[0].rpartition("@")[2]
     return place == host or place.partition(":")[0].endswith(f".{host}")
 
 

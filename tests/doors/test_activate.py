@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -13,6 +14,7 @@ from tests.doors.commands import Commands, env_file, settings_of
 from tests.extensions import extended_tools, has_cron, preload_cron
 from tests.fidelity.alive import fill, switch_on
 from tests.projects import owner, superuser
+from tests.waiting import until
 
 from supapy.doors import SupabaseRestore
 from supapy.parts.database.alive.quiesced import Quiesce
@@ -81,6 +83,7 @@ def test_what_sleeps_is_shown_with_what_it_calls_and_no_key(supapy: Setup) -> No
     assert f"{OLD}/functions/v1/mail" in ran.out
     assert "https://example.com/hook" in ran.out
     assert "a secret key" in ran.out
+    assert "calls host=elsewhere.example" in ran.out
     assert "oldkey" not in ran.out
     said = commands("--json", "activate").result
     names = {one["name"] for one in said["asleep"]}
@@ -315,6 +318,7 @@ def test_what_cannot_wake_sleeps_on_and_is_a_problem(supapy: Setup) -> None:
     ("arguments", "said"),
     [
         (["nobody"], "nobody doesn't sleep here"),
+        ([""], "what has no name doesn't sleep here"),
         (["teller", "--all"], "either names or --all"),
         (["--rewrite", "a=b"], "rewrite in what?"),
         (["--all", "--rewrite", "nothing"], "isn't OLD=NEW"),
@@ -357,7 +361,29 @@ def test_where_nothing_was_restored_a_name_fits_nothing(source: SandboxProject, 
         2,
         ["error: nightly doesn't sleep here", "hint: Nothing does: no restore has left anything asleep here."],
     )
-    assert commands("activate", "--all").code == 0
+    every = commands("activate", "--all")
+    assert (every.code, every.out) == (0, "nothing sleeps in project source\n")
+
+
+def test_an_interrupted_one_says_what_is_awake_and_the_same_command_wakes_the_rest(supapy: Setup) -> None:
+    commands, target = supapy
+    with superuser(target.database) as holder, superuser(target.database) as watcher:
+        holder.execute("BEGIN")
+        holder.execute("LOCK TABLE public.orders")
+        with commands.started("activate", "--all") as child:
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            until(lambda: watcher.execute(waits).fetchone() != (0,))
+            child.send_signal(signal.SIGINT)
+            said, err = child.communicate()
+    assert child.returncode == 130
+    assert "woken: trigger booked on public.ledger" in said
+    assert "hint: What was told as woken is awake" in err
+    left = [one["name"] for one in commands("--json", "activate").result["asleep"]]
+    assert "trigger booked on public.ledger" not in left
+    assert "trigger teller on public.orders" in left
+    again = commands("activate", "--all")
+    assert again.code == 0
+    assert "nothing sleeps any more" in again.out
 
 
 def test_a_target_that_does_not_answer_is_told(asleep: Commands) -> None:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from supapy.cli.shell import Shell
-from supapy.errors import UsageError
+from supapy.errors import Interrupted, UsageError
 
 if TYPE_CHECKING:
     from supapy.activate import Awakened, Sleeper
     from supapy.cli.screen import Screen
     from supapy.secret import Secret
+
+_INTERRUPTED = "What was told as woken is awake, and one more may be; `supapy activate` shows what sleeps on."
 
 
 @click.command()
@@ -50,7 +52,10 @@ def activate(
     how = rewriting(pairs, _keys(shell) if rewrite_keys else {}, in_functions=in_functions)
     with shell.project() as project:
         if wakes:
-            outcome = wake(project, None if everything else names, how, lambda one: _tell(shell.screen, one))
+            try:
+                outcome = wake(project, None if everything else names, how, lambda one: _tell(shell.screen, one))
+            except KeyboardInterrupt:
+                raise Interrupted("interrupted", _INTERRUPTED) from None
             return _ending(shell.screen, project.ref, outcome)
         found = sleepers(project)
     _show(shell.screen, project.ref, found)
@@ -67,6 +72,8 @@ def _ending(screen: Screen, ref: str, outcome: Awakened) -> int:
     code = 3 if outcome.problems else 0
     left = f"{many(len(outcome.asleep), 'thing')} asleep still" if outcome.asleep else "nothing sleeps any more"
     summary = f"{many(len(outcome.woken), 'thing')} woken in project {shown(ref)}, {left}"
+    if not (outcome.woken or outcome.problems or outcome.asleep):
+        summary = _nothing(ref)
     screen.say(summary, "bold yellow" if code else "bold green", always=bool(code))
     woken, asleep = ([asdict(one) for one in some] for some in (outcome.woken, outcome.asleep))
     problems = render.items_json(outcome.problems)
@@ -96,8 +103,14 @@ def _show(screen: Screen, ref: str, found: list[Sleeper]) -> None:
     if found:
         screen.say()
     said = f"{many(len(found), 'thing')} asleep in project {shown(ref)}: supapy activate NAME, or --all"
-    screen.say(said if found else f"nothing sleeps in project {shown(ref)}", "bold")
+    screen.say(said if found else _nothing(ref), "bold")
     screen.result({"asleep": [asdict(one) for one in found], "exit_code": 0})
+
+
+def _nothing(ref: str) -> str:
+    from supapy.cli.words import shown
+
+    return f"nothing sleeps in project {shown(ref)}"
 
 
 def _describe(screen: Screen, one: Sleeper, lead: str) -> None:
