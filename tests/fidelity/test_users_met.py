@@ -323,6 +323,35 @@ def test_a_server_that_wants_what_the_backup_has_not_is_refused_or_named(
         restored(backup, target, auth())
 
 
+def test_what_an_older_server_has_no_place_for_is_in_the_plan_and_in_the_end(
+    backup: Backup, project_factory: ProjectFactory
+) -> None:
+    target = project_factory("target")
+    as_superuser(
+        target,
+        "ALTER TABLE auth.users DROP COLUMN is_anonymous, DROP COLUMN phone_change",
+        "DROP TABLE auth.refresh_tokens",
+    )
+    outcome = restored(backup, target, auth(sessions=True))
+    lost = {one.name for one in outcome.problems}
+    assert {"auth.users.is_anonymous", "auth.refresh_tokens"} <= lost
+    assert lost == {one.name.partition(":")[0] for one in outcome.plan.omissions if "no such" in one.name}
+    assert ids(target) == {ALICE, BOB, SSO, ANON, OLD}
+    # What none of them has is no loss.
+    outcome = restored(backup, project_factory("other"), auth(users=(ALICE,)))
+    assert [one.name for one in outcome.plan.omissions] == ["1 session"]
+
+
+def test_who_would_be_let_in_is_told_before_anybody_is_asked(backup: Backup, project_factory: ProjectFactory) -> None:
+    target = project_factory("target")
+    as_superuser(target, "ALTER TABLE auth.users DROP COLUMN banned_until")
+    asked: list[Plan] = []
+    with opened(target) as project, pytest.raises(RestoreRefused, match=r"keeps people out in auth.users"):
+        restore(backup, project, auth(), confirm=lambda plan: bool(asked.append(plan)))
+    assert asked == []
+    assert restored(backup, target, auth(users=(ALICE,))).is_whole, "she isn't kept out"
+
+
 def test_two_users_with_one_address_by_single_sign_on_are_both_kept(
     backup: Backup, project_factory: ProjectFactory
 ) -> None:

@@ -64,7 +64,8 @@ class Load:
                     if self.meeting:
                         self.meeting.make_room(taker)
                     self._take_in(maker, taker, progress)
-                    taker.execute(_MOVE_ON)
+                    if taker.value("SELECT pg_catalog.to_regclass(%s)", (SEQUENCE,)):
+                        taker.execute(_MOVE_ON)
                     self._let_count(taker)
                     self._problems += orphans(taker)
             except SqlError as error:
@@ -83,30 +84,53 @@ class Load:
         """The lines of the users that are meant."""
         return filter(meant("users", self.chosen), self.document.users())
 
-    def _take_in(self, maker: Session, taker: Session, progress: Progress) -> None:
-        tables = readable(taker)
+    def look(self, project: Project) -> list[Problem]:
+        """What of these users the target has no place for, before anything is written. Raises RestoreRefused where who
+        is kept out could come in."""
+        found: list[Problem] = []
+        with project.session() as maker:
+            lacking = {name for name in self.document.tables if any(one.lacks for one in self._targets(maker, name))}
+            for name, coming in self._coming() if lacking else ():
+                targets = self._targets(maker, name) if name in lacking else []
+                for chunk in chunks(coming) if targets else ():
+                    texts = parsed_apart(chunk, [target.name for target in targets[1:]])
+                    for target, those in zip(targets, texts, strict=True):
+                        if those:
+                            target.look(maker, packed(those))
+                found += [problem for target in targets for problem in target.found]
+        return found
+
+    def _coming(self) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """The tables that are restored, each with the lines that come in."""
         for name, lines in self.document.sections():
-            if name in self.left_out:
-                continue
-            nested = NESTED if name == "users" else ()
-            named = [one for one in (name, *nested) if one in self.document.columns]
-            targets = [
-                Target.of(
-                    taker,
-                    tables.get(one),
-                    one,
-                    self.document.columns[one],
-                    nested=one != name,
-                    replaces=bool(self.meeting and self.meeting.replaces),
-                    partial=self.chosen is not None or self.meeting is not None,
-                )
-                for one in named
-            ]
+            if name not in self.left_out:
+                coming = filter(meant(name, self.chosen), lines)
+                yield name, filter(self.meeting.comes(name), coming) if self.meeting else coming
+
+    def _targets(self, taker: Session, name: str) -> list[Target]:
+        """Where the lines of a table go: itself, and what is nested in them; nowhere for one that isn't restored."""
+        if name in self.left_out:
+            return []
+        tables, nested = readable(taker), NESTED if name == "users" else ()
+        return [
+            Target.of(
+                taker,
+                tables.get(one),
+                one,
+                self.document.columns[one],
+                nested=one != name,
+                replaces=bool(self.meeting and self.meeting.replaces),
+                partial=self.chosen is not None or self.meeting is not None,
+            )
+            for one in (name, *nested)
+            if one in self.document.columns
+        ]
+
+    def _take_in(self, maker: Session, taker: Session, progress: Progress) -> None:
+        for name, coming in self._coming():
+            targets = self._targets(taker, name)
             for target in targets:
                 target.open(taker)
-            coming = filter(meant(name, self.chosen), lines)
-            if self.meeting:
-                coming = filter(self.meeting.comes(name), coming)
             for made in _one_ahead(_made(maker, coming, targets)):
                 came = [target.take(taker, rows) for target, rows in zip(targets, made, strict=True)]
                 if name == "users":

@@ -48,6 +48,7 @@ class AuthPart:
         self._sessions: int | None = None
         self._by_api: ByApi | None = None
         self._found: Ids | None = None
+        self._lost: list[Problem] = []
 
     def dump(self, moment: Moment) -> Dump:
         """The one file, and a word on what isn't in it."""
@@ -72,17 +73,23 @@ class AuthPart:
             yield from self._by_api.obstacles(moment)
             return
         document.check()
-        yield from _impossible(document, moment)
+        if impossible := list(_impossible(document, moment)):
+            yield from impossible
+            return
+        try:
+            yield from self._meet(backup, document, moment)
+            self._lost = self._load(document, self._left_out(backup, moment.project)).look(moment.project)
+        except SqlError as error:
+            raise not_taken(error) from None
+
+    def _meet(self, backup: Source, document: Document, moment: Moment) -> Iterator[Obstacle]:
         count = moment.value("SELECT count(*) FROM auth.users")
         if not count:
             return
         yield Obstacle(self.name, many(count, "user"), held=True)
         self._meeting = Meeting(self._people.on_conflict, self._earlier(backup).is_own_work)
-        try:
-            with moment.project.session() as session:
-                self._meeting.find(session, self._load(document, ()).users())
-        except SqlError as error:
-            raise not_taken(error) from None
+        with moment.project.session() as session:
+            self._meeting.find(session, self._load(document, ()).users())
         if self._meeting.clashing and "sessions" in self._left_out(backup, moment.project):
             theirs = filter(meant("sessions", self._chosen(document)), document.rows("sessions"))
             self._sessions = sum(map(self._meeting.comes("sessions"), theirs))
@@ -143,6 +150,8 @@ class AuthPart:
         self, backup: Source, document: Document, project: Project, left_out: tuple[str, ...]
     ) -> Iterator[Omission]:
         """What the backup has and the restore leaves out, on purpose or since nobody can bring it."""
+        for lost in self._lost:
+            yield Omission(self.name, f"{lost.name}: {lost.reason}", "Upgrade the target first where it matters.")
         chosen, sessions = self._chosen(document), self._sessions
         # Of the audit log nothing is any user's.
         records = backup.count(self.name, AUDIT_COUNT) if chosen is None else 0

@@ -41,7 +41,7 @@ class Target:
     replaces: bool
     lost: dict[str, Problem]
     held_bytes: int
-    _found: list[Problem] = field(default_factory=list)
+    found: list[Problem] = field(default_factory=list)
     _held: list[Made] = field(default_factory=list)
     _size: int = 0
 
@@ -64,7 +64,7 @@ class Target:
         rows = f"{STAGE} s, {lines} AS one(line)"
         values, lost = {}, {}
         if table is None:
-            lost["true"] = Problem("auth", place, "the target's Auth server has no such table: its rows were left out")
+            lost["true"] = Problem("auth", place, "the target's Auth server has no such table: its rows are left out")
         else:
             values = _values(table, saved)
             known = {*(one.name for one in table.columns), *(_renamed(table, saved) or ())}
@@ -104,6 +104,22 @@ class Target:
         """The rows that packed lines make, in COPY's binary form."""
         if not texts:
             return []
+        self.look(maker, texts)
+        if self.table is None:
+            return []
+        record = f", pg_catalog.json_to_record(one.line) AS r({self.record})"
+        values = ", ".join(self.values[column.name] for column in self.columns)
+        query = f"SELECT {values} FROM {self.rows}{record}"
+        return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
+
+    @property
+    def lacks(self) -> bool:
+        """Whether anything of the saved rows may have no place here."""
+        return bool(self.lost or self._let_in)
+
+    def look(self, maker: Session, texts: bytes) -> None:
+        """Stage packed lines, and note what of them has no place here. Raises RestoreRefused where somebody who is kept
+        out would be let in."""
         stage_packed(maker, texts)
         for condition in self._let_in:
             if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE {condition})"):
@@ -115,13 +131,7 @@ class Target:
         for condition, problem in list(self.lost.items()):
             if maker.value(f"SELECT EXISTS (SELECT FROM {self.rows} WHERE {condition})"):
                 del self.lost[condition]
-                self._found.append(problem)
-        if self.table is None:
-            return []
-        record = f", pg_catalog.json_to_record(one.line) AS r({self.record})"
-        values = ", ".join(self.values[column.name] for column in self.columns)
-        query = f"SELECT {values} FROM {self.rows}{record}"
-        return list(maker.copy_out(f"COPY ({query}) TO STDOUT (FORMAT binary)"))
+                self.found.append(problem)
 
     def take(self, taker: Session, made: Made) -> int:
         """Take rows in, or hold them until there are enough; gives the number of those that came in."""
@@ -157,7 +167,7 @@ class Target:
                 if left:
                     reason = f"the target hasn't the OAuth clients of {many(left, 'row')}: left out"
                     yield Problem("auth", "auth.oauth_consents", reason)
-        yield from self._found
+        yield from self.found
 
     @property
     def _let_in(self) -> list[str]:
