@@ -239,6 +239,10 @@ def test_a_user_nobody_knows_is_an_error(backup: Backup, project_factory: Projec
     target = project_factory("target")
     with pytest.raises(UsageError, match=r"no user of the backup is zoe@\*"):
         restored(backup, target, auth(users=("alice@*", "zoe@*")))
+    # What a script says whose variable is empty: nobody, not all who have no phone number.
+    for nobody in ("", "+"):
+        with pytest.raises(UsageError, match="no user of the backup is"):
+            restored(backup, target, auth(users=(nobody,)))
     assert ids(target) == set()
 
 

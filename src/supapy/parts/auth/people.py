@@ -76,13 +76,13 @@ class People:
         patterns = [re.compile(translate(text.lower().removeprefix("+"))) for text in self.users]
         unmet, found = dict(zip(self.users, patterns, strict=True)), Ids()
         for user in users:
-            names = [str(user.get(key) or "").lower() for key in ("id", "email", "phone")]
+            names = [str(user[key]).lower() for key in ("id", "email", "phone") if user.get(key)]
             if any(pattern.match(name) for pattern in patterns for name in names):
                 found.add(str(user.get("id")))
             unmet = {text: one for text, one in unmet.items() if not any(map(one.match, names))} if unmet else unmet
         if unmet:
             raise UsageError(
-                f"no user of the backup is {', '.join(unmet)}",
+                f"no user of the backup is {', '.join(one or 'without a name' for one in unmet)}",
                 "Give an id, an e-mail address, a phone number or a glob of these, as in --user '*@example.com'.",
             )
         return found
