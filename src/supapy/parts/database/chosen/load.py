@@ -13,6 +13,7 @@ from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.alive import quiesced, refreshing, subscriptions
 from supapy.parts.database.alive.quiesced import Quiesce
 from supapy.parts.database.chosen.picking import Picked, missing, pick
+from supapy.parts.database.inventory import collations
 from supapy.parts.database.inventory.contents import FILE
 from supapy.parts.database.inventory.extensions import other_versions
 from supapy.parts.database.inventory.inventory import live_inventory
@@ -33,11 +34,12 @@ from supapy.project.project import Project
 
 # Without them there is nothing to have pieces: that one can't be made ends the restore, and nothing was written.
 _NECESSARY = frozenset({"TABLE", "FOREIGN TABLE", "SEQUENCE", "SCHEMA", "EXTENSION", "TYPE", "DOMAIN"})
-# What is raised when something isn't there, or has become another thing than it was.
+# What is raised when something isn't there (a locale too, or what the server was built with), or has become another
+# thing than it was.
 _LACKING = (
     "undefined_table OR undefined_function OR undefined_object OR undefined_column OR invalid_schema_name "
     "OR invalid_foreign_key OR wrong_object_type OR duplicate_object OR duplicate_table OR duplicate_function "
-    "OR object_not_in_prerequisite_state"
+    "OR object_not_in_prerequisite_state OR feature_not_supported OR invalid_parameter_value"
 )
 
 
@@ -46,6 +48,7 @@ def obstacles(backup: Source, moment: Moment, patterns: Patterns) -> Iterator[Ob
     picked = pick(backup, patterns, moment)
     picked.whole.check(backup)
     yield from load.unfit(picked.whole, moment)
+    yield from collations.lacking(picked.contents, moment, needed=True)
     held = load.own_names(live_inventory(moment, read_facts(moment), set()))
     if held:
         yield Obstacle("database", f"{len(held)} tables, functions and other objects ({few(sorted(held))})", held=True)

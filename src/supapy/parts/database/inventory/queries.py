@@ -53,6 +53,9 @@ def _kind(kind: str) -> str:
 
 _KIND_AND_RELATION = f"{_kind('c.relkind')} || {_RELATION}"
 PLATFORM_COLUMNS = "columns of the platform in use"
+SERVER_COLLATIONS = "collations of the server in use"
+# Not things of the user's, but what his own stand on: a target may lack them, and they are compared by what uses them.
+STOOD_ON = frozenset({PLATFORM_COLUMNS, SERVER_COLLATIONS})
 # The sort of what each lists; a sort may be of several kinds.
 INVENTORY: tuple[tuple[str, str], ...] = (
     (
@@ -368,7 +371,20 @@ INVENTORY: tuple[tuple[str, str], ...] = (
         FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
         WHERE {_users("v.conowner")} AND {_own("pg_conversion", "v.oid")}""",
     ),
-    # Not a thing of the user's, but what his own things stand on: another version of the platform may lack it.
+    # Those that a server finds on its system when it is made; the few that all have are pinned, and not noted.
+    (
+        SERVER_COLLATIONS,
+        """
+        SELECT DISTINCT 'use of collation ' || d.refobjid::regcollation || ' by ' || i.identity AS name,
+            d.classid::bigint AS catalog, d.objid::bigint AS oid,
+            coalesce(w.ev_class, k.conrelid, f.adrelid, 0)::bigint AS relation,
+            d.refobjid::regcollation::text AS collation
+        FROM pg_depend d CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+        LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
+        LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
+        LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
+        WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid < 16384""",
+    ),
     (
         PLATFORM_COLUMNS,
         f"""

@@ -10,6 +10,7 @@ from supapy.model import Omission, Problem, Progress, Step
 from supapy.names import few, many, unquoted
 from supapy.parts.base import Obstacle, Source
 from supapy.parts.database.alive.quiesced import Quiesce
+from supapy.parts.database.inventory.collations import lacking
 from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.inventory.extensions import other_versions, without
 from supapy.parts.database.inventory.inventory import Inventory, is_preinstalled, live_inventory
@@ -37,6 +38,7 @@ def obstacles(backup: Source, moment: Moment) -> Iterator[Obstacle]:
     contents.check(backup)
     yield from unfit(contents, moment)
     yield from _missing_extensions(contents, moment)
+    yield from lacking(contents, moment)
     yield from _missing_columns(contents, moment)
     live = live_inventory(moment, read_facts(moment), set())
     held = own_names(live)
