@@ -9,7 +9,7 @@ from supapy.names import few
 from supapy.parts.base import Obstacle
 from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.inventory.makers import STATEMENT
-from supapy.parts.database.inventory.queries import SERVER_COLLATIONS
+from supapy.parts.database.inventory.stood_on import SERVER_COLLATIONS
 from supapy.parts.database.script.segments import Statement
 from supapy.project.moment import Moment
 

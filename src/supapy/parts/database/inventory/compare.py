@@ -23,8 +23,8 @@ from supapy.parts.database.inventory.inventory import (
 )
 from supapy.parts.database.inventory.makers import STATEMENT
 from supapy.parts.database.inventory.properties import Properties
-from supapy.parts.database.inventory.queries import STOOD_ON
 from supapy.parts.database.inventory.sealed import sealed_in
+from supapy.parts.database.inventory.stood_on import STOOD_ON_SORTS
 from supapy.parts.database.platform import vault
 from supapy.parts.database.rows.tables import copy_statement, database_rows
 from supapy.parts.database.rules.facts import read_facts
@@ -58,7 +58,7 @@ def compare(backup: Source, moment: Moment, contents: Contents, listener: Listen
         contents = replace(contents, inventory=contents.inventory | {"extensions": rest})
     strangers = _strangers(contents.inventory, live)
     for sort in dict.fromkeys((*contents.inventory, *live)):
-        if sort in STOOD_ON:
+        if sort in STOOD_ON_SORTS:
             continue  # What stands on them is compared.
         yield from _compare_sort(sort, contents, live, moment.major, strangers)
     yield from _compare_rows(backup, contents, moment, listener)

@@ -7,6 +7,8 @@ equal databases. `definition` is SQL as the server prints it, which another majo
 
 from __future__ import annotations
 
+from supapy.parts.database.inventory.stood_on import STOOD_ON
+
 _NOBODYS = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
 
 
@@ -52,10 +54,6 @@ def _kind(kind: str) -> str:
 
 
 _KIND_AND_RELATION = f"{_kind('c.relkind')} || {_RELATION}"
-PLATFORM_COLUMNS = "columns of the platform in use"
-SERVER_COLLATIONS = "collations of the server in use"
-# Not things of the user's, but what his own stand on: a target may lack them, and they are compared by what uses them.
-STOOD_ON = frozenset({PLATFORM_COLUMNS, SERVER_COLLATIONS})
 # The sort of what each lists; a sort may be of several kinds.
 INVENTORY: tuple[tuple[str, str], ...] = (
     (
@@ -371,40 +369,5 @@ INVENTORY: tuple[tuple[str, str], ...] = (
         FROM pg_conversion v JOIN pg_namespace n ON n.oid = v.connamespace
         WHERE {_users("v.conowner")} AND {_own("pg_conversion", "v.oid")}""",
     ),
-    # Those that a server finds on its system when it is made; the few that all have are pinned, and not noted.
-    (
-        SERVER_COLLATIONS,
-        """
-        SELECT DISTINCT 'use of collation ' || d.refobjid::regcollation || ' by ' || i.identity AS name,
-            d.classid::bigint AS catalog, d.objid::bigint AS oid,
-            coalesce(w.ev_class, k.conrelid, f.adrelid, 0)::bigint AS relation,
-            d.refobjid::regcollation::text AS collation
-        FROM pg_depend d CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
-        LEFT JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND w.oid = d.objid
-        LEFT JOIN pg_constraint k ON d.classid = 'pg_constraint'::regclass AND k.oid = d.objid
-        LEFT JOIN pg_attrdef f ON d.classid = 'pg_attrdef'::regclass AND f.oid = d.objid
-        WHERE d.refclassid = 'pg_collation'::regclass AND d.refobjid < 16384""",
-    ),
-    (
-        PLATFORM_COLUMNS,
-        f"""
-        SELECT DISTINCT {
-            _thing(f"'use of column ' || quote_ident(d.attname) || ' of table ' || {_RELATION}", "pg_depend", "0")
-        },
-            {_RELATION} AS table, d.attname AS column
-        FROM {_IN_RELATION} CROSS JOIN LATERAL (
-            SELECT (SELECT attname FROM pg_attribute WHERE attrelid = refobjid AND attnum = refobjsubid)
-            FROM pg_depend WHERE refclassid = 'pg_class'::regclass AND refobjid = c.oid AND refobjsubid > 0
-                AND (classid = 'pg_policy'::regclass OR CASE classid
-                    WHEN 'pg_rewrite'::regclass THEN (SELECT u.relnamespace
-                        FROM pg_rewrite r JOIN pg_class u ON u.oid = r.ev_class WHERE r.oid = objid)
-                    WHEN 'pg_constraint'::regclass THEN (SELECT u.relnamespace
-                        FROM pg_constraint k JOIN pg_class u ON u.oid = k.conrelid WHERE k.oid = objid)
-                    WHEN 'pg_proc'::regclass THEN (SELECT pronamespace FROM pg_proc f WHERE f.oid = objid)
-                    END IN (SELECT oid FROM pg_namespace
-                        WHERE nspname <> ALL (%(managed)s) AND nspname !~ '^pg_'))
-        ) d (attname)
-        WHERE n.nspname IN ('auth', 'storage', 'realtime')
-            AND c.relowner IN (SELECT oid FROM pg_roles WHERE rolname ~ %(platform)s)""",
-    ),
+    *STOOD_ON,
 )

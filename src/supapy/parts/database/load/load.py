@@ -14,8 +14,8 @@ from supapy.parts.database.inventory.collations import lacking
 from supapy.parts.database.inventory.contents import Contents
 from supapy.parts.database.inventory.extensions import other_versions, without
 from supapy.parts.database.inventory.inventory import Inventory, is_preinstalled, live_inventory
-from supapy.parts.database.inventory.queries import PLATFORM_COLUMNS
 from supapy.parts.database.inventory.sealed import locked, saved_ids, sealed_in
+from supapy.parts.database.inventory.stood_on import PLATFORM_COLUMNS
 from supapy.parts.database.load.loader import Loader
 from supapy.parts.database.platform.platform import MIGRATIONS_SCHEMA
 from supapy.parts.database.platform.vault import read_names
