@@ -103,12 +103,14 @@ class Meeting:
         taker.copy_in(f"COPY {_GONE} FROM STDIN", (f"{one}\n".encode() for one in self._gone))
         taker.execute(f"ANALYZE {_GONE}")
         tables = readable(taker)
+        taker.execute(_HASHED.format(switch="off"))
         for name, condition in _BEHIND:
             if name in tables:
                 taker.execute(f"DELETE FROM {tables[name].sql} WHERE {condition.format(gone=_GONE)}")
         for table, column in taker.rows(_OF_USERS):
             taker.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT id FROM {_GONE})")
         taker.execute(f"DELETE FROM {tables['users'].sql} WHERE id IN (SELECT id FROM {_GONE})")
+        taker.execute(_HASHED.format(switch="on"))
 
     def comes(self, name: str) -> Callable[[bytes], bool]:
         """Tells whether a saved line of a table comes in: its user isn't met, or wins."""
@@ -162,6 +164,8 @@ l.saved = l.live OR (pg_catalog.octet_length(l.saved) > pg_catalog.octet_length(
 _BY_ID = "; ".join(
     f"SET enable_{way} = off" for way in ("hashjoin", "mergejoin", "seqscan", "indexscan", "indexonlyscan")
 )
+# The same of those who go: else each of the target's rows would be looked for among all of them.
+_HASHED = "SET LOCAL enable_nestloop = {switch}"
 _FROM_END_TO_END = "; ".join(
     f"SET enable_{way} = {switch}"
     for way, switch in (("hashjoin", "on"), ("seqscan", "on"), ("nestloop", "off"), ("bitmapscan", "off"))
