@@ -15,6 +15,7 @@ from supapy.parts.database.alive.quiesced import read_quiesced
 from supapy.parts.database.inventory.contents import FILE, Contents
 from supapy.parts.database.inventory.extensions import gone
 from supapy.parts.database.inventory.inventory import (
+    EXTENSION,
     VAULT_SECRETS,
     Inventory,
     is_preinstalled,
@@ -29,6 +30,7 @@ from supapy.parts.database.platform import vault
 from supapy.parts.database.rows.tables import copy_statement, database_rows
 from supapy.parts.database.rules.facts import read_facts
 from supapy.parts.database.script.segments import Segment
+from supapy.parts.database.sql.statements import sql_file
 from supapy.project.moment import Moment
 from supapy.project.schema import Table
 from supapy.stream import NO_ROWS, fingerprint, newlines
@@ -57,6 +59,8 @@ def compare(backup: Source, moment: Moment, contents: Contents, listener: Listen
         rest = {name: said for name, said in extensions.items() if name not in lacking}
         contents = replace(contents, inventory=contents.inventory | {"extensions": rest})
     strangers = _strangers(contents.inventory, live)
+    lost, new = _of_other_versions(contents, live, moment)
+    contents, live = replace(contents, inventory=_without(contents.inventory, lost)), _without(live, new)
     for sort in dict.fromkeys((*contents.inventory, *live)):
         if sort in STOOD_ON_SORTS:
             continue  # What stands on them is compared.
@@ -64,6 +68,26 @@ def compare(backup: Source, moment: Moment, contents: Contents, listener: Listen
     yield from _compare_rows(backup, contents, moment, listener)
     if asleep := sum(not one.follows for one in read_quiesced(moment)):
         yield Proof("database", "things asleep until `supapy activate`", asleep)
+
+
+def _of_other_versions(contents: Contents, live: Inventory, moment: Moment) -> tuple[set[str], set[str]]:
+    """The grants, saved and found, on what an extension has in one of two versions only: that is the version's."""
+    saved, found = (inventory.get("extensions", {}) for inventory in (contents.inventory, live))
+    others = {name for name in saved.keys() & found.keys() if saved[name].get("version") != found[name].get("version")}
+    ours, theirs = (inventory.get("grants", {}) for inventory in (contents.inventory, live))
+    lost, new = (
+        {name for name in one.keys() - other.keys() if one[name].get(EXTENSION) in others}
+        for one, other in ((ours, theirs), (theirs, ours))
+    )
+    if lost:
+        # Nobody may have a privilege on what is there all the same.
+        lost -= {f"grants on {obj}" for (obj,) in moment.rows(f"{sql_file('privileged')} SELECT obj FROM object")}
+    return lost, new
+
+
+def _without(inventory: Inventory, grants: Container[str]) -> Inventory:
+    kept = {name: said for name, said in inventory.get("grants", {}).items() if name not in grants}
+    return inventory | {"grants": kept}
 
 
 def _strangers(saved: Inventory, live: Inventory) -> set[str]:
@@ -105,6 +129,8 @@ def _comparable(sort: str, properties: Properties, saved_major: int, live_major:
     """Without what one of the two servers can't say, or says in other words."""
     # A secret of the vault gets a new id in every project.
     unsaid = {STATEMENT, "id"}
+    if sort == "grants":
+        unsaid |= {EXTENSION}
     if sort == "extensions":
         # It is the target's (recipe §2), and a restore's plan names it.
         unsaid |= {"version"}

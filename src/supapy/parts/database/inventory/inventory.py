@@ -43,6 +43,8 @@ _BY_NAME = (
     "queues",
 )
 VAULT_SECRETS = "vault secrets"
+# The property of grants that names the extension which their object is a member of. It is no privilege.
+EXTENSION = "extension"
 # Before a thing's properties its name, catalog, oid and relation stand in the rows of the inventory's queries.
 _KEYS = 4
 
@@ -229,12 +231,13 @@ def without_tables(publication: Properties, left_out: Set[str]) -> Properties:
 def _grants(granted: Iterable[grants.Grant], makers: Makers) -> Iterator[tuple[str, Properties]]:
     by_object: dict[str, Properties] = {}
     # Most objects share their privileges with many others.
-    alike: dict[tuple[int, str | None], Properties] = {}
+    alike: dict[tuple[int, str | None, str | None], Properties] = {}
     for grant in granted:
         if grant.privileges and not grant.beyond_postgres:
-            name, sign = _grants_on(grant), (id(grant.privileges), grant.column)
+            name, sign = _grants_on(grant), (id(grant.privileges), grant.column, grant.extension)
             if sign not in alike:
-                alike[sign] = _privileges(grant.privileges, grant.column)
+                member = {EXTENSION: f"extension {grant.extension}"} if grant.extension else {}
+                alike[sign] = _privileges(grant.privileges, grant.column) | member
             given = alike[sign]
             by_object[name] = by_object[name] | given if name in by_object else given
             makers.note("grants", name, grant.catalog, grant.oid)

@@ -44,7 +44,7 @@ class Grant(NamedTuple):
     """What is granted on one object, or on a column of it: `object` is the text after ON in a GRANT.
 
     Without `privileges` it says only that the object is there, and which others it has. `catalog` and `oid` are the
-    object's. What is `beyond_postgres` can't be granted again.
+    object's, `extension` is the one that it is a member of. What is `beyond_postgres` can't be granted again.
     """
 
     object: str
@@ -53,6 +53,7 @@ class Grant(NamedTuple):
     privileges: Privileges = Privileges()
     catalog: int = 0
     oid: int = 0
+    extension: str | None = None
     beyond_postgres: bool = False
 
     @property
@@ -99,8 +100,8 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
     passable = {(obj, column): _passable(held) for obj, column, *_, held in rows}
     grants: list[Grant] = []
     theirs: dict[str, bool] = {}
-    for obj, column, owner, schema, extension, *key, held in rows:
-        if schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}" or key[1] in facts.queue_partitions:
+    for obj, column, owner, schema, extension, catalog, oid, held in rows:
+        if schema == quiesced.SCHEMA or obj == f"SCHEMA {quiesced.SCHEMA}" or oid in facts.queue_partitions:
             continue
         users = schema is not None and schema not in facts.managed and not extension
         # What can't be given back to its owner stays with postgres, and so must what that owner had and granted.
@@ -110,7 +111,7 @@ def read_grants(moment: Moment, facts: Facts) -> list[Grant]:
             privileges = Privileges(one for one in privileges if not _is_platforms_business(one))
             if held and not privileges:
                 continue
-        grant = Grant(obj, column, "postgres" if lost_owner else owner, privileges, *key)
+        grant = Grant(obj, column, "postgres" if lost_owner else owner, privileges, catalog, oid, extension)
         if users or not platform.is_platform_role(owner):
             grants.append(grant)
         else:
@@ -167,9 +168,13 @@ _HELD = """
     FROM (SELECT DISTINCT coalesce(o.acl, o.defaults) FROM object o) d (acl)
 )
 SELECT o.obj, o.col, pg_get_userbyid(o.owner)::text, o.schema,
-    (o.classid, o.objid) IN (SELECT d.classid, d.objid FROM pg_depend d WHERE d.deptype = 'e'),
-    o.classid::bigint, o.objid::bigint, held.privileges
+    member.extension, o.classid::bigint, o.objid::bigint, held.privileges
 FROM object o JOIN held ON held.acl = coalesce(o.acl, o.defaults)
+LEFT JOIN (
+    SELECT d.classid, d.objid, quote_ident(e.extname)
+    FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+    WHERE d.deptype = 'e' AND d.refclassid = 'pg_extension'::regclass
+) member (classid, objid, extension) USING (classid, objid)
 """
 
 
