@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from supapy.errors import UsageError
@@ -21,6 +22,8 @@ from supapy.project.moment import Moment
 from supapy.project.patterns import ALL_TABLES, Patterns, match, user_relations, user_schemas
 from supapy.project.postgres import no_database
 from supapy.project.project import Project
+
+COMPONENTS = ("database", "storage", "auth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +104,21 @@ class Choice:
             "--quiesce": self.quiesce is Quiesce.ALL,
             "--no-quiesce": self.quiesce is Quiesce.NONE,
         }
-        said = {**own, **self.only.options, **self.tables.options, **self.people.options}
-        return {name: sorted({*one}) if isinstance(one, tuple) else one for name, one in said.items() if one}
+        return {**_said(own), **self._within_parts}
+
+    @property
+    def components(self) -> list[str]:
+        """The names of those that it is about."""
+        return [name for name in COMPONENTS if getattr(self, name)]
+
+    @property
+    def narrowed_by(self) -> str:
+        """The options that say what is meant within the components, as one types them; "" where all is."""
+        return " ".join(map(typed, self._within_parts.items()))
+
+    @property
+    def _within_parts(self) -> Options:
+        return _said({**self.only.options, **self.tables.options, **self.people.options})
 
     def check(self, project: Project) -> None:
         """Raises UsageError when something is chosen that this project's settings don't suffice for, and AccessDenied
@@ -142,6 +158,27 @@ class Choice:
         """The same for a target: nothing in another project acts by itself before it is woken, and in the backup's own
         project what slept sleeps on."""
         return replace(self, quiesce=self.quiesce or (Quiesce.AS_SAVED if same_project else Quiesce.ALL))
+
+
+def _said(options: Mapping[str, bool | str | tuple[str, ...] | None]) -> Options:
+    return {name: sorted({*one}) if isinstance(one, tuple) else one for name, one in options.items() if one}
+
+
+def typed(option: tuple[str, bool | str | list[str]]) -> str:
+    """An option as one types it."""
+    name, value = option
+    values = [] if value is True else [value] if isinstance(value, str) else value
+    return " ".join(f"{name} {shlex.quote(str(one))}" for one in values) if values else name
+
+
+def included(metadata: Json) -> list[str]:
+    """The components a backup has."""
+    return [name for name in COMPONENTS if metadata.get(f"include_{name}")]
+
+
+def in_part(metadata: Json) -> list[str]:
+    """The components of which a backup has only what was chosen."""
+    return [name for name in included(metadata) if metadata.get(f"{name}_only")]
 
 
 def to_save(

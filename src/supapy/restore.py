@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from supapy import __version__
 from supapy.backup import Backup
-from supapy.choice import Choice, to_restore
+from supapy.choice import Choice, in_part, to_restore, typed
 from supapy.cutover import Duty, cut_over
 from supapy.errors import RestoreRefused, StoreError, SupapyError
 from supapy.events import Advanced, Finished, Listener, Noted, Started, ignore
@@ -38,7 +38,7 @@ class Plan:
 
     `obstacles` are what the named target holds already; where the plan `goes_on` with a restore that didn't come to its
     end, what it held before. `omissions` are known not to come back. `mark` is what the target says
-    meanwhile, where it can.
+    meanwhile, where it can. The backup may have been `saved_in_part` only.
     """
 
     label: str
@@ -51,6 +51,7 @@ class Plan:
     omissions: list[Omission]
     mark: Mark | None
     goes_on: bool = False
+    saved_in_part: bool = False
 
     @property
     def users(self) -> int | None:
@@ -143,6 +144,7 @@ def make_plan(
         omissions=[one for one in loaded if isinstance(one, Omission)],
         mark=mark if project.has_database and not choice.names_tables else None,
         goes_on=bool(begun),
+        saved_in_part=bool(in_part(backup.metadata)),
     )
 
 
@@ -172,7 +174,7 @@ def _half_restored(ref: str, begun: Mark, wanted: Mark) -> RestoreRefused:
         how, finish = ", by another version of supapy", "with that version"
     elif begun.digest == wanted.digest:
         how = f", with other options ({'; '.join(_other_options(begun.options, wanted.options or {}))})"
-        finish = f"with: supapy restore {' '.join([begun.label, *map(_typed, begun.options.items())])}"
+        finish = f"with: supapy restore {' '.join([begun.label, *map(typed, begun.options.items())])}"
     return RestoreRefused(
         f"project {ref} is half restored: {begun} was on its way in{how}, and the run didn't come to its end",
         f"{UNTOUCHED} Finish that first {finish}, or choose an empty target with --env-file FILE.",
@@ -182,15 +184,8 @@ def _half_restored(ref: str, begun: Mark, wanted: Mark) -> RestoreRefused:
 def _other_options(then: Options, now: Options) -> Iterator[str]:
     for name in sorted(then.keys() | now.keys()):
         if then.get(name) != now.get(name):
-            before, after = (_typed((name, one[name])) if name in one else "without" for one in (then, now))
+            before, after = (typed((name, one[name])) if name in one else "without" for one in (then, now))
             yield f"then {before}, now {after}"
-
-
-def _typed(option: tuple[str, bool | str | list[str]]) -> str:
-    """An option as one types it."""
-    name, value = option
-    values = [] if value is True else [value] if isinstance(value, str) else value
-    return " ".join(f"{name} {shlex.quote(str(one))}" for one in values) if values else name
 
 
 def restore(

@@ -33,7 +33,31 @@ def test_a_backup_of_one_table_says_everywhere_that_it_is_a_part(supapy: Command
     assert supapy("--json", "list").result["backups"][0]["in_part"] == ["database"]
     verified = supapy("verify")
     assert (verified.code, verified.err) == (0, "")
-    assert "It was made of a part only: database." in verified.out
+    assert "and equal to project source in database, as far as it was saved\nIt was made of a part only: database." in (
+        verified.out
+    )
+
+
+def test_the_last_line_says_what_was_compared(
+    supapy: Commands, saved: Path, source: SandboxProject, project_factory: ProjectFactory, tmp_path: Path
+) -> None:
+    where = ("-o", saved.parent)
+
+    def last_line(*options: str) -> str:
+        target = project_factory("target")
+        ran = supapy("--env-file", env_file(target, tmp_path), "restore", saved.name, "--yes", *where, *options)
+        assert (ran.code, ran.err) == (0, "")
+        return ran.out.splitlines()[-1].removeprefix(f"{saved.name} is restored into project target: ")
+
+    assert last_line("--exclude-table-data", "stops", "--no-auth") == (
+        "the two are equal in database and storage, as chosen by --exclude-table-data stops"
+    )
+    assert last_line("--no-storage") == "the two are equal in database and auth"
+    verified = supapy("verify", saved.name, "--exclude-table-data", "stops", *where)
+    assert verified.out.splitlines()[-1].endswith(
+        "and equal to project source in database, storage and auth, as chosen by --exclude-table-data stops"
+    )
+    assert supapy("verify", saved.name, *where).out.splitlines()[-1].endswith("and equal to project source")
 
 
 def ran_in(saved: Path, command: tuple[str, ...]) -> list[str | Path]:

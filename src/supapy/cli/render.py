@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from supapy.backup import Backup
+from supapy.choice import COMPONENTS, Choice, in_part, included
 from supapy.cli.screen import Screen
 from supapy.cli.words import shown, size
 from supapy.model import Difference, Json, Omission, Problem, Proof
@@ -17,7 +18,6 @@ from supapy.restore import Outcome
 MOST_DIFFERENCES_NAMED = 20
 # Names after one thing that is left to do; -v has them all.
 MOST_NAMED = 6
-COMPONENTS = ("database", "storage", "auth")
 # What the parts of a backup are called where they are counted.
 _PART_TITLES = {"tables": "tables_json"}
 _AGES = ((365 * 86_400, "year"), (30 * 86_400, "month"), (86_400, "day"), (3600, "hour"), (60, "minute"))
@@ -93,7 +93,8 @@ def outcome(screen: Screen, restored: Outcome) -> None:
         return
     if restored.is_whole:
         but = ", but for what the plan said won't come back" if restored.plan.omissions else ""
-        screen.say(f"{said}: the two are equal{but}", "bold green")
+        compared = scope(restored.plan.choice, restored.plan.saved_in_part)
+        screen.say(f"{said}: the two are equal{compared}{but}", "bold green")
         return
     problems, differences = len(restored.problems), len(restored.differences)
     lacks = f"{many(problems, 'thing')} could not be brought back, {many(differences, 'difference')} found"
@@ -155,14 +156,15 @@ def _counted(totals: Json) -> str:
     return ", ".join(many(number, shown(what).removesuffix("s")) for what, number in totals["counts"].items())
 
 
-def included(metadata: Json) -> list[str]:
-    """The components a backup has."""
-    return [name for name in COMPONENTS if metadata.get(f"include_{name}")]
-
-
-def in_part(metadata: Json) -> list[str]:
-    """The components of which a backup has only what was chosen."""
-    return [name for name in included(metadata) if metadata.get(f"{name}_only")]
+def scope(choice: Choice, saved_in_part: bool) -> str:
+    """What a comparison was about, after "equal"; "" where that is all there is."""
+    chosen, names = choice.narrowed_by, choice.components
+    if len(names) == len(COMPONENTS) and not (chosen or saved_in_part):
+        return ""
+    how = [f"as chosen by {shown(chosen)}"] if chosen else []
+    how += ["as far as it was saved"] if saved_in_part else []
+    *most, last = names
+    return ", ".join([f" in {', '.join(most)}{' and ' if most else ''}{last}", *how])
 
 
 def age(label: str, now: datetime | None = None) -> str:

@@ -44,7 +44,7 @@ def verify(
     Where the settings name a project, the backup is then held against it: tables, rows, users, objects and their
     bytes. Ends with 0 when all is equal, with 3 when the project differs, with 50 when the backup is damaged.
     """
-    from supapy.choice import Choice
+    from supapy.choice import Choice, in_part
     from supapy.cli import render
     from supapy.cli.words import shown
     from supapy.model import Difference, Proof
@@ -62,15 +62,16 @@ def verify(
         render.proved(screen, proofs)
         render.differing(screen, differences)
     render.not_saved(screen, backup.manifest[1])
-    said = f"{backup.label}: {many(files, 'file')} as saved"
+    said, parts = f"{backup.label}: {many(files, 'file')} as saved", in_part(backup.metadata)
     if ref is None:
         screen.say(said if offline else f"{said}; no project is set to compare it with", "bold green")
     elif differences:
         verdict = f"project {shown(ref)} differs from it in {many(len(differences), 'place')}"
         screen.say(f"{said}, but {verdict}", "bold yellow", always=True)
     else:
-        screen.say(f"{said}, and equal to project {shown(ref)}", "bold green")
-    if parts := render.in_part(backup.metadata):
+        looked_at = render.scope(choice.within(backup.metadata), bool(parts))
+        screen.say(f"{said}, and equal to project {shown(ref)}{looked_at}", "bold green")
+    if parts:
         screen.say(f"It was made of a part only: {' and '.join(parts)}. The rest wasn't looked at.", "dim")
     code = 3 if differences else 0
     compared = {"differences": render.items_json(differences), "proofs": render.proofs_json(proofs)}
