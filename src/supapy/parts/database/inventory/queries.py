@@ -89,7 +89,10 @@ INVENTORY: tuple[tuple[str, str], ...] = (
         SELECT {_thing(f"{_KIND_AND_RELATION} || ': column ' || quote_ident(a.attname)", "pg_class", "c.oid", "c.oid")},
             row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum) AS place,
             format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull AS "not null",
-            CASE WHEN c.relkind <> 'v' THEN pg_get_expr(d.adbin, d.adrelid) END AS default,
+            -- Told its table, the server goes through all columns for each: only generated ones name any.
+            CASE WHEN c.relkind <> 'v'
+                THEN pg_get_expr(d.adbin, CASE WHEN a.attgenerated <> '' THEN d.adrelid ELSE 0::oid END)
+                END AS default,
             a.attgenerated AS generated, a.attidentity AS identity,
             nullif(a.attcollation, t.typcollation)::regcollation::text AS collation,
             nullif(a.attstorage, t.typstorage) AS storage, a.attcompression AS compression,
