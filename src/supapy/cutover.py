@@ -102,6 +102,14 @@ def _asleep(project: Project) -> Iterator[Duty]:
         yield Duty("subscriptions", f"{text} whomever, isn't sent again", waiting)
 
 
+def _read_only(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
+    if not choice.whole_database:
+        return
+    if names := tuple(name for (name,) in moment.rows(_READ_ONLY)):
+        text = "These take no changes, as in the source, and supapy activate makes none either. Where that isn't meant"
+        yield Duty("read-only", f"{text}: ALTER … RESET default_transaction_read_only", names)
+
+
 def _webhooks(backup: Backup, moment: Moment, choice: Choice, moved: bool) -> Iterator[Duty]:
     if choice.brings_what_acts and moment.rows(_WAITS_FOR_WEBHOOKS if moment.rows(_LISTED) else _NOTHING):
         yield Duty("webhooks", "Switch Database Webhooks on in the dashboard (Integrations) before webhooks are woken")
@@ -244,6 +252,7 @@ _OF_USERS: tuple[tuple[str, Finder], ...] = (
     ("apps that people sign in to", _apps),
 )
 _FINDERS: tuple[tuple[str, Finder], ...] = (
+    ("what takes no changes", _read_only),
     ("whether webhooks can run", _webhooks),
     ("what builds statements as text", _unseen),
     ("Edge Functions that are called", _functions),
@@ -254,6 +263,14 @@ _SCANNERS: tuple[tuple[str, Finder], ...] = (("rows with the old address", _addr
 
 _NOTHING = "SELECT WHERE false"
 _LISTED = "SELECT WHERE pg_catalog.to_regclass('_supapy.quiesced') IS NOT NULL"
+_READ_ONLY = """
+SELECT coalesce('role ' || pg_catalog.quote_ident(r.rolname), 'the database')
+FROM pg_catalog.pg_db_role_setting s LEFT JOIN pg_catalog.pg_roles r ON r.oid = s.setrole
+CROSS JOIN LATERAL pg_catalog.pg_options_to_table(s.setconfig)
+WHERE option_name = 'default_transaction_read_only' AND option_value::boolean
+    AND s.setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+ORDER BY 1
+"""
 _WAITS_FOR_WEBHOOKS = """
 SELECT FROM _supapy.quiesced WHERE routine LIKE 'supabase_functions.%'
     AND pg_catalog.to_regproc('supabase_functions.http_request') IS NULL

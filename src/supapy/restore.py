@@ -125,6 +125,9 @@ def make_plan(
         begun = unfinished(moment) if project.has_database else None
         if begun and not begun.is_the_same_as(mark):
             raise _half_restored(project.ref, begun, mark)
+        if begun:
+            # The run before may have made the target one that takes no changes, as its source is.
+            project.insist()
         obstacles = [obstacle for part in parts for obstacle in part.obstacles(backup, moment)]
     choice = choice.having_met(parts)
     if begun:

@@ -125,7 +125,9 @@ def under_way(project: Project, restore: Mark) -> Iterator[None]:
             if is_first:
                 session.execute(_DROP)
             raise
-    # By a connection of its own: the other may have been silent for hours.
+    # What was restored may set the database to take no changes, as the source is. By a connection of its own: the other
+    # may have been silent for hours.
+    project.insist()
     with project.session() as session:
         session.execute(_DROP)
 

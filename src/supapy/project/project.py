@@ -63,6 +63,7 @@ class Project:
         self._db_url = db_url or None
         self._pg_bin = pg_bin
         self.at_once = at_once
+        self._insists = False
         self._http = Http(self.url, key, most_tries=most_tries, at_once=at_once, listener=listener)
         self.management = management or ManagementApi(Secret(""))
         self.ref = _checked_ref(self.url, key, db_url)
@@ -134,7 +135,13 @@ class Project:
     def session(self) -> Iterator[Session]:
         """A connection that may write."""
         with connect(self.db_url) as session:
+            if self._insists:
+                session.execute("SET default_transaction_read_only = off")
             yield session
+
+    def insist(self) -> None:
+        """From here on sessions write, also where the database or its role is set to take no changes."""
+        self._insists = True
 
     @contextmanager
     def moment(self) -> Iterator[Moment]:

@@ -25,6 +25,7 @@ from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.project.schema import tables_of
 
+READ_ONLY = "setting default_transaction_read_only of "
 # What can't stand twice: names of these sorts in both backup and target are collisions.
 _COLLIDING_SORTS = ("tables", "views", "sequences", "functions", "types")
 
@@ -69,7 +70,9 @@ def unfit(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
     elif moment.value("SELECT pg_catalog.current_setting('default_transaction_read_only')") == "on":
         reason = "default_transaction_read_only, which the platform sets when a disk is full"
         text = f"its database is set to be read-only ({reason})"
-        yield Obstacle("database", text, final=True)
+        # A restore of a source that is so as well makes it so, and may have been cut short since.
+        as_saved = any(name.startswith(READ_ONLY) for name in contents.inventory.get("settings", {}))
+        yield Obstacle("database", text, final=True, held=as_saved)
 
 
 def _missing_extensions(contents: Contents, moment: Moment) -> Iterator[Obstacle]:
