@@ -21,6 +21,7 @@ from supapy.model import Difference, Match, Omission, Problem, Proof, Step
 from supapy.names import component
 from supapy.parts.base import Obstacle
 from supapy.project.mark import Mark, Options, under_way, unfinished
+from supapy.project.moment import Moment
 from supapy.project.project import Project
 from supapy.store.base import Store
 from supapy.verify import check_files, hold_against
@@ -122,12 +123,7 @@ def make_plan(
     parts = to_restore(choice, jobs=jobs, listener=listener, journal=journal)
     mark = Mark(backup.label, source_ref, str(backup.metadata["manifest"].get("sha256")), choice.options)
     with project.moment() as moment:
-        begun = unfinished(moment) if project.has_database else None
-        if begun and not begun.is_the_same_as(mark):
-            raise _half_restored(project.ref, begun, mark)
-        if begun:
-            # The run before may have made the target one that takes no changes, as its source is.
-            project.insist()
+        begun = _begun(moment, mark) if project.has_database else None
         obstacles = [obstacle for part in parts for obstacle in part.obstacles(backup, moment)]
     choice = choice.having_met(parts)
     if begun:
@@ -149,6 +145,17 @@ def make_plan(
         goes_on=bool(begun),
         saved_in_part=bool(in_part(backup.metadata)),
     )
+
+
+def _begun(moment: Moment, mark: Mark) -> Mark | None:
+    """The same restore that was begun before and hasn't come to its end. Raises RestoreRefused for another one."""
+    begun = unfinished(moment)
+    if begun and not begun.is_the_same_as(mark):
+        raise _half_restored(moment.project.ref, begun, mark)
+    if begun:
+        # It may have made the target one that takes no changes, as its source is.
+        moment.project.insist()
+    return begun
 
 
 def _check_target(ref: str, source_ref: str, obstacles: list[Obstacle], into: str | None) -> None:
