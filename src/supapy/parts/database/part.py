@@ -6,6 +6,7 @@ import gc
 import tempfile
 from collections.abc import Callable, Container, Generator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from supapy.events import Listener, ignore
@@ -245,6 +246,9 @@ def _archive(moment: Moment, unreadable: list[UnreadableTable]) -> Iterator[Call
     """What pg_dump says of the schema, in the moment's snapshot: it runs beside the block, and is waited for when what
     this gives is called."""
     tools = moment.project.tools(moment.major)
+    if moment.rows(_MONEY_OF_ITS_OWN):
+        # pg_dump sets all but this, by which amounts stand in defaults, checks and functions.
+        tools = replace(tools, environment={**tools.environment, "PGOPTIONS": "-c lc_monetary=C"})
     excluded = [f"--exclude-table={qualified(schema, name)}" for schema, name, _ in unreadable]
     with tempfile.TemporaryDirectory(prefix="supapy-") as folder:
         archive = Path(folder) / "schema.archive"
@@ -266,4 +270,8 @@ def _archive(moment: Moment, unreadable: list[UnreadableTable]) -> Iterator[Call
             yield entries
 
 
+# By the database's or the role's setting, not this connection's. In English amounts are what the script's C takes.
+_MONEY_OF_ITS_OWN = r"""
+SELECT FROM pg_catalog.pg_settings WHERE name = 'lc_monetary' AND reset_val !~* '^(C|POSIX)(\.|$)|^en_US'
+"""
 _LABELS = "SELECT FROM pg_catalog.pg_seclabel LIMIT 1"
