@@ -20,8 +20,8 @@ _HINT = "Restore the rest with --exclude-table, or choose a target that has it."
 
 def lacking(contents: Contents, moment: Moment, *, needed: bool = False) -> Iterator[Obstacle]:
     """What the backup's collations want of the target and don't find there. Of the user's own only those that are
-    `needed`, if so asked; a backup that doesn't say which of the server's are in use, has none of these."""
-    statements = {one.id: one for one in contents.statements}
+    `needed`, if so asked. Backups of early versions don't say what needs them, nor which of the server's are in use."""
+    statements = {one.id: one for one in contents.index or []}
     for title, said in contents.inventory.get(_SORT, {}).items():
         maker = statements.get(said.get(STATEMENT, 0))
         if title.startswith(_TITLE) and maker and (why := _unmakeable(said, moment)):
