@@ -12,6 +12,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import NamedTuple
 
+from supapy.errors import ConnectionLost
 from supapy.names import literal, quoted
 from supapy.project.moment import Moment
 from supapy.project.postgres import Session
@@ -183,7 +184,8 @@ def _compact_member(member: _Member) -> str:
 
 def named_lines(pieces: Iterable[bytes], outputs: int = 1) -> Iterator[tuple[bytes, list[bytes]]]:
     """The rows that so many outputs of `COPY … TO STDOUT (FORMAT binary)` give, one after another, each of a name and a
-    text of whole lines: the name and the lines, newlines included. NULL is nothing."""
+    text of whole lines: the name and the lines, newlines included. NULL is nothing. Raises ConnectionLost for an output
+    that breaks off."""
     held: list[bytes] = []
     size, at, wanted = 0, len(_HEAD), len(_HEAD)
     for piece in pieces:
@@ -207,6 +209,8 @@ def named_lines(pieces: Iterable[bytes], outputs: int = 1) -> Iterator[tuple[byt
                 yield name, reader.readlines(end - begin) if begin < end else []
         passed = min(at, size)
         held, size, at, wanted = [data[passed:]], size - passed, at - passed, wanted - passed
+    if outputs:
+        raise ConnectionLost("the database's answer broke off", "Run the command again.")
 
 
 def _row_at(data: bytes, at: int) -> tuple[bytes | None, int, int]:

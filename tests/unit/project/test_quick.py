@@ -6,6 +6,7 @@ import struct
 
 import pytest
 
+from supapy.errors import ConnectionLost
 from supapy.project.quick import named_lines
 
 HEAD = b"PGCOPY\n\xff\r\n\0" + bytes(8)
@@ -27,3 +28,10 @@ def test_the_lines_are_the_same_wherever_the_pieces_are_cut(size: int) -> None:
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
     rows = [(name or b"", (text or b"").splitlines(keepends=True)) for name, text in ROWS]
     assert list(named_lines(pieces, 3)) == [*rows, rows[0]]
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3, 100, 70_000])
+def test_an_output_that_breaks_off_is_no_shorter_one(missing: int) -> None:
+    data = output(ROWS) + output(ROWS)
+    with pytest.raises(ConnectionLost):
+        list(named_lines([data[:-missing]], 2))
